@@ -1,0 +1,58 @@
+"""What can go wrong, in words for the person who has to mend it.
+
+Every error a user may meet derives from CaptionFlowError and carries a whole sentence: what is
+wrong, where, and what to do. The command line prints that sentence and exits with `exit_code`.
+"""
+
+
+class CaptionFlowError(Exception):
+    """Something failed that a user can understand and act on."""
+
+    exit_code = 1
+
+
+class ConfigError(CaptionFlowError):
+    """A configuration document, flag or variable is wrong; one line per mistake."""
+
+    exit_code = 2
+
+
+class SourceError(CaptionFlowError):
+    """A data set cannot be read."""
+
+
+class QueueUnreachable(CaptionFlowError):
+    """Redis does not answer (yet); the caller may wait and try again."""
+
+
+class QueueFull(CaptionFlowError):
+    """Redis has no memory left for what was to be written; the caller waits."""
+
+
+class QueueUnfit(CaptionFlowError):
+    """This Redis must not be used: too old, evicting, or holding another job of that name."""
+
+    exit_code = 2
+
+
+class EngineFailed(CaptionFlowError):
+    """The engine could not caption this one request; others are unharmed."""
+
+
+class EngineDead(CaptionFlowError):
+    """The engine is gone, with all requests that were inside."""
+
+
+class EngineUnfit(CaptionFlowError):
+    """The engine cannot start with this model, these arguments, on this machine."""
+
+    exit_code = 2
+
+
+class BadImage(CaptionFlowError):
+    """An image that cannot be captioned. It harms nobody but its own sample."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason  # one of the words in docs/dead-letters.md, stable for filters
+        self.detail = detail

@@ -1,0 +1,158 @@
+"""The nouns of the system: what moves from source to part.
+
+Frozen, without I/O; codec/ turns them into records and back.
+"""
+
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+
+EntryId: TypeAlias = str  # id of a stream entry, "<milliseconds>-<sequence>"
+Columns: TypeAlias = dict[str, Any]  # a sample's own columns, JSON types only
+
+
+class Chunk(Struct, frozen=True):
+    """A run of samples of one shard; what a feeder claims."""
+
+    id: str  # unique within the job
+    dataset: str
+    shard: str
+    names: tuple[str, ...]  # the samples, by their names within the shard, in order
+
+    @property
+    def count(self) -> int:
+        """How many samples the chunk names."""
+        return len(self.names)
+
+
+class ChunkLease(Struct, frozen=True):
+    """A claimed chunk, ours while we renew it."""
+
+    entry: EntryId
+    chunk: Chunk
+    cursor: int  # samples of the chunk already offered
+    attempt: int  # 1 on the first delivery
+
+
+class Sample(Struct, frozen=True):
+    """One image and its columns, without the pixels."""
+
+    id: str  # unique within the data set
+    dataset: str
+    shard: str
+    chunk: str
+    source: str  # path or URL of the image
+    width: int = 0  # pixels, of the image as fed, upright
+    height: int = 0
+    format: str = ""  # "jpeg", "png", … of the image as fed
+    bytes: int = 0  # length of the encoded image as fed
+    sha256: str = ""  # hex digest of the encoded image as fed
+    columns: Columns = field(default_factory=dict)
+
+
+class Raw(Struct, frozen=True):
+    """One sample as its source gives it, before the feeder has looked at the image."""
+
+    id: str
+    source: str
+    image: bytes  # encoded; may be anything, even empty
+    columns: Columns = field(default_factory=dict)
+    error: str = ""  # why the source could not read the image; empty when it could
+
+
+class Failure(Struct, frozen=True):
+    """Why a sample is given up."""
+
+    reason: str  # one stable word, for filters
+    detail: str
+    at: float = 0.0  # seconds since the epoch
+    stage: str = ""  # empty: the feeder gave it up
+    attempt: int = 0
+    member: str = ""  # the process that gave it up
+
+
+class Offer(Struct, frozen=True):
+    """A sample on its way into the queue: with its image, or with the reason it has none."""
+
+    sample: Sample
+    image: bytes = b""
+    failure: Failure | None = None  # set: the sample goes to the dead letters instead
+
+
+class Outcome(Struct, frozen=True):
+    """What one stage made of one sample, and how."""
+
+    stage: str
+    outputs: dict[str, list[str]]  # output field -> one text per prompt that gave any
+    engine: str
+    model: str
+    prompts: str  # fingerprint of the prompts
+    prompt_tokens: int
+    output_tokens: int
+    finish_reasons: list[str]  # one per prompt
+    settings_version: int
+    attempt: int
+    worker: str
+    contributor: str
+    captioned_at: float  # seconds since the epoch, UTC
+
+
+class Lease(Struct, frozen=True):
+    """A claimed sample, ours until the deadline unless renewed."""
+
+    entry: EntryId
+    stage: str
+    sample: Sample
+    image: EntryId  # entry of the pixels in the image stream
+    attempt: int  # 1 on the first delivery
+    outcomes: tuple[Outcome, ...] = ()  # of the earlier stages, in stage order
+
+
+class Caption(Struct, frozen=True):
+    """A finished sample, waiting for a part."""
+
+    entry: EntryId
+    sample: Sample
+    outcomes: tuple[Outcome, ...]  # one per stage, in stage order
+
+
+class DeadLetter(Struct, frozen=True):
+    """A sample given up, with its reason."""
+
+    entry: EntryId
+    sample: Sample
+    failure: Failure
+
+
+class Counts(Struct, frozen=True):
+    """The books of a job: planned = in chunks + in flight + captioned + dead."""
+
+    planned: int = 0  # samples named by chunks so far
+    plan_done: bool = False  # the source has no more samples
+    offered: int = 0  # samples that left their chunk
+    completed: int = 0  # samples that left their last stage
+    captioned: int = 0  # samples in a committed part
+    dead: int = 0
+    bytes_in_flight: int = 0  # encoded images held in Redis
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def in_chunks(self) -> int:
+        """Samples planned but not offered yet."""
+        return self.planned - self.offered
+
+    @property
+    def in_flight(self) -> int:
+        """Samples between offer and part."""
+        return self.offered - self.captioned - self.dead
+
+    @property
+    def captions_done(self) -> bool:
+        """Nothing is left for a worker to do, now or later."""
+        return self.plan_done and self.planned == self.completed + self.dead
+
+    @property
+    def done(self) -> bool:
+        """Every planned sample is in a part or a dead letter."""
+        return self.plan_done and self.planned == self.captioned + self.dead
