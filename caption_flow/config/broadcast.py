@@ -1,0 +1,60 @@
+"""The settings document: what a worker and a sink must know of the job, as it stands in Redis."""
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig, Stage
+from caption_flow.errors import CaptionFlowError
+
+
+class Broadcast(Struct, frozen=True):
+    """The part of a job's configuration that all its processes share."""
+
+    engine: str
+    stages: tuple[Stage, ...]  # in the order they run
+    batch_size: int  # requests in an engine at once, at most
+    simulated: SimulatedConfig
+    images: ImagesConfig
+    lease_seconds: float
+    max_attempts: int
+
+    def encode(self) -> bytes:
+        """Write as JSON, the same bytes for the same settings."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @classmethod
+    def decode(cls, document: bytes) -> "Broadcast":
+        """Read what `encode` wrote."""
+        try:
+            return msgspec.json.decode(document, type=cls)
+        except msgspec.DecodeError as exc:
+            raise CaptionFlowError(
+                f"The job's settings cannot be read ({exc}). "
+                "Run the same version of caption-flow everywhere."
+            ) from exc
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fields that the stages write, each once."""
+        return tuple(dict.fromkeys(stage.output_field for stage in self.stages))
+
+
+def broadcast(config: JobConfig) -> Broadcast:
+    """Make the settings document of a job."""
+    return Broadcast(
+        engine=config.engine,
+        stages=config.stages(),
+        batch_size=config.vllm.batch_size,
+        simulated=config.simulated,
+        images=config.images,
+        lease_seconds=config.lease_seconds,
+        max_attempts=config.max_attempts,
+    )
+
+
+def fingerprint(stage: Stage) -> str:
+    """Tell the prompts of a stage from all others, in 16 hex digits."""
+    asked = msgspec.json.encode([stage.system_prompt, *stage.prompts])
+    return hashlib.sha256(asked).hexdigest()[:16]

@@ -1,0 +1,226 @@
+"""Plain data in, a struct of the schema out, or everything that is wrong with it at once.
+
+Walks the struct rather than the data, so that each mistake is told in the words of the
+field it concerns; msgspec judges the single values.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import FieldInfo
+
+from caption_flow.config.schema import Settings
+from caption_flow.config.sizes import parse_size
+from caption_flow.config.words import (
+    Mistake,
+    Steps,
+    described,
+    is_secret,
+    near,
+    options,
+    plain_type,
+    shown,
+    takes_null,
+    wrong,
+)
+from caption_flow.errors import ConfigError
+
+S = TypeVar("S", bound=Settings)
+Spellings = Callable[[Steps], list[str]]  # other names that a section's fields go by
+
+_BAD: Final = object()  # stands for a value whose mistake is recorded
+_CLOSE = 0.85  # so near to a name of ours, a key of an open section is a slip of the finger
+_REAL = frozenset({"ubatch_size"})  # vLLM's own, however near to a name of ours
+_INT64 = 2**63
+_DEEPEST = 50
+
+
+def decode(
+    cls: type[S], tree: Any, spellings: Spellings = lambda _: []
+) -> tuple[S | None, list[Mistake]]:
+    """Make a struct of plain data; None when there are mistakes."""
+    checker = _Checker(spellings)
+    made = checker.section(cls, tree, ())
+    return (None if checker.mistakes else made), checker.mistakes
+
+
+@cache
+def fields(cls: type[Settings]) -> dict[str, FieldInfo]:
+    """Return the fields of a struct by name, without the one that takes the rest."""
+    return {info.name: info for info in msgspec.structs.fields(cls) if info.name != cls.REST}
+
+
+class _Checker:
+    def __init__(self, spellings: Spellings) -> None:
+        self.mistakes: list[Mistake] = []
+        self._spellings = spellings
+
+    def section(self, cls: type[Settings], raw: Any, steps: Steps) -> Any:
+        """Make one struct; its fields first, then what they are together."""
+        if not isinstance(raw, dict | None):
+            return self._wrong(steps, raw, described(cls))
+        known = fields(cls)
+        given: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        for name, value in (raw or {}).items():
+            if not isinstance(name, str):
+                self._odd_key(steps, name)
+            elif name in known:
+                given[name] = self._value(known[name].type, value, (*steps, name))
+            elif self._goes_to_the_rest(cls, name):
+                rest[name] = self._open_value(value, (*steps, name))
+            else:
+                self._unknown(cls, name, steps)
+        if rest:
+            given[cls.REST] = rest
+        return self._made(cls, given, steps)
+
+    def _made(self, cls: type[Settings], given: dict[str, Any], steps: Steps) -> Any:
+        missing = [n for n, info in fields(cls).items() if info.required and n not in given]
+        for name in missing:
+            self._say(steps, f'needs "{name}"')
+        if missing or any(value is _BAD for value in given.values()):
+            return _BAD
+        try:
+            return cls(**given)
+        except ConfigError as exc:
+            for line in str(exc).splitlines():
+                name, _, sentence = line.partition(" ")
+                self._say((*steps, name), sentence)
+            return _BAD
+
+    def _value(self, hint: Any, raw: Any, steps: Steps) -> Any:
+        if raw in (None, "") and takes_null(hint):
+            return None
+        choices = options(hint)
+        if len(choices) > 1:
+            return self._leaf(hint, raw, steps)
+        base, meta = plain_type(choices[0])
+        if isinstance(base, type) and issubclass(base, Settings):
+            return self.section(base, raw, steps)
+        if get_origin(base) is tuple and get_args(base)[1:] == (...,):
+            return self._list(choices[0], raw, steps)
+        return self._leaf(choices[0], _prepared(raw, meta), steps)
+
+    def _list(self, hint: Any, raw: Any, steps: Steps) -> Any:
+        base, _ = plain_type(hint)
+        item, _ = get_args(base)
+        of_sections = isinstance(item, type) and issubclass(item, Settings)
+        if raw is None and of_sections:
+            return ()
+        if isinstance(raw, str) and not of_sections:
+            raw = [raw]  # one prompt, one stop text: no need for a list
+        if not isinstance(raw, list | tuple):
+            return self._wrong(steps, raw, described(hint))
+        made = tuple(self._value(item, value, (*steps, n)) for n, value in enumerate(raw))
+        if any(value is _BAD for value in made):
+            return _BAD
+        return made if of_sections else self._leaf(hint, made, steps)
+
+    def _leaf(self, hint: Any, raw: Any, steps: Steps) -> Any:
+        odd = list(_odd(raw, steps))
+        if odd:
+            self.mistakes += odd
+            return _BAD
+        try:
+            return msgspec.convert(raw, hint)
+        except msgspec.ValidationError:
+            return self._wrong(steps, raw, described(hint))
+
+    def _open_value(self, raw: Any, steps: Steps) -> Any:
+        odd = list(_odd(raw, steps))
+        self.mistakes += odd
+        return _BAD if odd else raw
+
+    def _goes_to_the_rest(self, cls: type[Settings], name: str) -> bool:
+        if not cls.REST or name == cls.REST:
+            return False
+        return name in _REAL or not near(name, fields(cls), cutoff=_CLOSE)
+
+    def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> None:
+        meant = near(name, [*fields(cls), *self._spellings(steps)])
+        if name == cls.REST:
+            sentence = f'has no field "{name}"; write what is in it one level up'
+        elif meant:
+            sentence = f'has no field {shown(name)}; did you mean "{meant}"?'
+        elif is_secret(steps):
+            sentence = f"has a field (not shown) beside {', '.join(fields(cls))}"
+        else:
+            sentence = f"has no field {shown(name)}"
+        self.mistakes.append(Mistake(steps, sentence, key=name))
+
+    def _odd_key(self, steps: Steps, name: object) -> None:
+        self._say(steps, _key_sentence(name, steps))
+
+    def _wrong(self, steps: Steps, raw: Any, expected: str) -> Any:
+        self.mistakes.append(wrong(steps, raw, expected))
+        return _BAD
+
+    def _say(self, steps: Steps, sentence: str) -> None:
+        self.mistakes.append(Mistake(steps, sentence))
+
+
+def _prepared(raw: Any, meta: Meta | None) -> Any:
+    """Read a value as its field means it: sizes with their units, ~ as the home folder."""
+    extra = (meta.extra if meta else None) or {}
+    if isinstance(raw, str) and extra.get("size"):
+        size = parse_size(raw)
+        return raw if size is None else size
+    if isinstance(raw, str) and extra.get("path") and raw.startswith("~"):
+        return _expanded(raw)
+    return raw
+
+
+def _expanded(text: str) -> str:
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:  # no such user, no home: the path is taken as it is
+        return text
+
+
+def _odd(value: Any, steps: Steps) -> Iterator[Mistake]:
+    """Find what YAML can say and JSON cannot: the document travels as JSON."""
+    if len(steps) > _DEEPEST:
+        yield Mistake(steps[:3], f"is nested more than {_DEEPEST} levels deep")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                yield Mistake(steps, _key_sentence(name, steps))
+            else:
+                yield from _odd(item, (*steps, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _odd(item, (*steps, index))
+    elif expected := _odd_scalar(value):
+        yield wrong(steps, value, expected)
+
+
+def _odd_scalar(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return "a number of at most 63 bits"
+    if isinstance(value, str) and not _encodable(value):
+        return "text in UTF-8"
+    if isinstance(value, date):
+        return "text"
+    return "" if isinstance(value, str | int | float | None) else "text, a number, true or false"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _key_sentence(name: object, steps: Steps) -> str:
+    found = "a key (not shown)" if is_secret(steps) else f"the key {shown(name)}"
+    return f"has {found} that YAML does not read as text; put it in quotes"

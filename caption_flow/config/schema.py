@@ -1,0 +1,345 @@
+"""What may be configured: three documents as trees of small frozen structs.
+
+`load` fills them from YAML, variables and flags. A field's type carries its bounds; what
+only several fields together can get wrong is checked in `__post_init__`, whose ConfigError
+has one line per mistake, each beginning with the name of the field.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from caption_flow.config import stages as graph
+from caption_flow.config.sizes import MIB
+from caption_flow.errors import ConfigError
+
+Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
+
+_NAME = {"expected": "letters, digits, dots, underscores and hyphens, at most 100"}
+_SIZE = {"size": True, "expected": "a size above 0, such as 8MiB, or a number of bytes"}
+_REDIS = {"secret": True, "expected": "a URL that begins with redis://, rediss:// or unix://"}
+_SERVER = {"secret": True, "expected": "a URL that begins with ws:// or wss://"}
+_SHA256 = {"secret": True, "expected": "64 hexadecimal digits in lower case"}
+_LANES = {"expected": "1: more lanes are not built yet"}
+_LOW_HIGH = {"expected": "two numbers, [lowest, highest], each 0 or more"}
+
+Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,100}\Z", extra=_NAME)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+LocalPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True})]
+Secret: TypeAlias = Annotated[str, Meta(min_length=1, extra={"secret": True})]
+SecretPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True, "secret": True})]
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", extra=_SHA256)]
+RedisUrl: TypeAlias = Annotated[str, Meta(pattern=r"\A(redis|rediss|unix)://.", extra=_REDIS)]
+ServerUrl: TypeAlias = Annotated[str, Meta(pattern=r"\Awss?://.", extra=_SERVER)]
+ByteSize: TypeAlias = Annotated[int, Meta(ge=1, extra=_SIZE)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Pause: TypeAlias = Annotated[float, Meta(ge=0)]
+Prompts: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=1)]
+Latency: TypeAlias = Annotated[tuple[Pause, Pause], Meta(extra=_LOW_HIGH)]
+TokenRange: TypeAlias = Annotated[
+    tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]], Meta(extra=_LOW_HIGH)
+]
+Temperature: TypeAlias = Annotated[float, Meta(ge=0)]
+TopP: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
+Penalty: TypeAlias = Annotated[float, Meta(gt=0)]
+EngineArgs: TypeAlias = dict[str, Any]  # JSON values; names and values are vLLM's to judge
+
+_SECRETS = frozenset({"token", "token_sha256", "redis", "server", "key"})
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of a document. Its repr shows no secrets, as it may end in a log."""
+
+    REST: ClassVar[str] = ""  # the field that takes keys without a field of their own
+
+    def __repr__(self) -> str:
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = (f"{n}={'…' if n in _SECRETS and v else repr(v)}" for n, v in values)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class SslConfig(Settings, frozen=True):
+    """The certificate, in the older of its two places."""
+
+    cert: LocalPath | None = None
+    key: SecretPath | None = None
+
+
+class DatasetConfig(Settings, frozen=True):
+    """What to caption."""
+
+    type: Text = "folder"  # the kind of source; its entry point is looked up by this name
+    dataset_path: LocalPath | None = None  # folder, glob, URL or repository, as the source reads
+    name: Text | None = None
+    version: Text | None = None
+    split: Text | None = None
+    dataset_config: Text | None = None  # subset of a data set that has several
+    dataset_url_column: Text = "image_url"
+    dataset_image_column: Text = "image"
+    recursive: bool = True
+    follow_symlinks: bool = False
+    max_file_size: ByteSize = 100 * MIB
+    sidecars: tuple[Literal["json", "txt"], ...] = ()  # files beside an image to read as columns
+    cache_dir: LocalPath | None = None  # where a source keeps what it downloaded
+
+
+class ImagesConfig(Settings, frozen=True):
+    """How large an image may travel."""
+
+    max_side: Count | None = 2048  # pixels; shrunk beyond; None: as it is
+    max_bytes: ByteSize = 8 * MIB  # encoded; shrunk beyond
+    max_pixels: Count = 178_956_970  # refused beyond
+
+
+class SimulatedConfig(Settings, frozen=True):
+    """An engine without a model, for trials and benchmarks."""
+
+    latency: Latency = (0.0, 0.0)  # seconds a request takes, lowest and highest
+    slots: Count = 64  # requests at once
+    tokens: TokenRange = (20, 60)  # length of a caption, lowest and highest
+    decode: bool = False  # decode the pixels as a real engine does
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        pairs = {"latency": self.latency, "tokens": self.tokens}
+        wrong = [name for name, (low, high) in pairs.items() if low > high]
+        _raise(f"{name} has the highest first; write [lowest, highest]" for name in wrong)
+
+
+class Sampling(Settings, frozen=True):
+    """How the next token is chosen; defaults of our own rather than vLLM's."""
+
+    REST: ClassVar[str] = "extra"
+
+    temperature: Temperature = 0.7
+    top_p: TopP = 0.95
+    max_tokens: Count = 256
+    repetition_penalty: Penalty = 1.05
+    skip_special_tokens: bool = True
+    stop: tuple[str, ...] = ("<|end|>", "<|endoftext|>", "<|im_end|>")
+    extra: EngineArgs = field(default_factory=dict)  # other parameters, as vLLM names them
+
+    def changed(self, change: "SamplingChange") -> "Sampling":
+        """Return these with what `change` says, key by key."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        said = {name: getattr(change, name) for name in change.__struct_fields__}
+        values |= {name: value for name, value in said.items() if value is not UNSET}
+        values["extra"] = self.extra | change.extra
+        return Sampling(**values)
+
+
+class SamplingChange(Settings, frozen=True):
+    """The sampling of one stage: only what differs from the section's."""
+
+    REST: ClassVar[str] = "extra"
+
+    temperature: Temperature | UnsetType = UNSET
+    top_p: TopP | UnsetType = UNSET
+    max_tokens: Count | UnsetType = UNSET
+    repetition_penalty: Penalty | UnsetType = UNSET
+    skip_special_tokens: bool | UnsetType = UNSET
+    stop: tuple[str, ...] | UnsetType = UNSET
+    extra: EngineArgs = field(default_factory=dict)
+
+
+class StageConfig(Settings, frozen=True):
+    """A stage as written; what it leaves out comes from the vllm section."""
+
+    REST: ClassVar[str] = "engine_args"
+
+    name: Name
+    prompts: Prompts
+    model: Text | None = None
+    system_prompt: str | None = None
+    output_field: Name = "captions"
+    requires: tuple[Name, ...] = ()
+    sampling: SamplingChange = field(default_factory=SamplingChange)
+    engine_args: EngineArgs = field(default_factory=dict)
+
+
+class Stage(Struct, frozen=True):
+    """One prompt set with one model, with nothing left to look up."""
+
+    name: str
+    model: str  # "" when none is configured, as the simulated engine allows
+    prompts: tuple[str, ...]
+    output_field: str = "captions"
+    requires: tuple[str, ...] = ()
+    system_prompt: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    engine_args: EngineArgs = field(default_factory=dict)
+
+
+class VllmConfig(Settings, frozen=True):
+    """The model, and what to ask it."""
+
+    REST: ClassVar[str] = "engine_args"
+
+    model: Text | None = None
+    batch_size: Count = 64  # requests in the engine at once, at most
+    inference_prompts: Prompts = ("Describe the image.",)
+    system_prompt: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stages: tuple[StageConfig, ...] = ()
+    engine_args: EngineArgs = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _raise(graph.mistakes([stage.name for stage in self.stages], self._requires()))
+
+    def resolved_stages(self) -> tuple[Stage, ...]:
+        """Return the stages in the order they run; one named "caption" where none is written."""
+        if not self.stages:
+            return (self._resolved(StageConfig(name="caption", prompts=self.inference_prompts)),)
+        stages = {stage.name: stage for stage in self.stages}
+        return tuple(self._resolved(stages[name]) for name in graph.order(self._requires()))
+
+    def _requires(self) -> dict[str, tuple[str, ...]]:
+        return {stage.name: stage.requires for stage in self.stages}
+
+    def _resolved(self, stage: StageConfig) -> Stage:
+        own = stage.system_prompt
+        return Stage(
+            name=stage.name,
+            model=stage.model or self.model or "",
+            prompts=stage.prompts,
+            output_field=stage.output_field,
+            requires=stage.requires,
+            system_prompt=self.system_prompt if own is None else own,
+            sampling=self.sampling.changed(stage.sampling),
+            engine_args=self.engine_args | stage.engine_args,
+        )
+
+
+class StorageConfig(Settings, frozen=True):
+    """Where captions go, and when a part is finished."""
+
+    data_dir: LocalPath = "./caption_data"
+    rows_per_part: Count = 10_000
+    seconds_per_part: Seconds = 60.0
+
+
+class BudgetConfig(Settings, frozen=True):
+    """How much may be in flight before the feeders wait."""
+
+    bytes: ByteSize = 256 * MIB  # encoded images held in Redis
+    samples: Count = 50_000
+
+
+class Token(Settings, frozen=True):
+    """What lets one contributor in: the token, or its SHA-256."""
+
+    name: Text
+    token: Secret | None = None
+    token_sha256: Sha256 | None = None
+
+    def __post_init__(self) -> None:
+        if (self.token is None) == (self.token_sha256 is None):
+            raise ConfigError("token or token_sha256 must be given, and not both")
+
+
+class AuthConfig(Settings, frozen=True):
+    """Who may come in through the proxy, by role."""
+
+    worker_tokens: tuple[Token, ...] = ()
+    feeder_tokens: tuple[Token, ...] = ()
+    monitor_tokens: tuple[Token, ...] = ()
+    admin_tokens: tuple[Token, ...] = ()
+
+
+class JobConfig(Settings, frozen=True):
+    """One data set with one settings document: what all roles that serve a job read."""
+
+    job: Name | None = None  # None: named after the data set
+    redis: RedisUrl | None = None  # None: a server of our own, where the command starts one
+    host: Text = "0.0.0.0"  # noqa: S104  # the proxy is there to be reached from elsewhere
+    port: Port = 8765  # 0: any free one
+    cert: LocalPath | None = None
+    key: SecretPath | None = None
+    ssl: SslConfig = field(default_factory=SslConfig)
+    chunk_size: Count = 1000  # samples
+    lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
+    lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
+    max_attempts: Count = 3  # deliveries of a sample before it is a dead letter
+    engine: Literal["vllm", "simulated"] = "vllm"
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    vllm: VllmConfig = field(default_factory=VllmConfig)
+    simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+
+    def __post_init__(self) -> None:
+        cert, key = self.cert or self.ssl.cert, self.key or self.ssl.key
+        _raise(["key is missing; a cert needs its key"] if cert and not key else ())
+        _raise(["cert is missing; a key needs its cert"] if key and not cert else ())
+
+    @property
+    def tls(self) -> tuple[str, str] | None:
+        """Certificate and key, from either place; None: plain ws://."""
+        cert, key = self.cert or self.ssl.cert, self.key or self.ssl.key
+        return (cert, key) if cert and key else None
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the resolved stages; each has a model where the engine needs one."""
+        stages = self.vllm.resolved_stages()
+        if self.engine == "vllm" and not all(stage.model for stage in stages):
+            raise ConfigError('vllm.model is missing; name the model, or set "engine: simulated"')
+        return stages
+
+
+class WorkerConfig(Settings, frozen=True):
+    """What one worker knows of itself and of the way to its job."""
+
+    redis: RedisUrl | None = None
+    job: Name | None = None
+    server: ServerUrl | None = None  # the proxy, for a worker that does not reach Redis
+    token: Secret | None = None
+    name: Text | None = None  # None: from host and process
+    gpu_id: Annotated[int, Meta(ge=0)] | None = None
+    batch_size: Count | None = None  # None: as the job says
+    verify_ssl: bool = True
+    trust_remote_code: bool = False  # run code that comes with the model
+    drain_timeout: Pause = 30.0  # seconds a clean stop waits for requests in the engine
+    decode_threads: Count | None = None  # None: by the number of cores
+    exit_when_done: bool = False
+    when_finished: Literal["stay_connected", "shutdown", "post_exec_hook"] | None = None
+    post_exec_hook: str | tuple[str, ...] | None = None  # text: for the shell; list: as it is
+    vllm: EngineArgs = field(default_factory=dict)  # engine arguments of this host
+
+    def __post_init__(self) -> None:
+        if self.when_finished == "post_exec_hook" and not self.post_exec_hook:
+            raise ConfigError("post_exec_hook is missing; when_finished asks for it")
+        foreign = [name for name in self.vllm if name in _OF_THE_JOB]
+        _raise(f"vllm.{name} belongs in the job's document, not in a worker's" for name in foreign)
+
+    @property
+    def hook(self) -> str | tuple[str, ...] | None:
+        """The command to run once the job is done; None: none."""
+        wanted = self.when_finished in {None, "post_exec_hook"}
+        return self.post_exec_hook if wanted else None
+
+
+class MonitorConfig(Settings, frozen=True):
+    """What the terminal monitor looks at and shows."""
+
+    redis: RedisUrl | None = None
+    job: Name | None = None
+    server: ServerUrl | None = None
+    token: Secret | None = None
+    verify_ssl: bool = True
+    refresh_rate: Seconds = 1.0  # seconds between two looks
+    show_contributors: bool = True
+    show_throughput_graph: bool = True
+    max_activity_items: Annotated[int, Meta(ge=0)] = 20  # lines
+
+
+# model is not among them: the operator of a host may have it under another path.
+_OF_THE_JOB = frozenset(VllmConfig.__struct_fields__) - {"model"}
+
+
+def _raise(lines: Any) -> None:
+    if text := "\n".join(lines):
+        raise ConfigError(text)

@@ -1,0 +1,20 @@
+"""Byte sizes as people write them: "100MiB" is 104857600."""
+
+import re
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)}
+_UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def parse_size(text: str) -> int | None:
+    """Return the bytes that "8MiB", "1.5 GB" or "4096" stand for; None when it is no size."""
+    match = _SIZE.fullmatch(text.strip())
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        return None
+    return int(match[1]) * unit if match[1].isdigit() else int(float(match[1]) * unit)

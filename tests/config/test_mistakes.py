@@ -1,0 +1,369 @@
+"""What a wrong document is told: where, what stands there, what was expected."""
+
+import pytest
+
+from caption_flow.config import load_job, load_monitor, load_worker
+from caption_flow.errors import ConfigError
+from tests.config.conftest import Write
+
+WHOLE = "expected a whole number, 1 or more"
+
+JOB = [
+    # names
+    ("prot: 1", 'pipeline.yaml has no field "prot"; did you mean "port"?'),
+    ("zzz: 1", 'pipeline.yaml has no field "zzz"'),
+    (
+        "orchestrator: {prot: 1}",
+        'pipeline.yaml: orchestrator has no field "prot"; did you mean "port"?',
+    ),
+    ("orchestrator: {}\nprot: 1", 'pipeline.yaml has no field "prot"; did you mean "port"?'),
+    (
+        "storage: {data_dri: x}",
+        'pipeline.yaml: storage has no field "data_dri"; did you mean "data_dir"?',
+    ),
+    ("ssl: {certt: x}", 'pipeline.yaml: ssl has no field "certt"; did you mean "cert"?'),
+    (
+        "dataset: {dataset_splt: x}",
+        'pipeline.yaml: dataset has no field "dataset_splt"; did you mean "dataset_split"?',
+    ),
+    (
+        "vllm: {inference_promts: x}",
+        'pipeline.yaml: vllm has no field "inference_promts"; did you mean "inference_prompts"?',
+    ),
+    (
+        "vllm: {sampling: {temprature: 1}}",
+        'pipeline.yaml: vllm.sampling has no field "temprature"; did you mean "temperature"?',
+    ),
+    (
+        "vllm: {engine_args: {dtype: half}}",
+        'pipeline.yaml: vllm has no field "engine_args"; write what is in it one level up',
+    ),
+    (
+        "8765: x",
+        "pipeline.yaml has the key 8765 that YAML does not read as text; put it in quotes",
+    ),
+    (
+        "storage: {on: x}",
+        "pipeline.yaml: storage has the key true that YAML does not read as text; put it in quotes",
+    ),
+    (
+        "vllm: {compilation_config: {1: x}}",
+        "pipeline.yaml: vllm.compilation_config has the key 1 that YAML does not read as text; "
+        "put it in quotes",
+    ),
+    # kinds
+    ("- a", "pipeline.yaml is a list; expected keys with values"),
+    ("words", 'pipeline.yaml is "words"; expected keys with values'),
+    ("orchestrator: 5", "pipeline.yaml: orchestrator is 5; expected keys with values"),
+    ("storage: 5", "pipeline.yaml: storage is 5; expected a section with keys of its own"),
+    (
+        "port: eighty",
+        'pipeline.yaml: port is "eighty"; expected a whole number from 0 to 65535',
+    ),
+    (
+        "orchestrator: {port: 1.5}",
+        "pipeline.yaml: orchestrator.port is 1.5; expected a whole number from 0 to 65535",
+    ),
+    ("port:", "pipeline.yaml: port is empty; expected a whole number from 0 to 65535"),
+    ("port: true", "pipeline.yaml: port is true; expected a whole number from 0 to 65535"),
+    ("chunk_size: [1]", f"pipeline.yaml: chunk_size is [1]; {WHOLE}"),
+    ("chunk_size: {a: 1}", f"pipeline.yaml: chunk_size is a mapping; {WHOLE}"),
+    (
+        'chunk_size: "5"',
+        f'pipeline.yaml: chunk_size is "5"; {WHOLE}; '
+        "to YAML it is text: leave out quotes, and write 0.001 for 1e-3",
+    ),
+    (
+        "dataset: {recursive: 1}",
+        "pipeline.yaml: dataset.recursive is 1; expected true or false",
+    ),
+    (
+        "dataset: {version: 1.0}",
+        "pipeline.yaml: dataset.version is 1.0; expected text; put it in quotes",
+    ),
+    (
+        "dataset: {version: 2024-01-02}",
+        "pipeline.yaml: dataset.version is the date 2024-01-02; expected text; put it in quotes",
+    ),
+    (
+        "dataset: {dataset_split: 5}",
+        "pipeline.yaml: dataset.dataset_split is 5; expected text; put it in quotes",
+    ),
+    (
+        "vllm: {inference_prompts: [a, 5]}",
+        "pipeline.yaml: vllm.inference_prompts[1] is 5; expected text; put it in quotes",
+    ),
+    (
+        "vllm: {stages: {name: a}}",
+        "pipeline.yaml: vllm.stages is a mapping; expected a list",
+    ),
+    (
+        "vllm: {sampling: {temperature: 1e-3}}",
+        'pipeline.yaml: vllm.sampling.temperature is "1e-3"; expected a number, 0 or more; '
+        "to YAML it is text: leave out quotes, and write 0.001 for 1e-3",
+    ),
+    (
+        "vllm: {released: 2024-01-02}",
+        "pipeline.yaml: vllm.released is the date 2024-01-02; expected text; put it in quotes",
+    ),
+    # ranges
+    ("port: 65536", "pipeline.yaml: port is 65536; expected a whole number from 0 to 65535"),
+    ("lanes: 2", "pipeline.yaml: lanes is 2; expected 1: more lanes are not built yet"),
+    ("max_attempts: 0", f"pipeline.yaml: max_attempts is 0; {WHOLE}"),
+    ("lease_seconds: 0", "pipeline.yaml: lease_seconds is 0; expected a number above 0"),
+    (
+        "vllm: {sampling: {top_p: 1.5}}",
+        "pipeline.yaml: vllm.sampling.top_p is 1.5; expected a number above 0, at most 1",
+    ),
+    ("lease_seconds: .inf", "pipeline.yaml: lease_seconds is inf; expected a finite number"),
+    ("vllm: {x: .nan}", "pipeline.yaml: vllm.x is nan; expected a finite number"),
+    (
+        "vllm: {x: 9223372036854775808}",
+        "pipeline.yaml: vllm.x is 9223372036854775808; expected a number of at most 63 bits",
+    ),
+    (
+        "vllm: {inference_prompts: []}",
+        "pipeline.yaml: vllm.inference_prompts is an empty list; expected a list that is not empty",
+    ),
+    (
+        "job: my job",
+        'pipeline.yaml: job is "my job"; '
+        "expected letters, digits, dots, underscores and hyphens, at most 100",
+    ),
+    (
+        "engine: vlm",
+        'pipeline.yaml: engine is "vlm"; expected "vllm" or "simulated"',
+    ),
+    (
+        "dataset: {sidecars: [xml]}",
+        'pipeline.yaml: dataset.sidecars[0] is "xml"; expected "json" or "txt"',
+    ),
+    (
+        "budget: {bytes: 5 parsecs}",
+        'pipeline.yaml: budget.bytes is "5 parsecs"; '
+        "expected a size above 0, such as 8MiB, or a number of bytes",
+    ),
+    (
+        "storage: {data_dir: ''}",
+        "pipeline.yaml: storage.data_dir is empty; expected text",
+    ),
+    (
+        "simulated: {latency: 5}",
+        "pipeline.yaml: simulated.latency is 5; "
+        "expected two numbers, [lowest, highest], each 0 or more",
+    ),
+    # fields together
+    (
+        "simulated: {tokens: [5, 1]}",
+        "pipeline.yaml: simulated.tokens has the highest first; write [lowest, highest]",
+    ),
+    ("cert: a", "pipeline.yaml: key is missing; a cert needs its key"),
+    ("key: a", "pipeline.yaml: cert is missing; a key needs its cert"),
+    ("vllm: {stages: [{prompts: x}]}", 'pipeline.yaml: vllm.stages[0] needs "name"'),
+    (
+        "vllm: {stages: [{name: a, prompts: x, requires: a}]}",
+        "pipeline.yaml: vllm.stages require each other in a circle: a → a",
+    ),
+    (
+        "orchestrator: {vllm: {stages: [{name: a, prompts: x, requires: b}]}}",
+        'pipeline.yaml: orchestrator.vllm.stages[0] ("a") requires "b", which is no stage',
+    ),
+    (
+        "auth: {worker_tokens: [{name: a}]}",
+        "pipeline.yaml: auth.worker_tokens[0].token or token_sha256 must be given, and not both",
+    ),
+    (
+        "orchestrator: {port: 1}\nport: 2",
+        "pipeline.yaml: port stands inside of orchestrator and beside it; keep one of them",
+    ),
+    # older documents
+    (
+        "dataset: {mock_results: true}",
+        "pipeline.yaml: dataset.mock_results is not taken any more; "
+        'for captions without a model, set "engine: simulated"',
+    ),
+    (
+        "storage: {caption_buffer_size: 0}",
+        f"pipeline.yaml: storage.caption_buffer_size is 0; {WHOLE}",
+    ),
+]
+
+YAML = [
+    ("a: 1\na: 2", 'pipeline.yaml, line 2: "a" is given twice, first on line 1'),
+    ("{a: 1, a: 2}", 'pipeline.yaml, line 1: "a" is given twice, first on line 1'),
+    (
+        "vllm:\n  model: a\n  dtype: b\n  model: c",
+        'pipeline.yaml, line 4: "model" is given twice, first on line 2',
+    ),
+    ("a: [1\n", "pipeline.yaml, line 2: not valid YAML: did not find expected ',' or ']'"),
+    (
+        "a: b: c",
+        "pipeline.yaml, line 1: not valid YAML: mapping values are not allowed in this context",
+    ),
+    ("a: 1\n---\nb: 2", "pipeline.yaml, line 2: a second document begins; only one is read"),
+    ("port: !!int 5", "pipeline.yaml, line 1: tags (words that begin with !) are not read"),
+    (
+        "a: &x [*x]",
+        "pipeline.yaml, line 1: an alias (*) has no anchor (&) before it, or stands inside of it",
+    ),
+    (
+        "a: 2024-13-45",
+        "pipeline.yaml: a number or date in it cannot be read; put it in quotes",
+    ),
+    (
+        f"a: {'9' * 5000}",
+        "pipeline.yaml: a number or date in it cannot be read; put it in quotes",
+    ),
+    ("a: " + "[" * 200, "pipeline.yaml, line 1: nested more than 100 levels deep"),
+    (
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+        + "".join(
+            f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcd", "bcde", strict=True)
+        ),
+        "pipeline.yaml, line 5: more than 50000 values, with its aliases unfolded",
+    ),
+    ("#" * (1024 * 1024 + 1), "pipeline.yaml is over 1 MiB, too long for a configuration"),
+]
+
+WORKER = [
+    (
+        "worker: {batch_sise: 1}",
+        'pipeline.yaml: worker has no field "batch_sise"; did you mean "batch_size"?',
+    ),
+    (
+        "worker: {gpu_id: -1}",
+        "pipeline.yaml: worker.gpu_id is -1; expected a whole number, 0 or more",
+    ),
+    (
+        "when_finished: leave",
+        'pipeline.yaml: when_finished is "leave"; '
+        'expected "stay_connected", "shutdown" or "post_exec_hook"',
+    ),
+    (
+        "when_finished: post_exec_hook",
+        "pipeline.yaml: post_exec_hook is missing; when_finished asks for it",
+    ),
+    (
+        "vllm: {sampling: {}}",
+        "pipeline.yaml: vllm.sampling belongs in the job's document, not in a worker's",
+    ),
+    ("vllm: 5", "pipeline.yaml: vllm is 5; expected a mapping"),
+    ("dataset: {}", 'pipeline.yaml has no field "dataset"'),
+]
+
+MONITOR = [
+    ("refresh_rate: 0", "pipeline.yaml: refresh_rate is 0; expected a number above 0"),
+    (
+        "show_contributers: true",
+        'pipeline.yaml has no field "show_contributers"; did you mean "show_contributors"?',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), JOB)
+def test_wrong_job_document_is_told_in_its_own_words(write: Write, text: str, told: str):
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", write(text))
+
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(("text", "told"), YAML, ids=[told for _, told in YAML])
+def test_what_is_no_sound_yaml_is_told_with_its_line(write: Write, text: str, told: str):
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", write(text))
+
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(("text", "told"), WORKER)
+def test_wrong_worker_document_is_told_in_its_own_words(write: Write, text: str, told: str):
+    with pytest.raises(ConfigError) as refused:
+        load_worker(write(text))
+
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(("text", "told"), MONITOR)
+def test_wrong_monitor_document_is_told_in_its_own_words(write: Write, text: str, told: str):
+    with pytest.raises(ConfigError) as refused:
+        load_monitor(write(text))
+
+    assert str(refused.value) == told
+
+
+def test_all_mistakes_are_told_at_once(write: Write):
+    path = write(
+        "port: x\nprot: 1\nstorage: {rows_per_part: 0, data_dri: x}\n"
+        "vllm: {stages: [{prompts: []}], mock_results: true}\n"
+    )
+    environ = {"CAPTION_FLOW_NOPE_NOPE": "1", "CAPTION_FLOW_HOST": "x", "CAPTION_FLOW_LANES": "3"}
+
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", path, {"chunk_size": 0}, environ)
+
+    places = [" ".join(line.split(" ")[:2]) for line in str(refused.value).splitlines()]
+    assert set(places) == {
+        "pipeline.yaml: port",
+        "pipeline.yaml has",
+        "pipeline.yaml: storage.rows_per_part",
+        "pipeline.yaml: storage",
+        "pipeline.yaml: vllm.stages[0].prompts",
+        "pipeline.yaml: vllm.stages[0]",
+        "pipeline.yaml: vllm.mock_results",
+        "CAPTION_FLOW_NOPE_NOPE is",
+        "CAPTION_FLOW_LANES: lanes",
+        "command line:",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis: http://me:hush@host",
+        "redis: me:hush@host",
+        "redis: {hush: hush}",
+        "key: [hush]",
+        "auth: {worker_tokens: hush}",
+        "auth: {worker_tokens: [hush]}",
+        "auth: {worker_tokens: [{hush: someone}]}",
+        "auth: {worker_tokens: [{name: x, token: [hush]}]}",
+        "auth: {worker_tokens: [{name: x, token_sha256: hush}]}",
+        "auth: {worker_tokens: [{name: x, token: !hush x}]}",
+        "auth: {worker_tokens: [{name: x, token: *hush }]}",
+        "auth: {worker_tokens: [{name: x, token: 'hush]}",
+        "auth: {worker_tokens: [{name: x, token: hush: x}]}",
+        "vllm: {api_key: [hush, 2024-01-01, .nan]}",
+        "vllm: {env: {password: .nan, 2024-01-01: hush}}",
+        "engine: https://me:hush@host/x",
+        "engine: https://me:hush/hush@host/x",
+    ],
+)
+def test_secret_is_never_told(write: Write, text: str):
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", write(text))
+
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["token: [hush]", "server: http://x:hush@y", "server: hush"])
+def test_secret_of_a_worker_is_never_told(write: Write, text: str):
+    with pytest.raises(ConfigError) as refused:
+        load_worker(write(text))
+
+    assert "hush" not in str(refused.value)
+
+
+def test_document_that_cannot_be_read_is_named(write: Write):
+    path = write("")
+    path.write_bytes(b"\xff\xfe\xfa")
+
+    with pytest.raises(ConfigError, match=r"^pipeline\.yaml is not text in UTF-8$"):
+        load_job("feed", path)
+
+
+def test_long_value_is_cut(write: Write):
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", write(f"engine: {'x' * 5000}"))
+
+    assert len(str(refused.value)) < 200
