@@ -1,0 +1,1 @@
+"""Queue: the streams between the roles, their scripts, and the Redis that keeps them."""

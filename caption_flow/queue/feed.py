@@ -1,0 +1,136 @@
+"""Queue: FeedQueue on Redis. Chunks are planned once and offered once, sample by sample."""
+
+from collections.abc import Sequence
+
+from caption_flow.codec import records
+from caption_flow.errors import QueueUnfit
+from caption_flow.model import Chunk, ChunkLease, Offer
+from caption_flow.queue import keys
+from caption_flow.queue.border import translated
+from caption_flow.queue.consumer import Consumer
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Budget, Offered, Planned, Room, Settings
+
+_PAGE = 1000  # entries read at a time
+
+
+class RedisFeedQueue(RedisJob):
+    """FeedQueue, see ports."""
+
+    def __init__(self, job: RedisJob, *, name: str, first_stage: str, lease_seconds: float) -> None:
+        super().__init__(job.connections, job.job)
+        self._name = name
+        self._samples = self.lane.samples(first_stage)
+        self._consumer = Consumer(
+            self.connections,
+            self.scripts,
+            [self.lane.chunks],
+            group=keys.FEEDERS,
+            name=name,
+            lease_seconds=lease_seconds,
+        )
+
+    async def publish(self, document: bytes, dataset: str) -> Settings:
+        """Make the settings those of the job; refuse when the job is for another data set."""
+        with translated():
+            await self.client.sadd(keys.JOBS, self.job)
+        version, owner = await self.scripts.run(
+            "publish", [self.keys.settings], [document, dataset]
+        )
+        if not version:
+            raise QueueUnfit(
+                f'The job "{self.job}" on this Redis captions another data set, '
+                f"{owner.decode()}. Name yours with --job."
+            )
+        return Settings(version, document)
+
+    async def position(self) -> str:
+        """Where the plan stands; empty before the first chunk."""
+        with translated():
+            position = await self.client.hget(self.lane.cursors, "plan")
+        return position.decode() if position else ""
+
+    async def plan(
+        self, before: str, after: str, chunk: Chunk | None, *, backlog: int, done: bool
+    ) -> Planned:
+        """Add a chunk and move the plan, if it stands at `before` and fewer than `backlog` wait."""
+        status, *rest = await self.scripts.run(
+            "plan",
+            [self.lane.chunks, self.lane.cursors, self.lane.counts],
+            [
+                before,
+                after,
+                backlog,
+                chunk.count if chunk else 0,
+                records.encode(chunk) if chunk else b"",
+                "1" if done else "0",
+            ],
+        )
+        if status == b"moved":
+            return Planned("moved", rest[0].decode())
+        return Planned("ok", after) if status == b"ok" else Planned("full", before)
+
+    async def dead_ids(self) -> list[str]:
+        """Name the samples that were given up."""
+        ids: list[str] = []
+        after = "-"
+        while True:
+            with translated():
+                entries = await self.client.xrange(self.lane.dead, min=after, count=_PAGE)
+            ids += [records.caption_from("", fields).sample.id for _, fields in entries]
+            if len(entries) < _PAGE:
+                return ids
+            after = "(" + entries[-1][0].decode()
+
+    async def claim_chunk(self) -> ChunkLease | None:
+        """Lease a chunk; None when none came for a moment."""
+        for delivery in await self._consumer.take(1):
+            chunk = records.chunk_from(delivery.fields)
+            with translated():
+                cursor = await self.client.hget(self.lane.cursors, chunk.id)
+            return ChunkLease(delivery.entry, chunk, int(cursor or 0), delivery.attempt)
+        return None
+
+    async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
+        """Add the chunk's next samples and move its cursor past them."""
+        lane = self.lane
+        answer = await self.scripts.run(
+            "offer",
+            [lane.chunks, lane.cursors, self._samples, lane.images, lane.dead, lane.counts],
+            [
+                keys.FEEDERS,
+                self._name,
+                lease.entry,
+                lease.chunk.id,
+                lease.cursor,
+                lease.cursor + len(offers),
+                lease.chunk.count,
+                budget.bytes,
+                budget.samples,
+                *_arguments(offers),
+            ],
+        )
+        offered = Offered(answer[0].decode(), answer[1], Room(bytes=answer[2], samples=answer[3]))
+        if offered.status == "lost" or offered.cursor >= lease.chunk.count:
+            self._consumer.forget(lane.chunks, [lease.entry])
+        return offered
+
+    async def renew_chunk(self, lease: ChunkLease) -> bool:
+        """Begin the lease anew; False when it was lost."""
+        return not await self._consumer.renew(self.lane.chunks, [lease.entry])
+
+    async def release_chunk(self, lease: ChunkLease) -> None:
+        """Hand the rest of the chunk back, for anybody at once."""
+        await self._consumer.release(self.lane.chunks, [lease.entry], attempted=False)
+
+    async def close(self) -> None:
+        """Take our name off the group."""
+        await self._consumer.leave()
+
+
+def _arguments(offers: Sequence[Offer]) -> list[bytes]:
+    arguments: list[bytes] = []
+    for offer in offers:
+        why = records.encode(offer.failure) if offer.failure else b""
+        arguments += (records.encode(offer.sample), offer.image, why)
+    return arguments

@@ -1,0 +1,121 @@
+"""Queue, the check on entering: may this server be used?
+
+Asked once by every role before it works. What would lose samples is refused with its cure;
+what may only repeat work is a warning.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from redis import exceptions as foreign
+from redis.asyncio import Redis, SSLConnection
+
+from caption_flow.errors import QueueUnfit
+from caption_flow.queue.border import host_of, translated
+
+FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
+
+
+class ServerFacts(Struct, frozen=True):
+    """What a server says of itself; None where it does not say."""
+
+    flavour: str  # "redis" or "valkey"
+    version: tuple[int, ...]  # empty when unknown
+    maxmemory: int | None  # bytes; 0 is no limit
+    policy: str | None  # what happens at maxmemory
+    aof: bool | None
+    save: bool | None  # snapshots are taken by themselves
+    cluster_enabled: bool
+    replica: bool
+    warnings: tuple[str, ...] = ()  # sentences; none forbids the use
+
+    @property
+    def name(self) -> str:
+        """Flavour and version, as people write them."""
+        return f"{self.flavour.capitalize()} {'.'.join(map(str, self.version))}".rstrip()
+
+
+async def check_server(client: Redis) -> ServerFacts:
+    """Learn what the server is; raise QueueUnfit, with the cure, where it would lose samples."""
+    with translated(host_of(client)):
+        info = await _asked(client.info()) or {}
+        config = await _asked(client.config_get("save"))
+    facts = facts_from(info, config)
+    refuse_unfit(facts, host_of(client), _cli(client))
+    return facts
+
+
+async def _asked(answer: Any) -> dict[str, Any] | None:
+    """Await what an ACL, a hosting company or an imitation of Redis may forbid."""
+    try:
+        reply: dict[str, Any] = await answer
+    except foreign.ResponseError:
+        return None
+    return reply
+
+
+def facts_from(info: Mapping[str, Any], config: Mapping[str, Any] | None) -> ServerFacts:
+    """Read the facts off INFO and off CONFIG GET save, either of which may be short."""
+    flavour = "valkey" if "valkey_version" in info else "redis"
+    version = re.match(r"[\d.]*\d", str(info.get(f"{flavour}_version", "")))
+    points = (config or {}).get("save")
+    facts = ServerFacts(
+        flavour=flavour,
+        version=tuple(map(int, version[0].split("."))) if version else (),
+        maxmemory=info.get("maxmemory"),
+        policy=info.get("maxmemory_policy"),
+        aof=bool(info["aof_enabled"]) if "aof_enabled" in info else None,
+        save=None if points is None else bool(points),
+        cluster_enabled=bool(info.get("cluster_enabled", 0)),
+        replica=info.get("role") in {"slave", "replica"},
+    )
+    return replace(facts, warnings=tuple(_warnings(facts)))
+
+
+def _warnings(facts: ServerFacts) -> Iterator[str]:
+    """Say what may hurt later, and what the server would not tell."""
+    if not facts.version:
+        yield "The server hides its version; Redis 7.0 or Valkey 7.2 is the oldest that works."
+    if facts.replica:
+        yield "The server is a replica and refuses writes; point `redis` at its primary."
+    if facts.policy is None:
+        yield "The server hides its maxmemory-policy; see to it that it is noeviction."
+    elif facts.policy != "noeviction":
+        yield f"maxmemory-policy {facts.policy} would drop samples, were maxmemory set."
+    if facts.aof:
+        return
+    if facts.aof is None and facts.save is None:
+        yield "The server hides whether it keeps its data on disk (appendonly, save)."
+    elif facts.save:
+        yield "AOF is off: a restart of the server repeats the work since its last snapshot."
+    elif facts.save is None:
+        yield "AOF is off, and the server hides whether it takes snapshots."
+    else:
+        yield "AOF and snapshots are off: a restart of the server repeats all that is not in parts."
+
+
+def refuse_unfit(facts: ServerFacts, host: str, cli: str) -> None:
+    """Raise where the server is too old, or drops what it was given to keep."""
+    if facts.version and facts.version < FLOORS[facts.flavour]:
+        raise QueueUnfit(
+            f"{host} is {facts.name}, which lacks commands we need. Use Redis 7.0, Valkey 7.2 or "
+            "later; or leave `redis` out, and `caption-flow run` starts its own."
+        )
+    if facts.maxmemory and facts.policy not in {None, "noeviction"}:
+        raise QueueUnfit(
+            f"{host} drops samples when its memory is full (maxmemory-policy {facts.policy}). "
+            f"Mend it with: {cli} CONFIG SET maxmemory-policy noeviction (and in redis.conf, to "
+            "last)."
+        )
+
+
+def _cli(client: Redis) -> str:
+    """Give the redis-cli command that reaches the same server."""
+    where = client.connection_pool.connection_kwargs
+    if "path" in where:
+        return f"redis-cli -s {where['path']}"
+    tls = " --tls" if issubclass(client.connection_pool.connection_class, SSLConnection) else ""
+    return f"redis-cli -h {where.get('host', 'localhost')} -p {where.get('port', 6379)}{tls}"

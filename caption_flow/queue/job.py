@@ -1,0 +1,81 @@
+"""Queue: what every role does with a job on Redis: read its books and settings, be a member."""
+
+from typing import Any
+
+import msgspec
+
+from caption_flow.errors import ConfigError
+from caption_flow.model import Counts
+from caption_flow.queue import keys
+from caption_flow.queue.border import translated
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.keys import JobKeys, LaneKeys
+from caption_flow.queue.ports import Member, Room, Settings
+from caption_flow.queue.scripts import Scripts
+
+GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
+
+_COUNTS = Counts.__struct_fields__
+
+
+class RedisJob:
+    """One job on one Redis; the roles' queues stand on it."""
+
+    def __init__(self, connections: Connections, job: str) -> None:
+        self.connections = connections
+        # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
+        self.client: Any = connections.commands
+        self.job = job
+        self.keys = JobKeys(job)
+        self.lane = LaneKeys(job)
+        self.scripts = Scripts(connections.commands)
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        with translated():
+            values = await self.client.hmget(self.lane.counts, _COUNTS)
+        numbers = {name: int(value) for name, value in zip(_COUNTS, values, strict=True) if value}
+        return Counts(**{**numbers, "plan_done": bool(numbers.get("plan_done"))})  # type: ignore[arg-type]
+
+    async def room(self) -> Room:
+        """What is in flight now."""
+        counts = await self.counts()
+        return Room(bytes=counts.bytes_in_flight, samples=counts.in_flight)
+
+    async def settings(self) -> Settings | None:
+        """Read the settings; None while nobody has published any."""
+        with translated():
+            version, document = await self.client.hmget(self.keys.settings, ["version", "document"])
+        if version is None or document is None:
+            return None
+        return Settings(int(version), document)
+
+    async def parts(self) -> set[str]:
+        """Name the committed parts."""
+        with translated():
+            names = await self.client.hkeys(self.lane.parts)
+        return {name.decode() for name in names}
+
+    async def beat(self, member: Member) -> None:
+        """Leave a last word."""
+        with translated():
+            await self.client.hset(
+                self.keys.members, f"{member.role}:{member.name}", msgspec.json.encode(member)
+            )
+
+    async def leave(self, member: Member) -> None:
+        """Say goodbye."""
+        with translated():
+            await self.client.hdel(self.keys.members, f"{member.role}:{member.name}")
+
+
+async def only_job(connections: Connections) -> str | None:
+    """Find the job of a server that has one; None while it has none."""
+    with translated():
+        answer: Any = await connections.commands.smembers(keys.JOBS)
+    names = sorted(name.decode() for name in answer)
+    if len(names) > 1:
+        raise ConfigError(
+            f"This Redis has {len(names)} jobs ({', '.join(names[:5])}): say which with --job."
+        )
+    return names[0] if names else None

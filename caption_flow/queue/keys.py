@@ -1,0 +1,85 @@
+"""Queue: where each thing of a job lives in Redis. A key is spelled here and nowhere else.
+
+All keys of a lane share a hash tag, so that every script works on Redis Cluster.
+"""
+
+from msgspec import Struct
+
+FEEDERS = "feeders"  # group on the chunk stream
+WORKERS = "workers"  # group on each sample stream
+SINKS = "sinks"  # group on the caption stream
+
+# Who holds what was handed back, until somebody takes it: XCLAIM needs a name.
+RETURNED = "returned"
+
+JOBS = "cf:jobs"  # set of job names, so that a worker without one can find the only one
+
+
+class JobKeys(Struct, frozen=True):
+    """Keys of a whole job."""
+
+    job: str
+
+    @property
+    def settings(self) -> str:
+        """Hash: settings document, its version, the data set it is for."""
+        return f"cf:{{{self.job}}}:settings"
+
+    @property
+    def members(self) -> str:
+        """Hash: live processes with their last word."""
+        return f"cf:{{{self.job}}}:members"
+
+
+class LaneKeys(Struct, frozen=True):
+    """Keys of one lane of a job."""
+
+    job: str
+    lane: int = 0
+
+    def _key(self, name: str) -> str:
+        return f"cf:{{{self.job}:{self.lane}}}:{name}"
+
+    @property
+    def chunks(self) -> str:
+        """Stream: chunk descriptors."""
+        return self._key("chunks")
+
+    def samples(self, stage: str) -> str:
+        """Stream: samples waiting for, or in, a stage."""
+        return self._key(f"samples:{stage}")
+
+    @property
+    def images(self) -> str:
+        """Stream: encoded images, read by id."""
+        return self._key("images")
+
+    @property
+    def captions(self) -> str:
+        """Stream: finished samples."""
+        return self._key("captions")
+
+    @property
+    def dead(self) -> str:
+        """Stream: dead letters."""
+        return self._key("dead")
+
+    @property
+    def cursors(self) -> str:
+        """Hash: how far each chunk is offered, and how far the source is planned."""
+        return self._key("cursors")
+
+    @property
+    def counts(self) -> str:
+        """Hash: the books."""
+        return self._key("counts")
+
+    @property
+    def contributors(self) -> str:
+        """Hash: what each contributor has made."""
+        return self._key("contributors")
+
+    @property
+    def parts(self) -> str:
+        """Hash: committed parts."""
+        return self._key("parts")

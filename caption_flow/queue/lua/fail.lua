@@ -1,0 +1,36 @@
+-- fail: samples that cannot be captioned become dead letters, once each.
+--
+-- KEYS  1 samples:STAGE  2 dead  3 images  4 counts
+-- ARGV  1 group  2 worker  then for each sample: entry, why (JSON)
+--
+-- True after it: each sample that was this worker's is one dead letter with all its fields and
+-- the reason; its entry and its image are gone (the source still has the image).
+-- Answers a list: 1 done, 0 lost. XACK is the first write, as in `complete`.
+local answers = {}
+local done, bytes = 0, 0
+for i = 3, #ARGV, 2 do
+  local id = ARGV[i]
+  local held = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
+  local ours = held and held[2] == ARGV[2] and redis.call('XACK', KEYS[1], ARGV[1], id) == 1
+  if ours then
+    local fields = redis.call('XRANGE', KEYS[1], id, id)[1][2]
+    local image = id
+    for f = 1, #fields, 2 do
+      if fields[f] == 'image' then
+        image = fields[f + 1]
+      elseif fields[f] == 'bytes' then
+        bytes = bytes + tonumber(fields[f + 1])
+      end
+    end
+    redis.call('XADD', KEYS[2], '*', 'why', ARGV[i + 1], unpack(fields))
+    redis.call('XDEL', KEYS[1], id)
+    redis.call('XDEL', KEYS[3], image)
+    done = done + 1
+  end
+  answers[#answers + 1] = ours and 1 or 0
+end
+if done > 0 then
+  redis.call('HINCRBY', KEYS[4], 'dead', done)
+  redis.call('HINCRBY', KEYS[4], 'bytes_in_flight', -bytes)
+end
+return answers

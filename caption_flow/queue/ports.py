@@ -1,0 +1,244 @@
+"""Queue: what the roles ask of it, as protocols. Redis and memory implement them.
+
+Who claims holds a lease; who holds a lease may renew, complete, release or fail it. Methods raise
+QueueUnreachable or QueueFull when the caller should wait and repeat the call: each may be
+repeated, since every write is guarded.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
+
+from caption_flow.model import (
+    Caption,
+    Chunk,
+    ChunkLease,
+    Counts,
+    DeadLetter,
+    EntryId,
+    Failure,
+    Lease,
+    Offer,
+    Outcome,
+)
+
+Leased = TypeVar("Leased", Lease, ChunkLease)
+
+
+class Budget(Struct, frozen=True):
+    """What may be in flight at once: the bound on Redis' memory."""
+
+    bytes: int
+    samples: int
+
+
+class Room(Struct, frozen=True):
+    """What is in flight now."""
+
+    bytes: int
+    samples: int
+
+    def admits(self, budget: Budget, *, bytes_: int, samples: int) -> bool:
+        """Would this much more stay within the budget? One image alone always does."""
+        if self.samples == 0:
+            return True
+        return self.bytes + bytes_ <= budget.bytes and self.samples + samples <= budget.samples
+
+
+class Offered(Struct, frozen=True):
+    """Answer to an offer."""
+
+    status: Literal["ok", "full", "moved", "lost"]
+    cursor: int  # where the chunk stands now
+    room: Room
+
+
+class Planned(Struct, frozen=True):
+    """Answer to a plan."""
+
+    status: Literal["ok", "full", "moved"]
+    position: str  # where the plan stands now
+
+
+class Settings(Struct, frozen=True):
+    """What is broadcast to the workers."""
+
+    version: int
+    document: bytes  # JSON
+
+
+class Member(Struct, frozen=True):
+    """The last word of a live process."""
+
+    role: str
+    name: str
+    host: str
+    pid: int
+    started: float  # seconds since the epoch
+    seen: float
+    state: str  # "starting", "working", "waiting", "draining"
+    figures: dict[str, float] = field(default_factory=dict)  # what the role counts
+
+
+class FeedQueue(Protocol):
+    """What a feeder asks."""
+
+    async def publish(self, document: bytes, dataset: str) -> Settings:
+        """Make the settings those of the job; refuse when the job is for another data set."""
+        ...
+
+    async def position(self) -> str:
+        """Where the plan stands; empty before the first chunk."""
+        ...
+
+    async def plan(
+        self, before: str, after: str, chunk: Chunk | None, *, backlog: int, done: bool
+    ) -> Planned:
+        """Add a chunk and move the plan, if it stands at `before` and fewer than `backlog` wait."""
+        ...
+
+    async def parts(self) -> set[str]:
+        """Name the committed parts."""
+        ...
+
+    async def dead_ids(self) -> list[str]:
+        """Name the samples that were given up."""
+        ...
+
+    async def claim_chunk(self) -> ChunkLease | None:
+        """Lease a chunk; None when none came for a moment."""
+        ...
+
+    async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
+        """Add the chunk's next samples and move its cursor past them."""
+        ...
+
+    async def room(self) -> Room:
+        """What is in flight now."""
+        ...
+
+    async def renew_chunk(self, lease: ChunkLease) -> bool:
+        """Begin the lease anew; False when it was lost."""
+        ...
+
+    async def release_chunk(self, lease: ChunkLease) -> None:
+        """Hand the rest of the chunk back, for anybody at once."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """What a worker asks."""
+
+    async def settings(self) -> Settings | None:
+        """Read the settings; None while nobody has published any."""
+        ...
+
+    async def serve(self, stages: Sequence[str], *, lease_seconds: float) -> None:
+        """Say which stages the job has, in their order; before the first claim."""
+        ...
+
+    async def claim(self, count: int) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment."""
+        ...
+
+    async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
+        """Read the encoded images of the samples, by entry; one that is gone is left out."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> set[EntryId]:
+        """Begin the leases anew; answers the entries that were lost."""
+        ...
+
+    async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Move samples on; False where the lease was lost and nothing happened."""
+        ...
+
+    async def fail(self, failed: Sequence[tuple[Lease, Failure]]) -> list[bool]:
+        """Give samples up as dead letters; False where the lease was lost."""
+        ...
+
+    async def release(self, leases: Sequence[Lease], *, attempted: bool) -> None:
+        """Hand samples back, for anybody at once; `attempted` lets the delivery count."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        ...
+
+
+class CaptionQueue(Protocol):
+    """What a sink asks."""
+
+    async def read(self, count: int) -> list[Caption]:
+        """Lease up to `count` finished samples; empty when none came for a moment."""
+        ...
+
+    async def renew_captions(self, entries: Sequence[EntryId]) -> set[EntryId]:
+        """Begin the leases anew; answers the entries that were lost."""
+        ...
+
+    async def release_captions(self, entries: Sequence[EntryId]) -> None:
+        """Hand finished samples back, for another sink at once."""
+        ...
+
+    async def commit(self, part: str, record: bytes, entries: Sequence[EntryId]) -> list[EntryId]:
+        """Record the part and take its entries off the queue; answers those that were lost."""
+        ...
+
+    async def discard(self, entries: Sequence[EntryId]) -> list[EntryId]:
+        """Take entries off whose samples stand in a published part already."""
+        ...
+
+    async def parts(self) -> set[str]:
+        """Name the committed parts."""
+        ...
+
+    async def record_part(self, part: str, record: bytes) -> None:
+        """Record a published part that the queue has forgotten."""
+        ...
+
+    async def agree(self, schema: bytes) -> bytes:
+        """Propose a schema for the sample columns; answers the one that holds for the job."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        ...
+
+
+class Snapshot(Struct, frozen=True):
+    """The job at a glance, read without scanning anything that grows with it."""
+
+    counts: Counts
+    members: tuple[Member, ...]
+    waiting: Mapping[str, int]  # entries of each stream that nobody holds
+    held: Mapping[str, int]  # entries of each stream under a lease
+
+
+class Inspector(Protocol):
+    """What a monitor asks; it only reads."""
+
+    async def snapshot(self) -> Snapshot:
+        """Read the state of the job."""
+        ...
+
+    async def dead_letters(self, count: int) -> list[DeadLetter]:
+        """Read the newest dead letters."""
+        ...
+
+
+class Membership(Protocol):
+    """How a process says that it lives."""
+
+    async def beat(self, member: Member) -> None:
+        """Leave a last word."""
+        ...
+
+    async def leave(self, member: Member) -> None:
+        """Say goodbye: the process ends cleanly."""
+        ...

@@ -1,0 +1,28 @@
+"""Queue: the Lua scripts, each one guarded step of the flow. See lua/ for what they keep true."""
+
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from caption_flow.queue.border import translated
+
+_FOLDER = files("caption_flow.queue") / "lua"
+
+
+class Scripts:
+    """The scripts of lua/, by name, on one client."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._loaded: dict[str, AsyncScript] = {}
+
+    async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        """Run a script; errors come translated."""
+        script = self._loaded.get(name)
+        if script is None:
+            text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+            script = self._loaded[name] = self._client.register_script(text)
+        with translated():
+            return await script(keys=keys, args=args)

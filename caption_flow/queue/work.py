@@ -1,0 +1,136 @@
+"""Queue: WorkQueue on Redis. Samples are leased, renewed, and leave a stage once."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from caption_flow.codec import records
+from caption_flow.errors import CaptionFlowError
+from caption_flow.model import EntryId, Failure, Lease, Outcome
+from caption_flow.queue import keys
+from caption_flow.queue.border import answers
+from caption_flow.queue.consumer import Consumer
+from caption_flow.queue.job import RedisJob
+
+T = TypeVar("T")
+
+
+class RedisWorkQueue(RedisJob):
+    """WorkQueue, see ports. `stages` are those of the job in order; claims come from `serve`."""
+
+    def __init__(self, job: RedisJob, *, name: str, contributor: str = "") -> None:
+        super().__init__(job.connections, job.job)
+        self._name = name
+        self._contributor = contributor
+        self._stages: tuple[str, ...] = ()
+        self._consumer: Consumer | None = None
+
+    async def serve(self, stages: Sequence[str], *, lease_seconds: float) -> None:
+        """Claim from these stages: the last first, so that what is begun is finished first."""
+        self._stages = tuple(stages)
+        self._consumer = Consumer(
+            self.connections,
+            self.scripts,
+            [self.lane.samples(stage) for stage in reversed(stages)],
+            group=keys.WORKERS,
+            name=self._name,
+            lease_seconds=lease_seconds,
+        )
+        self._stage_of = {self.lane.samples(stage): stage for stage in stages}
+
+    async def claim(self, count: int) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment."""
+        return [
+            records.lease_from(d.entry, self._stage_of[d.stream], d.fields, d.attempt)
+            for d in await self._source.take(count)
+        ]
+
+    async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
+        """Read the encoded images of the samples, by entry; one that is gone is left out."""
+        pipe = self.client.pipeline(transaction=False)
+        for lease in leases:
+            pipe.xrange(self.lane.images, lease.image, lease.image)
+        found_images = await answers(pipe)
+        return {
+            lease.entry: found[0][1][b"image"]
+            for lease, found in zip(leases, found_images, strict=True)
+            if found
+        }
+
+    async def renew(self, leases: Sequence[Lease]) -> set[EntryId]:
+        """Begin the leases anew; answers the entries that were lost."""
+        lost: set[EntryId] = set()
+        for stage, group in _by_stage(leases, lambda lease: lease).items():
+            entries = [lease.entry for lease in group]
+            lost |= await self._source.renew(self.lane.samples(stage), entries)
+        return lost
+
+    async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Move samples on; False where the lease was lost and nothing happened."""
+        ours: dict[EntryId, bool] = {}
+        for stage, group in _by_stage(done, lambda pair: pair[0]).items():
+            ours |= await self._complete(stage, group)
+        return [ours[lease.entry] for lease, _ in done]
+
+    async def _complete(
+        self, stage: str, done: Sequence[tuple[Lease, Outcome]]
+    ) -> dict[EntryId, bool]:
+        lane = self.lane
+        following = self._stages[self._stages.index(stage) + 1 :]
+        target = lane.samples(following[0]) if following else lane.captions
+        arguments: list[Any] = [keys.WORKERS, self._name, "0" if following else "1", stage]
+        arguments.append(self._contributor)
+        for lease, outcome in done:
+            arguments += (lease.entry, records.encode(outcome))
+            arguments += (outcome.prompt_tokens, outcome.output_tokens)
+        answer = await self.scripts.run(
+            "complete",
+            [lane.samples(stage), target, lane.images, lane.counts, lane.contributors],
+            arguments,
+        )
+        return self._settled(stage, [lease for lease, _ in done], answer)
+
+    async def fail(self, failed: Sequence[tuple[Lease, Failure]]) -> list[bool]:
+        """Give samples up as dead letters; False where the lease was lost."""
+        lane = self.lane
+        ours: dict[EntryId, bool] = {}
+        for stage, group in _by_stage(failed, lambda pair: pair[0]).items():
+            arguments: list[Any] = [keys.WORKERS, self._name]
+            for lease, failure in group:
+                arguments += (lease.entry, records.encode(failure))
+            answer = await self.scripts.run(
+                "fail", [lane.samples(stage), lane.dead, lane.images, lane.counts], arguments
+            )
+            ours |= self._settled(stage, [lease for lease, _ in group], answer)
+        return [ours[lease.entry] for lease, _ in failed]
+
+    async def release(self, leases: Sequence[Lease], *, attempted: bool) -> None:
+        """Hand samples back, for anybody at once; `attempted` lets the delivery count."""
+        for stage, group in _by_stage(leases, lambda lease: lease).items():
+            entries = [lease.entry for lease in group]
+            await self._source.release(self.lane.samples(stage), entries, attempted=attempted)
+
+    async def close(self) -> None:
+        """Take our name off the groups."""
+        if self._consumer is not None:
+            await self._consumer.leave()
+
+    @property
+    def _source(self) -> Consumer:
+        if self._consumer is None:
+            raise CaptionFlowError("A worker must say which stages it serves before it claims.")
+        return self._consumer
+
+    def _settled(
+        self, stage: str, leases: Sequence[Lease], answer: Sequence[int]
+    ) -> dict[EntryId, bool]:
+        entries = [lease.entry for lease in leases]
+        self._source.forget(self.lane.samples(stage), entries)
+        return {entry: bool(done) for entry, done in zip(entries, answer, strict=True)}
+
+
+def _by_stage(things: Iterable[T], lease_of: Callable[[T], Lease]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = defaultdict(list)
+    for thing in things:
+        groups[lease_of(thing).stage].append(thing)
+    return groups

