@@ -1,0 +1,1 @@
+"""Data sets: where samples come from and where captions are kept."""

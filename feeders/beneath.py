@@ -1,0 +1,145 @@
+"""Opening files and folders beneath a root, and nowhere else.
+
+Paths come from a queue that strangers may write to, and the tree may change while it is read. So
+every component is opened from the folder before it and never through a link: there is no moment
+between check and use. Links are followed, where that is wanted, by resolving them first.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from caption_flow.errors import SourceError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a pipe would wait for a writer, for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_WORDS = {
+    errno.ENOENT: "it is not there any more",
+    errno.ENOTDIR: "a part of its path is no folder, or a link that is not followed",
+    errno.ELOOP: "it is a link that is not followed",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENXIO: "it is not a regular file",
+}
+# Not about one file: the host or the mount is in trouble, and every sample would fail alike.
+_HOST_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOTCONN}
+
+Parts = tuple[str, ...]
+
+
+class UnreadableError(Exception):
+    """One file or folder cannot be had; the message says why."""
+
+    def __init__(self, why: str, *, vanished: bool = False) -> None:
+        super().__init__(why)
+        self.vanished = vanished
+
+
+class Tree:
+    """A folder and all beneath it."""
+
+    def __init__(self, root: Path, *, follow: bool) -> None:
+        self._given = root
+        self._real = os.path.realpath(root)
+        self._follow = follow
+        os.close(self._open_root())  # say at once that it cannot be read
+
+    def open_folder(self, parts: Parts) -> int:
+        """Open a folder by its parts; the caller closes it."""
+        fd = self._open_root()
+        for part in self.resolve(parts) if self._follow else parts:
+            try:
+                deeper = os.open(part, _FOLDER, dir_fd=fd)
+            except OSError as exc:
+                raise unreadable(exc) from exc
+            finally:
+                os.close(fd)
+            fd = deeper
+        return fd
+
+    def read(self, folder: int, parts: Parts, name: str, limit: int) -> bytes:
+        """Read a file of a folder that is open, known to lie at these parts."""
+        try:
+            return _read_file(folder, name, limit)
+        except OSError as exc:
+            if exc.errno != errno.ELOOP or not self._follow:
+                raise unreadable(exc) from exc
+        return self._read_target(self.resolve((*parts, name)), limit)
+
+    def resolve(self, parts: Parts) -> Parts:
+        """Follow all links on the way; a target outside of the root is refused."""
+        real = os.path.realpath("/".join((self._real, *parts)))
+        if real == self._real:
+            return ()
+        inside = self._real.rstrip("/") + "/"
+        if not real.startswith(inside):
+            raise UnreadableError("it is a link that leads out of the data set")
+        return tuple(real.removeprefix(inside).split("/"))
+
+    def _read_target(self, parts: Parts, limit: int) -> bytes:
+        if not parts:
+            raise UnreadableError("it is not a regular file")
+        folder = self.open_folder(parts[:-1])
+        try:
+            return _read_file(folder, parts[-1], limit)
+        except OSError as exc:
+            raise unreadable(exc) from exc
+        finally:
+            os.close(folder)
+
+    def _open_root(self) -> int:
+        try:
+            return os.open(self._real, _FOLDER)
+        except OSError as exc:
+            raise SourceError(_root_trouble(self._given, exc)) from exc
+
+
+def unreadable(exc: OSError) -> UnreadableError:
+    """Put an error about one path in words; trouble of the whole host is raised instead."""
+    if exc.errno in _HOST_TROUBLE:
+        raise SourceError(
+            f"Reading fails on this host: {exc.strerror}. Mend that and start again; "
+            "no sample is lost."
+        ) from exc
+    why = _WORDS.get(exc.errno or 0) or f"it cannot be read: {exc.strerror or exc}"
+    return UnreadableError(why, vanished=exc.errno == errno.ENOENT)
+
+
+def _read_file(folder: int, name: str, limit: int) -> bytes:
+    fd = os.open(name, _FILE, dir_fd=folder)
+    try:
+        return _read_all(fd, limit)
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        raise UnreadableError("it is not a regular file")
+    if facts.st_size > limit:
+        raise UnreadableError(f"it has {facts.st_size:,} bytes; the limit is {limit:,}")
+    data = os.read(fd, facts.st_size)
+    return data if len(data) == facts.st_size else _read_on(fd, data, facts.st_size)
+
+
+def _read_on(fd: int, data: bytes, size: int) -> bytes:
+    """Read the rest where one read did not give all: a very large file, or one that shrank."""
+    parts = [data]
+    missing = size - len(data)
+    while missing > 0 and (more := os.read(fd, missing)):
+        parts.append(more)
+        missing -= len(more)
+    return b"".join(parts)
+
+
+def _root_trouble(root: Path, exc: OSError) -> str:
+    why = {
+        errno.ENOENT: "does not exist",
+        errno.ENOTDIR: "is not a folder",
+        errno.EACCES: "may not be read by this user",
+    }.get(exc.errno or 0, f"cannot be opened ({exc.strerror})")
+    return f"The data set folder {root} {why}. Check the path of the source, and its permissions."
