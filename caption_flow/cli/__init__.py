@@ -1,0 +1,1 @@
+"""Command line: one command a file. Here roles are built; elsewhere they ask for what they need."""

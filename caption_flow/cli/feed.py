@@ -1,0 +1,81 @@
+"""`caption-flow feed`: put a data set's images into the queue."""
+
+import os
+from pathlib import Path
+
+import click
+
+from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.running import (
+    checked_redis,
+    dataset_identity,
+    job_name,
+    redis_url,
+    run_async,
+    source_of,
+)
+from caption_flow.config import JobConfig
+from caption_flow.config.broadcast import broadcast
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.feed.feeder import Feeder
+from caption_flow.feed.planner import Planner
+from caption_flow.herald import Herald, member_name
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Patience
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Budget
+
+
+@click.command("feed")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@data_options
+def command(
+    path: Path | None,
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    changes: tuple[str, ...],
+    data_dir: Path | None,
+) -> None:
+    """Put the images of a data set into the queue.
+
+    PATH is the folder of images, unless the document says. Several feeders may share one job.
+    Feeding again adds what is new.
+    """
+    made = overrides(
+        changes, dataset__dataset_path=path, redis=redis, job=job, storage__data_dir=data_dir
+    )
+    config = job_config("feed", explicit, made, dict(os.environ))
+    feeder = run_async(lambda drain: _feed(config, drain))
+    click.echo(f"Fed {feeder.offered:,} samples; gave up {feeder.rejected:,} unreadable ones.")
+
+
+async def _feed(config: JobConfig, drain: Drain) -> Feeder:
+    settings = broadcast(config)
+    source = source_of(config)
+    name = member_name("feed")
+    async with checked_redis(redis_url(config), "feed", drain) as connections:
+        queue = RedisFeedQueue(
+            RedisJob(connections, job_name(config)),
+            name=name,
+            first_stage=settings.stages[0].name,
+            lease_seconds=config.lease_seconds,
+        )
+        await Patience(drain)(lambda: queue.publish(settings.encode(), dataset_identity(config)))
+        folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+        planner = Planner(queue, source, folder, chunk_size=config.chunk_size, drain=drain)
+        feeder = Feeder(
+            queue,
+            source,
+            planner,
+            images=config.images,
+            budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
+            lease_seconds=config.lease_seconds,
+            drain=drain,
+        )
+        async with Herald(queue, role="feed", name=name, figures=feeder.figures) as herald:
+            herald.state = "working"
+            await feeder.run()
+        await queue.close()
+    return feeder

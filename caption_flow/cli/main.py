@@ -1,0 +1,78 @@
+"""Command line, the way in: finds the command, and turns errors into sentences and exit codes.
+
+Commands are imported when they are called, so that `--help` does not wait for Arrow or Redis.
+"""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from caption_flow import __version__
+from caption_flow.errors import CaptionFlowError
+
+EXIT_FAILED = 1
+
+# name -> what it does; the module of the same name holds the command
+COMMANDS = {
+    "run": "Caption a data set with everything on this machine.",
+    "feed": "Put a data set's images into the queue.",
+    "worker": "Caption images from the queue with one engine.",
+    "sink": "Write captions to Parquet.",
+    "orchestrator": "Feed a data set and write its captions; workers join by themselves.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands, in the order of a job."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command; underscores and hyphens are the same."""
+        name = cmd_name.replace("-", "_")
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"caption_flow.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="caption-flow")
+def cli() -> None:
+    """Caption images at any scale: feeders, vLLM workers and sinks around Redis Streams."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
+    verbose = "--verbose" in sys.argv
+    try:
+        result = cli(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("Stopped.", EXIT_FAILED)
+    except CaptionFlowError as exc:
+        if verbose:
+            raise
+        _fail(str(exc), exc.exit_code)
+    except Exception as exc:  # the one place that owes the user a sentence for a mistake of ours
+        if verbose:
+            raise
+        kind = type(exc).__name__
+        _fail(f"{kind}: {exc}\nThis should not happen; --verbose shows where.", EXIT_FAILED)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)

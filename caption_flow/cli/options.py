@@ -1,0 +1,100 @@
+"""Command line: the options that commands share, and the overrides they make."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from caption_flow import logs
+from caption_flow.config import JobConfig, WorkerConfig, load_job, load_worker, read_dump
+from caption_flow.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# A parent process hands its effective settings down in a file; see supervisor.
+DUMP_VARIABLE = "CAPTION_FLOW_INTERNAL_JOB"
+
+
+def logged(function: F) -> F:
+    """Add the options for what a process says."""
+    function = click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        expose_value=False,
+        callback=lambda _ctx, _param, level: logs.set_up(level),
+        is_eager=True,
+        help="Least important lines to print.",
+    )(function)
+    return click.option(
+        "--verbose", is_flag=True, expose_value=False, help="Show where an error comes from."
+    )(function)
+
+
+def configured(function: F) -> F:
+    """Add the options every configured command has."""
+    for option in reversed(
+        (
+            click.option(
+                "--config",
+                "explicit",
+                type=click.Path(path_type=Path),
+                help="YAML document; without it the usual places are searched.",
+            ),
+            click.option("--redis", metavar="URL", help="redis://, rediss:// or unix:// URL."),
+            click.option("--job", metavar="NAME", help="Name of the job."),
+            click.option(
+                "--set",
+                "changes",
+                metavar="KEY=VALUE",
+                multiple=True,
+                help="Override any setting, as in vllm.sampling.temperature=0.2.",
+            ),
+        )
+    ):
+        function = option(function)
+    return logged(function)
+
+
+def data_options(function: F) -> F:
+    """Add the options of commands that read the data set or write its captions."""
+    function = click.option(
+        "--data-dir", type=click.Path(path_type=Path), help="Folder for captions."
+    )(function)
+    return configured(function)
+
+
+def overrides(changes: tuple[str, ...], **flags: object) -> dict[str, object]:
+    """Make overrides of flags, given as dotted paths with two underscores, and of --set."""
+    made: dict[str, object] = {path.replace("__", "."): value for path, value in flags.items()}
+    for change in changes:
+        path, equals, value = change.partition("=")
+        if not equals or not path:
+            raise ConfigError(f'--set {change}: write KEY=VALUE, as in "chunk_size=500".')
+        made[path] = value
+    return made
+
+
+def job_config(
+    component: str, explicit: Path | None, made: dict[str, object], environ: dict[str, str]
+) -> JobConfig:
+    """Read the settings of a command that serves the job, and pass on their warnings."""
+    if dump := environ.get(DUMP_VARIABLE):
+        return read_dump(Path(dump))
+    loaded = load_job(component, explicit, made)
+    _warn(loaded.warnings)
+    return loaded.config
+
+
+def worker_config(explicit: Path | None, made: dict[str, object]) -> WorkerConfig:
+    """Read the settings of a worker, and pass on their warnings."""
+    loaded = load_worker(explicit, made)
+    _warn(loaded.warnings)
+    return loaded.config
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)

@@ -1,0 +1,127 @@
+"""`caption-flow run`: caption a data set with everything on this machine."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from caption_flow.cli.local import run_job
+from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.progress import JobProgress
+from caption_flow.cli.running import job_name, source_of
+from caption_flow.config import JobConfig
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.model import DeadLetter
+from caption_flow.queue.ports import Snapshot
+from caption_flow.supervisor.job import Plan
+
+SHOWN = 3  # captions printed at the end
+EXIT_STOPPED = 1
+
+
+@click.command("run")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--model", help="The model: a name on the hub, or a folder.")
+@click.option("--prompt", "prompts", multiple=True, help="What to ask; each gives a caption.")
+@click.option("--engine", type=click.Choice(["vllm", "simulated"]), help="What runs the model.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Most requests in the engine.")
+@click.option(
+    "--gpu-id",
+    "gpus",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="GPU to use; a worker for each.",
+)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds a stop waits for what is being captioned.",
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code that the model brings.")
+@data_options
+def command(
+    path: Path | None,
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    changes: tuple[str, ...],
+    data_dir: Path | None,
+    model: str | None,
+    prompts: tuple[str, ...],
+    engine: str | None,
+    batch_size: int | None,
+    gpus: tuple[int, ...],
+    drain_timeout: float,
+    trust_remote_code: bool,
+) -> int:
+    """Caption the images in PATH, and end when all have their captions.
+
+    Starts a Redis of its own unless one is given. Stop it with Ctrl-C; the same command goes on.
+    """
+    made = overrides(
+        changes,
+        dataset__dataset_path=path,
+        redis=redis,
+        job=job,
+        storage__data_dir=data_dir,
+        vllm__model=model,
+        vllm__inference_prompts=prompts or None,
+        engine=engine,
+        vllm__batch_size=batch_size,
+    )
+    config = job_config("run", explicit, made, dict(os.environ))
+    config.stages()  # a mistake is told before anything starts
+    source_of(config)
+    arguments = ["--drain-timeout", str(drain_timeout)]
+    if trust_remote_code:
+        arguments.append("--trust-remote-code")
+    workers = [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]
+    return _run(config, Plan(workers=workers, ends=True, drain_timeout=drain_timeout))
+
+
+def _run(config: JobConfig, plan: Plan) -> int:
+    begun = time.monotonic()
+    with JobProgress() as progress:
+        last, dead = run_job(config, plan, started=_say_started, watch=progress.show)
+    seconds = time.monotonic() - begun
+    _report(config, last, dead, seconds)
+    return 0 if last.counts.done else EXIT_STOPPED
+
+
+def _say_started(url: str, config: JobConfig) -> None:
+    click.echo(f'Job "{config.job}" on {config.dataset.dataset_path}', err=True)
+    click.echo(f"Watch its streams: redis-cli {_cli_arguments(url)} --scan", err=True)
+
+
+def _cli_arguments(url: str) -> str:
+    if url.startswith("unix://"):
+        return f"-s {url.removeprefix('unix://').partition('?')[0]}"
+    return "-u REDIS_URL"
+
+
+def _report(config: JobConfig, last: Snapshot, dead: Sequence[DeadLetter], seconds: float) -> None:
+    counts = last.counts
+    folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+    if counts.captioned:
+        for id_, captions in folder.newest(SHOWN):
+            click.echo(f"  {id_}: {' | '.join(captions)}")
+    for letter in dead:
+        why = letter.failure
+        click.echo(f"  given up: {letter.sample.id}: {why.reason}, {why.detail}")
+    click.echo(
+        f"{counts.captioned:,} captions in {folder.path}, {counts.dead:,} dead letters, "
+        f"{seconds:.1f} s."
+    )
+    if counts.done:
+        click.echo(
+            f'Next: {Path(sys.executable).name} -c "import pandas; '
+            f"print(pandas.read_parquet('{folder.path}'))\""
+        )
+    else:
+        left = counts.planned - counts.captioned - counts.dead
+        click.echo(f"Stopped with {left:,} planned samples left; the same command goes on.")

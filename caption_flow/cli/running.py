@@ -1,0 +1,103 @@
+"""Command line: what every role needs to run: an event loop, a checked Redis, the job's name."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from caption_flow.config import JobConfig
+from caption_flow.dataset.source import Source, SourceOptions, open_source
+from caption_flow.errors import ConfigError
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Patience
+from caption_flow.queue.connect import Connections, check_server, connect
+from caption_flow.queue.embedded import running_url
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EMBEDDED = ".redis"  # under the data directory: the embedded server's own files
+
+
+def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
+    """Run a role on the fastest event loop there is, and let signals drain it."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+
+    async def drained() -> T:
+        drain = Drain()
+        drain.on_signals()
+        return await main(drain)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(drained())
+
+
+@asynccontextmanager
+async def checked_redis(url: str, role: str, drain: Drain) -> AsyncIterator[Connections]:
+    """Connect, wait for the server if need be, and refuse one that would lose samples."""
+    async with connect(url, role=role) as connections:
+        facts = await Patience(drain)(lambda: check_server(connections.commands))
+        for warning in facts.warnings:
+            logger.warning("%s", warning)
+        yield connections
+
+
+def redis_url(config: JobConfig) -> str:
+    """Say which Redis a role uses: the configured one, or the embedded one that is running."""
+    url = config.redis or running_url(embedded_directory(config))
+    if url is None:
+        raise ConfigError(
+            "No Redis is configured. Give --redis URL, or redis: in the document; or use "
+            '"caption-flow run" or "caption-flow orchestrator", which start one of their own.'
+        )
+    return url
+
+
+def embedded_directory(config: JobConfig) -> Path:
+    """Where an embedded server keeps its files."""
+    return Path(config.storage.data_dir) / EMBEDDED
+
+
+def job_name(config: JobConfig) -> str:
+    """Name the job: as configured, or after its data set."""
+    if config.job:
+        return config.job
+    title = config.dataset.name or Path(_dataset_path(config)).resolve().name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:100] or "captions"
+
+
+def dataset_identity(config: JobConfig) -> str:
+    """Tell the data set of a job from others, so that one name never stands for two."""
+    dataset = config.dataset
+    return f"{dataset.type}:{dataset.name or Path(_dataset_path(config)).resolve()}"
+
+
+def source_of(config: JobConfig) -> Source:
+    """Open the data set."""
+    dataset = config.dataset
+    options = SourceOptions(
+        path=_dataset_path(config),
+        name=dataset.name,
+        recursive=dataset.recursive,
+        follow_symlinks=dataset.follow_symlinks,
+        max_file_size=dataset.max_file_size,
+        sidecars=dataset.sidecars,
+    )
+    return open_source(dataset.type, options)
+
+
+def _dataset_path(config: JobConfig) -> str:
+    if config.dataset.dataset_path is None:
+        raise ConfigError(
+            "dataset.dataset_path is missing: say which images to caption, there or as PATH."
+        )
+    return config.dataset.dataset_path

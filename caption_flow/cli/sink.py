@@ -1,0 +1,60 @@
+"""`caption-flow sink`: write captions to Parquet."""
+
+import os
+from pathlib import Path
+
+import click
+
+from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.running import checked_redis, job_name, redis_url, run_async
+from caption_flow.config import JobConfig
+from caption_flow.config.broadcast import Broadcast, broadcast
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.herald import Herald, member_name
+from caption_flow.lifecycle import Drain
+from caption_flow.queue.captions import RedisCaptionQueue
+from caption_flow.queue.job import RedisJob
+from caption_flow.sink.sink import PartSize, Sink
+
+
+@click.command("sink")
+@click.option("--exit-when-done", is_flag=True, help="End when every sample is settled.")
+@data_options
+def command(
+    exit_when_done: bool,
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    changes: tuple[str, ...],
+    data_dir: Path | None,
+) -> None:
+    """Write finished captions to Parquet files in DATA_DIR/JOB. Several sinks may share a job."""
+    made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
+    config = job_config("sink", explicit, made, dict(os.environ))
+    sink = run_async(lambda drain: _sink(config, drain, exit_when_done=exit_when_done))
+    click.echo(f"Wrote {sink.rows:,} captions to {sink.path}.")
+
+
+async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sink:
+    name = member_name("sink")
+    async with checked_redis(redis_url(config), "sink", drain) as connections:
+        job = RedisJob(connections, job_name(config))
+        queue = RedisCaptionQueue(job, name=name, lease_seconds=config.lease_seconds)
+        published = await job.settings()
+        settings = Broadcast.decode(published.document) if published else broadcast(config)
+        sink = Sink(
+            queue,
+            PartFolder(Path(config.storage.data_dir), job.job),
+            outputs=settings.outputs,
+            size=PartSize(
+                rows=config.storage.rows_per_part, seconds=config.storage.seconds_per_part
+            ),
+            lease_seconds=config.lease_seconds,
+            drain=drain,
+            exit_when_done=exit_when_done,
+        )
+        async with Herald(queue, role="sink", name=name, figures=sink.figures) as herald:
+            herald.state = "working"
+            await sink.run()
+        await queue.close()
+    return sink

@@ -1,0 +1,169 @@
+"""`caption-flow worker`: caption images from the queue with one engine."""
+
+import logging
+import os
+import subprocess
+from pathlib import Path
+
+import click
+
+from caption_flow.cli.options import configured, overrides, worker_config
+from caption_flow.cli.running import checked_redis, run_async
+from caption_flow.config import WorkerConfig
+from caption_flow.config.broadcast import Broadcast
+from caption_flow.engine.make import make_engine, select_gpu
+from caption_flow.engine.port import Engine
+from caption_flow.errors import ConfigError
+from caption_flow.herald import Herald, member_name
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Patience
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.job import RedisJob, only_job
+from caption_flow.queue.ports import Settings
+from caption_flow.queue.work import RedisWorkQueue
+from caption_flow.worker.caption import Captioner
+from caption_flow.worker.meter import Meter
+from caption_flow.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+ASK_SECONDS = 1.0  # between two looks for a job that is not there yet
+MOST_THREADS = 8  # more decode threads only wait for one another
+
+
+@click.command("worker")
+@click.option("--gpu-id", type=click.IntRange(min=0), help="Which GPU; one worker for each.")
+@click.option("--name", help="Name of the worker in rows and monitors.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Most requests in the engine.")
+@click.option("--model", help="The model's path on this host, where the job's name is not one.")
+@click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds a stop may take.")
+@click.option("--exit-when-done", is_flag=True, default=None, help="End with the job.")
+@click.option(
+    "--trust-remote-code", is_flag=True, default=None, help="Run code that the model brings."
+)
+@configured
+def command(
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    changes: tuple[str, ...],
+    gpu_id: int | None,
+    name: str | None,
+    batch_size: int | None,
+    model: str | None,
+    drain_timeout: float | None,
+    exit_when_done: bool | None,
+    trust_remote_code: bool | None,
+) -> None:
+    """Caption images from the queue. Settings come from the job; start one worker per GPU."""
+    made = overrides(
+        changes,
+        redis=redis,
+        job=job,
+        gpu_id=gpu_id,
+        name=name,
+        batch_size=batch_size,
+        vllm__model=model,
+        drain_timeout=drain_timeout,
+        exit_when_done=exit_when_done,
+        trust_remote_code=trust_remote_code,
+    )
+    config = worker_config(explicit, made)
+    if config.gpu_id is not None:
+        select_gpu(config.gpu_id)
+    worker = run_async(lambda drain: _work(config, drain))
+    if worker is not None:
+        click.echo(
+            f"Captioned {worker.settler.completed:,} samples; gave up {worker.settler.failed:,}."
+        )
+    if config.hook:
+        shell = isinstance(config.hook, str)
+        subprocess.run(config.hook, shell=shell, check=True)  # noqa: S603 - the operator's own
+
+
+async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
+    if config.redis is None:
+        raise ConfigError("No Redis is configured. Give --redis URL, or redis: in worker.yaml.")
+    async with checked_redis(config.redis, "worker", drain) as connections:
+        found = await _find_job(connections, config.job, drain)
+        if found is None:
+            return None
+        job, published = found
+        settings = Broadcast.decode(published.document)
+        engine = make_engine(
+            settings,
+            overrides=config.vllm,
+            batch_size=config.batch_size,
+            trust_remote_code=config.trust_remote_code,
+        )
+        try:
+            return await _serve(config, job, published.version, settings, engine, drain)
+        finally:
+            await engine.stop()
+
+
+async def _find_job(
+    connections: Connections, name: str | None, drain: Drain
+) -> tuple[RedisJob, Settings] | None:
+    """Wait until there is a job with settings; None when asked to drain first."""
+    patience = Patience(drain)
+    told = False
+    while not drain.asked:
+        found = name or await patience(lambda: only_job(connections))
+        if found is not None:
+            job = RedisJob(connections, found)
+            published = await patience(job.settings)
+            if published is not None:
+                return job, published
+        if not told:
+            logger.info("Waiting for a job on %s", connections.host)
+            told = True
+        await drain.wait(ASK_SECONDS)
+    return None
+
+
+async def _serve(
+    config: WorkerConfig,
+    job: RedisJob,
+    version: int,
+    settings: Broadcast,
+    engine: Engine,
+    drain: Drain,
+) -> Worker:
+    label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
+    name = member_name(config.name or label)
+    queue = RedisWorkQueue(job, name=name)
+    await queue.serve(
+        [stage.name for stage in settings.stages], lease_seconds=settings.lease_seconds
+    )
+    meter = Meter(engine.capacity)
+    captioner = Captioner(
+        engine,
+        settings,
+        version=version,
+        worker=name,
+        contributor="",
+        threads=config.decode_threads or min(MOST_THREADS, os.cpu_count() or 1),
+        meter=meter,
+    )
+    worker = Worker(
+        queue,
+        captioner,
+        meter,
+        name=name,
+        capacity=engine.capacity,
+        max_attempts=settings.max_attempts,
+        lease_seconds=settings.lease_seconds,
+        drain=drain,
+        drain_timeout=config.drain_timeout,
+        exit_when_done=config.exit_when_done,
+    )
+    async with Herald(queue, role="worker", name=name, figures=worker.figures) as herald:
+        logger.info("Loading the engine %s", engine.name)
+        await engine.start()
+        logger.info("Captioning with %s, %d requests at once", engine.model, engine.capacity)
+        herald.state = "working"
+        meter.restart()
+        await worker.run()
+        await queue.close()
+    return worker

@@ -1,0 +1,123 @@
+"""Data set: which Arrow type each of the samples' own columns has, in every part alike.
+
+Readers want the same schema in all files of a data set, and a sample's columns come from anywhere.
+So the columns of the first rows set the types for the job; what does not fit them later is kept
+in the column `extra`, as JSON, and nothing is lost.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct, field
+
+EXTRA = "extra"
+JSON_KIND = "json"  # any value, as JSON text
+
+_ARROW: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+    "list<string>": pa.list_(pa.string()),
+    "list<int64>": pa.list_(pa.int64()),
+    "list<double>": pa.list_(pa.float64()),
+    "list<bool>": pa.list_(pa.bool_()),
+    JSON_KIND: pa.string(),
+}
+_SCALARS = {bool: "bool", int: "int64", float: "double", str: "string"}
+_INT64 = range(-(2**63), 2**63)
+
+
+class ColumnSchema(Struct, frozen=True):
+    """What the sinks of a job agreed on: fields that stages write, columns that samples bring."""
+
+    outputs: tuple[str, ...]  # each becomes a list<string>
+    columns: dict[str, str] = field(default_factory=dict)  # name -> kind, a key of the Arrow types
+
+    def encode(self) -> bytes:
+        """Write as JSON, the same bytes for the same schema."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @classmethod
+    def decode(cls, text: bytes) -> "ColumnSchema":
+        """Read what `encode` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+def infer(outputs: Iterable[str], samples: Iterable[Mapping[str, Any]]) -> ColumnSchema:
+    """Find the kinds that hold all the given samples' columns; nulls say nothing."""
+    kinds: dict[str, str] = {}
+    for columns in samples:
+        for name, value in columns.items():
+            kind = kind_of(value)
+            if kind is not None:
+                kinds[name] = _merge(kinds.get(name, kind), kind)
+    return ColumnSchema(tuple(outputs), kinds)
+
+
+def kind_of(value: Any) -> str | None:
+    """Name the kind of a JSON value; None for null and for an empty list."""
+    if value is None or value == []:
+        return None
+    if isinstance(value, list):
+        return _kind_of_list(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        return JSON_KIND
+    return _SCALARS.get(type(value), JSON_KIND)
+
+
+def _kind_of_list(values: list[Any]) -> str:
+    kinds = {kind_of(value) for value in values} - {None}
+    if kinds == {"int64", "double"}:
+        return "list<double>"
+    if len(kinds) == 1:
+        [kind] = kinds
+        if kind in {"string", "int64", "double", "bool"}:
+            return f"list<{kind}>"
+    return JSON_KIND
+
+
+def _merge(one: str, other: str) -> str:
+    if one == other:
+        return one
+    for narrow, wide in (("int64", "double"), ("list<int64>", "list<double>")):
+        if {one, other} == {narrow, wide}:
+            return wide
+    return JSON_KIND
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """Look up the Arrow type of a kind."""
+    return _ARROW[kind]
+
+
+def split(
+    columns: Mapping[str, Any], kinds: Mapping[str, str]
+) -> tuple[dict[str, Any], str | None]:
+    """Part a sample's columns into those that fit their kind and, as JSON text, the others."""
+    fitting: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in columns.items():
+        if value is None:
+            continue
+        kind = kinds.get(name)
+        if kind == JSON_KIND:
+            fitting[name] = _json(value)
+        elif kind is not None and _fits(value, kind):
+            fitting[name] = value
+        else:
+            extra[name] = value
+    return fitting, _json(extra) if extra else None
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value == [] and isinstance(value, list):
+        return kind.startswith("list<")
+    own = kind_of(value)
+    return own is not None and _merge(own, kind) == kind
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

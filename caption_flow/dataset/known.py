@@ -1,0 +1,60 @@
+"""Data set: which samples have their caption in a part already. The parts are the truth."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.errors import SourceError
+
+_DIGEST_BYTES = 16  # two of a billion ids collide with a chance of 1e-21
+
+
+class Known:
+    """A set of sample ids in 16 bytes each, filled once and then asked."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        joined = b"".join(_digest(id_) for id_ in ids)
+        # S, not V: numpy sorts and compares byte strings, and equal lengths make that exact.
+        self._digests = np.sort(np.frombuffer(joined, dtype=f"S{_DIGEST_BYTES}"))
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def __contains__(self, id_: str) -> bool:
+        return not self.unknown([id_])
+
+    def unknown(self, ids: Sequence[str]) -> list[str]:
+        """Keep, in order, the ids that are not in the set."""
+        if not len(self._digests):
+            return list(ids)
+        digests = np.array([_digest(id_) for id_ in ids], dtype=f"S{_DIGEST_BYTES}")
+        places = np.searchsorted(self._digests, digests)
+        places[places == len(self._digests)] = 0
+        known = self._digests[places] == digests
+        return [id_ for id_, found in zip(ids, known, strict=True) if not found]
+
+
+def known_in(
+    folder: PartFolder, recorded: Collection[str] = (), given_up: Iterable[str] = ()
+) -> Known:
+    """Know the samples of all finished parts, those recorded but not renamed yet among them."""
+    published = folder.published()
+    pending = sorted(set(recorded) - set(published))
+    missing = [part for part in pending if not folder.exists(part)]
+    if missing:
+        raise SourceError(
+            f"{folder.path} lacks {len(missing)} finished parts, such as {missing[0]}. "
+            "Set storage.data_dir to the folder that the sinks write to, since what is "
+            "captioned already cannot be told from what is new without it."
+        )
+    finished = (id_ for part in [*published, *pending] for id_ in folder.ids(part))
+    return Known(chain(finished, given_up))
+
+
+def _digest(id_: str) -> bytes:
+    # surrogateescape: a file name need not be UTF-8, and its id must still be found.
+    raw = id_.encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(raw, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,49 @@
+"""Engine: the one that a job's settings ask for, on this host."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from caption_flow.config.broadcast import Broadcast
+from caption_flow.engine.port import Engine
+from caption_flow.engine.simulated import SimulatedEngine
+from caption_flow.engine.vllm import VllmEngine
+from caption_flow.errors import ConfigError
+
+# How the makers of each kind of GPU spell which ones a process may see.
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+
+def make_engine(
+    settings: Broadcast,
+    *,
+    overrides: Mapping[str, Any],
+    batch_size: int | None,
+    trust_remote_code: bool,
+) -> Engine:
+    """Make the engine; `overrides` are engine arguments of this host."""
+    capacity = batch_size or settings.batch_size
+    if settings.engine == "simulated":
+        return SimulatedEngine(settings.simulated, capacity=min(capacity, settings.simulated.slots))
+    first, *others = settings.stages
+    if any((s.model, s.engine_args) != (first.model, first.engine_args) for s in others):
+        raise ConfigError(
+            "vllm.stages: the stages of a job must share one model and its arguments for now."
+        )
+    arguments = {**first.engine_args, **overrides}
+    model = str(arguments.pop("model", first.model))
+    return VllmEngine(model, arguments, capacity=capacity, trust_remote_code=trust_remote_code)
+
+
+def select_gpu(gpu_id: int) -> None:
+    """Let this process see one GPU: the one of that number among those it may see now.
+
+    Before vLLM or torch are imported, since they read it once.
+    """
+    for variable in _VISIBLE:
+        visible = [name for name in os.environ.get(variable, "").split(",") if name]
+        if visible and gpu_id >= len(visible):
+            raise ConfigError(
+                f"gpu_id is {gpu_id}, but {variable} lets this process see {len(visible)}."
+            )
+        os.environ[variable] = visible[gpu_id] if visible else str(gpu_id)

@@ -1,0 +1,48 @@
+"""Engine: what a worker asks of whatever runs the model."""
+
+from typing import Protocol
+
+from msgspec import Struct
+from PIL.Image import Image
+
+from caption_flow.config.schema import Stage
+
+
+class Request(Struct, frozen=True):
+    """One prompt on one image."""
+
+    id: str  # unique among the requests inside the engine
+    stage: Stage
+    prompt: str
+    data: bytes  # the encoded image as fed
+    image: Image | None  # its pixels, RGB and upright; None for an engine that decodes nothing
+
+
+class Output(Struct, frozen=True):
+    """What came out of one request."""
+
+    text: str
+    finish_reason: str  # "stop", "length", …
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Engine(Protocol):
+    """Runs one model; requests go in one by one and come out in any order."""
+
+    name: str  # as it stands in the rows
+    model: str  # likewise
+    decodes: bool  # whether requests need pixels
+    capacity: int  # requests that may be inside at once
+
+    async def start(self) -> None:
+        """Load the model; EngineUnfit or ConfigError when it cannot."""
+        ...
+
+    async def caption(self, request: Request) -> Output:
+        """Run one request; EngineFailed harms only it, EngineDead means all are gone."""
+        ...
+
+    async def stop(self) -> None:
+        """Free what the engine holds."""
+        ...

@@ -1,0 +1,68 @@
+"""Engine without a model: stated latencies and lengths, for benchmarks and for tests of the rest.
+
+Its captions are a function of the image's bytes and the prompt, so that a caption which landed
+on the wrong image is found out. Every row it makes says `engine = "simulated"`.
+"""
+
+import asyncio
+import hashlib
+
+from caption_flow.config.schema import SimulatedConfig
+from caption_flow.engine.port import Output, Request
+
+_WORDS = ["quiet", "bright", "narrow", "old", "green", "round", "distant", "plain", "soft", "tall"]
+_HEAD = ("simulated", "caption")
+_DIGITS = 32  # hex digits of the digest that stand in a caption
+
+
+def simulated_caption(data: bytes, tokens: int) -> str:
+    """Make the caption of an image: a digest of its bytes, then words up to the length."""
+    return _caption(hashlib.sha256(data).hexdigest(), tokens)
+
+
+class SimulatedEngine:
+    """Captions after a while, as many at once as it has slots."""
+
+    name = "simulated"
+
+    def __init__(self, config: SimulatedConfig, *, capacity: int) -> None:
+        self.model = "simulated"
+        self.decodes = config.decode
+        self.capacity = capacity
+        self._latency = config.latency
+        self._tokens = config.tokens
+        self._seed = config.seed.to_bytes(8, "big", signed=True)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def caption(self, request: Request) -> Output:
+        """Wait as long as a model would, then say something true about the bytes."""
+        digest = hashlib.sha256(request.data)
+        latency, length = _draws(digest.digest() + request.prompt.encode() + self._seed)
+        low, high = self._tokens
+        tokens = low + int(length * (high - low + 1))
+        shortest, longest = self._latency
+        if longest > 0:
+            await asyncio.sleep(shortest + latency * (longest - shortest))
+        return Output(
+            text=_caption(digest.hexdigest(), tokens),
+            finish_reason="stop",
+            prompt_tokens=len(request.prompt.split()),
+            output_tokens=tokens,
+        )
+
+    async def stop(self) -> None:
+        """Nothing to free."""
+
+
+def _caption(digest: str, tokens: int) -> str:
+    words = max(0, tokens - len(_HEAD) - 1)
+    repeated = _WORDS * (words // len(_WORDS) + 1)
+    return " ".join((*_HEAD, digest[:_DIGITS], *repeated[:words]))
+
+
+def _draws(seed: bytes) -> tuple[float, float]:
+    """Draw two numbers from [0, 1) by the image and the prompt: a job repeats itself exactly."""
+    drawn = hashlib.blake2b(seed, digest_size=8).digest()
+    return int.from_bytes(drawn[:4], "big") / 2**32, int.from_bytes(drawn[4:], "big") / 2**32

@@ -1,0 +1,137 @@
+"""Engine: vLLM in this process, fed request by request (continuous batching).
+
+The chat template is applied once per prompt, with vLLM's own renderer, since only it knows how
+each model spells its images. What a request adds is the picture.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from PIL.Image import Image
+from PIL.Image import new as new_image
+
+from caption_flow.config.schema import Sampling, Stage
+from caption_flow.engine.arguments import engine_arguments, sampling_arguments
+from caption_flow.engine.port import Output, Request
+from caption_flow.errors import ConfigError, EngineDead, EngineFailed, EngineUnfit
+
+_TRIAL_SIDE = 64  # pixels of the blank picture that a template is rendered with
+
+
+class VllmEngine:
+    """One AsyncLLM."""
+
+    name = "vllm"
+    decodes = True
+
+    def __init__(
+        self,
+        model: str,
+        arguments: Mapping[str, Any],
+        *,
+        capacity: int,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.model = model
+        self.capacity = capacity
+        self._arguments = arguments
+        self._trust_remote_code = trust_remote_code
+        self._prompts: dict[tuple[str | None, str], dict[str, Any]] = {}
+        self._sampling: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Load the model, in another thread so that the process goes on answering."""
+        self._llm = await asyncio.to_thread(self._load)
+
+    async def caption(self, request: Request) -> Output:
+        """Run one request; EngineFailed harms only it, EngineDead means all are gone."""
+        from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415 - slow to import
+
+        try:
+            return await self._generate(request)
+        except EngineDeadError as exc:
+            raise EngineDead("vLLM's engine has died; its own log lines say why.") from exc
+        except Exception as exc:
+            # Around one sample: whatever vLLM or the model's processor makes of it.
+            if self._llm.errored:
+                raise EngineDead(f"vLLM's engine has died: {exc}") from exc
+            raise EngineFailed(f"{type(exc).__name__}: {exc}") from exc
+
+    async def stop(self) -> None:
+        """End vLLM's own processes."""
+        if llm := getattr(self, "_llm", None):
+            await asyncio.to_thread(llm.shutdown)
+
+    def _load(self) -> Any:
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - slow to import
+            from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - likewise
+        except ImportError as exc:
+            raise ConfigError(
+                f"vLLM cannot be imported ({exc}). Install it with "
+                '"pip install caption-flow[vllm]", or caption-flow[cpu] where there is no GPU.'
+            ) from exc
+        arguments = engine_arguments(
+            self._arguments, model=self.model, trust_remote_code=self._trust_remote_code
+        )
+        try:
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except (ValueError, TypeError, OSError, RuntimeError) as exc:
+            raise EngineUnfit(f'vLLM cannot load the model "{self.model}": {exc}') from exc
+
+    async def _generate(self, request: Request) -> Output:
+        prompt = await self._rendered(request.stage, request.prompt)
+        if request.image is not None:
+            prompt = {**prompt, "multi_modal_data": {"image": request.image}}
+        renderer = self._llm.renderer
+        # The renderer runs the model's processor in a thread of its own; generate() would block.
+        [inputs] = await renderer.render_cmpl_async([prompt], renderer.default_chat_tok_params)
+        stream = self._llm.generate(inputs, self._params(request.stage), request.id)
+        last = [output async for output in stream][-1]  # FINAL_ONLY: there is but one
+        answer = last.outputs[0]
+        return Output(
+            text=answer.text.strip(),
+            finish_reason=answer.finish_reason or "",
+            prompt_tokens=len(last.prompt_token_ids or ()),
+            output_tokens=len(answer.token_ids),
+        )
+
+    async def _rendered(self, stage: Stage, prompt: str) -> dict[str, Any]:
+        """Apply the model's chat template, once per prompt."""
+        key = (stage.system_prompt, prompt)
+        if key not in self._prompts:
+            self._prompts[key] = await self._render(stage.system_prompt, prompt)
+        return self._prompts[key]
+
+    async def _render(self, system_prompt: str | None, prompt: str) -> dict[str, Any]:
+        from vllm.renderers.params import ChatParams  # noqa: PLC0415 - slow to import
+
+        messages: list[dict[str, Any]] = []
+        if system_prompt:
+            messages.append({"role": "system", "content": system_prompt})
+        content = [
+            {"type": "image_pil", "image_pil": _blank()},
+            {"type": "text", "text": prompt},
+        ]
+        messages.append({"role": "user", "content": content})
+        params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
+        _, rendered = await self._llm.renderer.render_messages_async(messages, params)
+        return {k: v for k, v in rendered.items() if not k.startswith("multi_modal_")}
+
+    def _params(self, stage: Stage) -> Any:
+        if stage.name not in self._sampling:
+            self._sampling[stage.name] = _sampling_params(stage.sampling)
+        # vLLM may write into what it is given.
+        return self._sampling[stage.name].clone()
+
+
+def _sampling_params(sampling: Sampling) -> Any:
+    from vllm import SamplingParams  # noqa: PLC0415 - slow to import
+    from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415 - likewise
+
+    return SamplingParams(**sampling_arguments(sampling), output_kind=RequestOutputKind.FINAL_ONLY)
+
+
+def _blank() -> Image:
+    return new_image("RGB", (_TRIAL_SIDE, _TRIAL_SIDE))

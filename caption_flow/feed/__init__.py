@@ -1,0 +1,1 @@
+"""Feed: a source becomes chunks, and chunks become samples in the queue."""

@@ -1,0 +1,141 @@
+"""Feed: claimed chunks become samples in the queue, as fast as its budget allows."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from caption_flow.config.schema import ImagesConfig
+from caption_flow.dataset.source import Source
+from caption_flow.feed.look import offers
+from caption_flow.feed.planner import Planner
+from caption_flow.keeper import Keeper
+from caption_flow.lifecycle import Drain
+from caption_flow.model import ChunkLease, Offer
+from caption_flow.patience import Interrupted, Patience
+from caption_flow.queue.ports import Budget, FeedQueue, Offered, Room
+
+logger = logging.getLogger(__name__)
+
+ROOM_SECONDS = 0.02  # between two looks for room while the budget is full
+
+
+class Feeder:
+    """One feeder; several may share one source."""
+
+    def __init__(
+        self,
+        queue: FeedQueue,
+        source: Source,
+        planner: Planner,
+        *,
+        images: ImagesConfig,
+        budget: Budget,
+        lease_seconds: float,
+        drain: Drain,
+    ) -> None:
+        self._queue = queue
+        self._source = source
+        self._planner = planner
+        self._images = images
+        self._budget = budget
+        self._drain = drain
+        self._patience = Patience(drain)
+        self._keeper = Keeper(self._renew, lease_seconds)
+        self._lease: ChunkLease | None = None
+        self._room = Room(bytes=0, samples=0)
+        self.offered = 0  # samples this feeder put into the queue
+        self.rejected = 0  # samples it gave up instead
+
+    def figures(self) -> dict[str, float]:
+        """Count what was done, for whoever watches."""
+        return {"offered": self.offered, "rejected": self.rejected}
+
+    async def run(self) -> None:
+        """Plan and feed until the source is at its end, or until asked to drain."""
+        planning = asyncio.create_task(self._planner.run(), name="planner")
+        try:
+            async with self._keeper:
+                while not self._drain.asked and not await self._is_over(planning):
+                    lease = await self._patience(self._queue.claim_chunk)
+                    if lease is not None:
+                        await self._feed(lease)
+            await planning
+        except Interrupted as exc:
+            logger.warning("%s What is not offered stays in its chunk", exc)
+        finally:
+            planning.cancel()
+            await asyncio.gather(planning, return_exceptions=True)
+
+    async def _is_over(self, planning: "asyncio.Task[None]") -> bool:
+        if not planning.done():
+            return False
+        planning.result()  # a source that cannot be read ends the feeder
+        counts = await self._patience(self._queue.counts)
+        return counts.plan_done and counts.in_chunks == 0
+
+    async def _feed(self, lease: ChunkLease) -> None:
+        """Offer the rest of a chunk; begin again at its cursor when that is elsewhere."""
+        current: ChunkLease | None = lease
+        while current is not None and current.cursor < current.chunk.count:
+            self._lease = current
+            current = await self._offer_from(current)
+            if self._drain.asked and current is not None:
+                await self._patience(lambda c=current: self._queue.release_chunk(c), last=True)  # type: ignore[misc]
+                break
+        self._lease = None
+
+    async def _offer_from(self, lease: ChunkLease) -> ChunkLease | None:
+        """Offer from the cursor on. Answers where to go on; None when the chunk is not ours."""
+        names = lease.chunk.names[lease.cursor :]
+        batches = offers(self._source, lease.chunk, names, self._images)
+        # One batch is read while the one before it is on its way.
+        ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
+        try:
+            while (batch := await ahead) is not None and not self._drain.asked:
+                ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
+                offered = await self._offer(lease, batch)
+                if offered.status == "lost":
+                    logger.info("The chunk %s is another feeder's or is done", lease.chunk.id)
+                    return None
+                expected = lease.cursor + len(batch)
+                lease = msgspec.structs.replace(lease, cursor=offered.cursor)
+                if offered.cursor != expected:
+                    break
+                self._count(batch)
+        finally:
+            await asyncio.gather(ahead, return_exceptions=True)
+        return lease
+
+    async def _offer(self, lease: ChunkLease, batch: Sequence[Offer]) -> Offered:
+        """Offer a batch as soon as there is room for it."""
+        size = sum(len(offer.image) for offer in batch)
+        while True:
+            await self._wait_for_room(size, len(batch))
+            if self._drain.asked:
+                return Offered("full", lease.cursor, self._room)
+            offered = await self._patience(lambda: self._queue.offer(lease, batch, self._budget))
+            self._room = offered.room
+            if offered.status != "full":
+                return offered
+
+    async def _wait_for_room(self, size: int, samples: int) -> None:
+        """Ask for numbers only, so that no image is sent to be refused."""
+        while not self._room.admits(self._budget, bytes_=size, samples=samples):
+            if await self._drain.wait(ROOM_SECONDS):
+                return
+            self._room = await self._patience(self._queue.room)
+
+    def _count(self, batch: Sequence[Offer]) -> None:
+        for offer in batch:
+            if offer.failure is None:
+                self.offered += 1
+            else:
+                self.rejected += 1
+                why = offer.failure
+                logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
+
+    async def _renew(self) -> None:
+        if self._lease is not None and not await self._queue.renew_chunk(self._lease):
+            logger.warning("Lost the lease on the chunk %s", self._lease.chunk.id)

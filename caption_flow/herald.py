@@ -1,0 +1,78 @@
+"""How a process says that it lives: its last word, every few seconds, beside the job."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from caption_flow.errors import QueueFull, QueueUnreachable
+from caption_flow.queue.ports import Member, Membership
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.0
+
+
+def member_name(label: str) -> str:
+    """Make a name no other process has: two of one name would be handed the same leases."""
+    return f"{socket.gethostname()}-{label}-{secrets.token_hex(3)}"
+
+
+class Herald:
+    """Beats for as long as its context lasts, and says goodbye."""
+
+    def __init__(
+        self,
+        queue: Membership,
+        *,
+        role: str,
+        name: str,
+        figures: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self.state = "starting"
+        self._queue = queue
+        self._role = role
+        self._name = name
+        self._figures = figures
+        self._started = time.time()
+
+    async def __aenter__(self) -> "Herald":
+        self._task = asyncio.create_task(self._run(), name="herald")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._queue.leave(self._word())
+        except (QueueUnreachable, QueueFull) as exc:
+            logger.debug("Left without a word: %s", exc)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._queue.beat(self._word())
+            except (QueueUnreachable, QueueFull) as exc:
+                logger.debug("No beat: %s", exc)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _word(self) -> Member:
+        return Member(
+            role=self._role,
+            name=self._name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=self._started,
+            seen=time.time(),
+            state=self.state,
+            figures=dict(self._figures()),
+        )

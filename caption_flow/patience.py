@@ -1,0 +1,39 @@
+"""How every role waits for a queue that does not answer: with back-off, and saying so."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnreachable
+from caption_flow.lifecycle import Drain
+from caption_flow.retry import Backoff
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Interrupted(CaptionFlowError):
+    """The process was asked to drain while it waited for the queue."""
+
+
+class Patience:
+    """Repeats a call to the queue until it is answered, or until the process should end."""
+
+    def __init__(self, drain: Drain, backoff: Backoff | None = None) -> None:
+        self.failures = 0  # calls that went unanswered so far
+        self._drain = drain
+        self._backoff = backoff or Backoff()
+
+    async def __call__(self, call: Callable[[], Awaitable[T]], *, last: bool = False) -> T:
+        """Call until answered. `last`: a farewell, tried while draining too, but only once."""
+        for delay in self._backoff.delays():
+            try:
+                return await call()
+            except (QueueUnreachable, QueueFull) as exc:
+                self.failures += 1
+                if last or self._drain.asked:
+                    raise Interrupted(f"Gave up while draining. {exc}") from exc
+                logger.warning("%s Next try in %.1f s", exc, delay)
+            await self._drain.wait(delay)
+        raise AssertionError  # delays() has no end

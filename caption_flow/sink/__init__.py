@@ -1,0 +1,1 @@
+"""Sink: captions become a Parquet data set."""

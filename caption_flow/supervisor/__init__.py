@@ -1,0 +1,1 @@
+"""Supervisor: the roles of a job as child processes, started, watched and ended together."""

@@ -1,0 +1,1 @@
+"""Worker: samples become captions."""

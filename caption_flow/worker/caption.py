@@ -1,0 +1,117 @@
+"""Worker: one sample, from its encoded image to its outcome.
+
+Pixels are decoded in other threads, so that neither the engine nor the queue waits for them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL.Image import Image
+
+from caption_flow.config.broadcast import Broadcast, fingerprint
+from caption_flow.config.schema import Stage
+from caption_flow.engine.port import Engine, Output, Request
+from caption_flow.errors import EngineFailed
+from caption_flow.image import decode
+from caption_flow.model import Lease, Outcome
+from caption_flow.worker.meter import Meter
+
+# Decoded images held for the next free slots: what a slot never waits for, yet bounded memory.
+DECODED_AHEAD = 0.25  # of the engine's capacity
+DECODED_AHEAD_LEAST = 4
+
+
+class Captioner:
+    """Runs samples through the engine, as many requests at once as it has slots."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Broadcast,
+        *,
+        version: int,
+        worker: str,
+        contributor: str,
+        threads: int,
+        meter: Meter,
+    ) -> None:
+        self._engine = engine
+        self._images = settings.images
+        self._stages = {stage.name: (stage, fingerprint(stage)) for stage in settings.stages}
+        self._version = version
+        self._worker = worker
+        self._contributor = contributor
+        self._meter = meter
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._slots = asyncio.Semaphore(engine.capacity)
+        ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
+        self._decoded = asyncio.Semaphore(engine.capacity + ahead)
+
+    async def caption(self, lease: Lease, data: bytes, entered: Callable[[], None]) -> Outcome:
+        """Caption one sample. Raises BadImage, EngineFailed or EngineDead.
+
+        `entered` is called when its first request goes into the engine.
+        """
+        stage, prompts = self._stages[lease.stage]
+        async with self._decoded:
+            image = await self._decode(data)
+            outputs = await self._run(lease, stage, data, image, entered)
+        texts = [output.text for output in outputs if output.text]
+        if not texts:
+            raise EngineFailed("The model answered with nothing.")
+        return Outcome(
+            stage=stage.name,
+            outputs={stage.output_field: texts},
+            engine=self._engine.name,
+            model=self._engine.model,
+            prompts=prompts,
+            prompt_tokens=sum(output.prompt_tokens for output in outputs),
+            output_tokens=sum(output.output_tokens for output in outputs),
+            finish_reasons=[output.finish_reason for output in outputs],
+            settings_version=self._version,
+            attempt=lease.attempt,
+            worker=self._worker,
+            contributor=self._contributor,
+            captioned_at=time.time(),
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _decode(self, data: bytes) -> Image | None:
+        if not self._engine.decodes:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._pixels, data)
+
+    def _pixels(self, data: bytes) -> Image:
+        limits = self._images
+        return decode(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+
+    async def _run(
+        self,
+        lease: Lease,
+        stage: Stage,
+        data: bytes,
+        image: Image | None,
+        entered: Callable[[], None],
+    ) -> list[Output]:
+        requests = [
+            Request(f"{lease.entry}:{lease.attempt}:{n}", stage, prompt, data, image)
+            for n, prompt in enumerate(stage.prompts)
+        ]
+        if len(requests) == 1:
+            return [await self._ask(requests[0], entered)]
+        return await asyncio.gather(*(self._ask(request, entered) for request in requests))
+
+    async def _ask(self, request: Request, entered: Callable[[], None]) -> Output:
+        async with self._slots:
+            self._meter.enter()
+            entered()
+            try:
+                return await self._engine.caption(request)
+            finally:
+                self._meter.exit()

@@ -1,0 +1,50 @@
+"""Worker: how full the engine is kept."""
+
+import time
+
+
+class Meter:
+    """Counts requests inside the engine, and the time in which a slot was free."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._since = self._last = time.monotonic()
+        self._inside = 0
+        self._waiting = 0
+        self.free_seconds = 0.0  # a slot was free, for whatever reason
+        self.idle_seconds = 0.0  # a slot was free while this worker held a sample for it
+        self.captions = 0
+
+    def enter(self) -> None:
+        """A request that waited has gone into the engine."""
+        self._tick()
+        self._inside += 1
+
+    def exit(self) -> None:
+        """A request has left the engine."""
+        self._tick()
+        self._inside -= 1
+
+    def wait(self, samples: int) -> None:
+        """So many more samples are held that the engine has not begun with; fewer if negative."""
+        self._tick()
+        self._waiting += samples
+
+    def restart(self) -> None:
+        """Begin to measure anew."""
+        self._since = self._last = time.monotonic()
+        self.free_seconds = self.idle_seconds = 0.0
+
+    def shares(self) -> tuple[float, float]:
+        """Give the free and the idle time as shares of the time measured."""
+        self._tick()
+        measured = max(self._last - self._since, 1e-9)
+        return self.free_seconds / measured, self.idle_seconds / measured
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._inside < self._capacity:
+            self.free_seconds += now - self._last
+            if self._waiting > 0:
+                self.idle_seconds += now - self._last
+        self._last = now

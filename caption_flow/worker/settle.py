@@ -1,0 +1,92 @@
+"""Worker: what became of samples goes back to the queue, in small batches off the hot path."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from caption_flow.lifecycle import Drain
+from caption_flow.model import EntryId, Failure, Lease, Outcome
+from caption_flow.patience import Interrupted, Patience
+from caption_flow.queue.ports import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+BATCH = 64  # samples settled at once
+GATHER_SECONDS = 0.01  # how long a settled sample waits for others to go with it
+
+
+class Settler:
+    """Collects outcomes, failures and returns, and carries each to the queue once."""
+
+    def __init__(
+        self, queue: WorkQueue, *, worker: str, drain: Drain, settled: Callable[[EntryId], None]
+    ) -> None:
+        self._queue = queue
+        self._worker = worker
+        self._patience = Patience(drain)
+        self._settled = settled
+        self._done: list[tuple[Lease, Outcome]] = []
+        self._failed: list[tuple[Lease, Failure]] = []
+        self._again: list[Lease] = []
+        self._changed = asyncio.Event()
+        self.completed = 0
+        self.failed = 0
+
+    def complete(self, lease: Lease, outcome: Outcome) -> None:
+        """The sample is captioned."""
+        self._done.append((lease, outcome))
+        self._changed.set()
+
+    def fail(self, lease: Lease, reason: str, detail: str) -> None:
+        """The sample is given up."""
+        logger.warning("Gave up %s: %s, %s", lease.sample.id, reason, detail)
+        failure = Failure(reason, detail, time.time(), lease.stage, lease.attempt, self._worker)
+        self._failed.append((lease, failure))
+        self._changed.set()
+
+    def again(self, lease: Lease) -> None:
+        """The sample failed, and may be tried again by anybody."""
+        self._again.append(lease)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Settle until cancelled."""
+        while True:
+            await self._changed.wait()
+            if len(self._done) < BATCH:
+                await asyncio.sleep(GATHER_SECONDS)
+            await self._settle()
+            if not (self._done or self._failed or self._again):
+                self._changed.clear()
+
+    async def finish(self) -> None:
+        """Settle what is left, once; what the queue does not take keeps its lease and moves on."""
+        try:
+            while self._done or self._failed or self._again:
+                await self._settle(last=True)
+        except Interrupted as exc:
+            logger.warning("%s Unsettled samples will be done again by others", exc)
+
+    async def _settle(self, *, last: bool = False) -> None:
+        done, failed, again = self._done[:BATCH], self._failed[:BATCH], self._again[:BATCH]
+        queue = self._queue
+        if done:
+            answers = await self._patience(lambda: queue.complete(done), last=last)
+            self.completed += self._took([lease for lease, _ in done], answers)
+            del self._done[: len(done)]
+        if failed:
+            answers = await self._patience(lambda: queue.fail(failed), last=last)
+            self.failed += self._took([lease for lease, _ in failed], answers)
+            del self._failed[: len(failed)]
+        if again:
+            await self._patience(lambda: queue.release(again, attempted=True), last=last)
+            self._took(again, [True] * len(again))
+            del self._again[: len(again)]
+
+    def _took(self, leases: list[Lease], answers: list[bool]) -> int:
+        for lease, ours in zip(leases, answers, strict=True):
+            self._settled(lease.entry)
+            if not ours:
+                logger.warning("Lost the lease on %s; another worker has it", lease.sample.id)
+        return sum(answers)

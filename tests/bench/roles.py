@@ -1,0 +1,69 @@
+"""Bench: the roles as processes, with the CPU seconds and peak memory of each."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.redis_server import RedisServer
+
+MIB = 1 << 20
+
+
+class Processes:
+    """Roles of a job, measured when they end."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start `caption-flow ARGUMENTS`."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", "caption_flow", *arguments], stdout=log, stderr=log
+            )
+
+    def wait(self) -> dict[str, dict[str, float]]:
+        """Wait for all to end well; gives CPU seconds and peak MiB by name."""
+        used = {}
+        for name, process in self._running.items():
+            _, status, usage = os.wait4(process.pid, 0)
+            code = process.returncode = os.waitstatus_to_exitcode(status)
+            if code != 0:
+                raise SystemExit(f"{name} failed: {(self._logs / f'{name}.log').read_text()}")
+            used[name] = {
+                "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+                "peak_mib": round(usage.ru_maxrss / 1024, 1),
+            }
+        return used
+
+
+def redis_use(server: RedisServer) -> dict[str, float]:
+    """CPU seconds so far and peak memory of a server; memory as it counts it, and as seen."""
+    info = dict(line.split(":", 1) for line in server.cli("INFO").splitlines() if ":" in line)
+    status = Path(f"/proc/{info['process_id'].strip()}/status").read_text()
+    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+    return {
+        "cpu_s": round(float(info["used_cpu_sys"]) + float(info["used_cpu_user"]), 2),
+        "peak_mib": round(peak_kib / 1024, 1),
+        "peak_data_mib": round(int(info["used_memory_peak"]) / MIB, 1),
+    }
+
+
+def wait_until(condition: Any, seconds: float = 1800.0) -> float:
+    """Wait for a condition; gives the seconds it took."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > seconds:
+            raise SystemExit("The job did not end in time.")
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+def captioned(server: RedisServer, job: str) -> int:
+    """Samples of a job that are in a part."""
+    return int(server.cli("HGET", f"cf:{{{job}:0}}:counts", "captioned").strip() or 0)

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs into .venv and tests everything: style, types, imports, then the tests.
+# Arguments go to pytest, as in: bash tests/run.sh tests/queue -k offer
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash examples/venv.sh cpu,test
+export PATH="$PWD/.venv/bin:$PATH"
+export HF_HUB_OFFLINE=1
+
+ruff check .
+ruff format --check .
+mypy
+lint-imports --no-cache >/dev/null || lint-imports --no-cache
+python -m pytest "$@"
