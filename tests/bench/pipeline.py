@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench.images import jpeg_folder
 from tests.bench.raw_loop import raw_rate
-from tests.bench.roles import Processes, captioned, redis_use, wait_until
+from tests.bench.roles import Processes, captioned, redis_use
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -34,7 +34,7 @@ def one_run(folder: Path, count: int, place: Path, settings: list[str]) -> dict[
         roles.start("worker", "worker", *common, "--exit-when-done")
         out = ("--data-dir", str(place / "out"))
         roles.start("sink", "sink", *common, *out, *changes, "--exit-when-done")
-        wait_until(lambda: captioned(server, JOB) == count)
+        roles.wait_until(lambda: captioned(server, JOB) == count)
         seconds = time.monotonic() - begun
         used = roles.wait() | {"redis": redis_use(server)}
         raw = raw_rate(server.url, folder, count)

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tests.redis_server import RedisServer
 
@@ -24,17 +24,40 @@ class Processes:
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "caption_flow", *arguments], stdout=log, stderr=log
+                [sys.executable, "-m", "caption_flow", *arguments],
+                stdout=log,
+                stderr=log,
+                cwd=self._logs,  # where no document lies that would be read
             )
+
+    def failed(self) -> str | None:
+        """Say what a role that has failed said of it."""
+        for name, process in self._running.items():
+            if process.poll():
+                return f"{name} failed: {(self._logs / f'{name}.log').read_text()}"
+        return None
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 1800.0) -> None:
+        """Wait for a condition while the roles run."""
+        begun = time.monotonic()
+        while not condition():
+            failure = self.failed()
+            if failure is None and time.monotonic() - begun > seconds:
+                failure = "The job did not end in time."
+            if failure:
+                for process in self._running.values():
+                    process.kill()
+                raise SystemExit(failure)
+            time.sleep(0.05)
 
     def wait(self) -> dict[str, dict[str, float]]:
         """Wait for all to end well; gives CPU seconds and peak MiB by name."""
         used = {}
         for name, process in self._running.items():
             _, status, usage = os.wait4(process.pid, 0)
-            code = process.returncode = os.waitstatus_to_exitcode(status)
-            if code != 0:
-                raise SystemExit(f"{name} failed: {(self._logs / f'{name}.log').read_text()}")
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if failure := self.failed():
+                raise SystemExit(failure)
             used[name] = {
                 "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
                 "peak_mib": round(usage.ru_maxrss / 1024, 1),
@@ -54,16 +77,7 @@ def redis_use(server: RedisServer) -> dict[str, float]:
     }
 
 
-def wait_until(condition: Any, seconds: float = 1800.0) -> float:
-    """Wait for a condition; gives the seconds it took."""
-    begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > seconds:
-            raise SystemExit("The job did not end in time.")
-        time.sleep(0.05)
-    return time.monotonic() - begun
-
-
 def captioned(server: RedisServer, job: str) -> int:
     """Samples of a job that are in a part."""
-    return int(server.cli("HGET", f"cf:{{{job}:0}}:counts", "captioned").strip() or 0)
+    answer = server.cli("HGET", f"cf:{{{job}:0}}:counts", "captioned").strip()
+    return int(answer) if answer.isdigit() else 0  # also when the server is busy for a moment
