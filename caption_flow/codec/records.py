@@ -5,7 +5,9 @@ JSON, so that `redis-cli XRANGE` can be read by a person. A sample's entry has t
 stage, where the entry's own id names them) and one `out:STAGE` (JSON) per stage it has passed.
 """
 
+import json
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,25 +18,36 @@ Fields = Mapping[bytes, bytes]
 
 OUTCOME_PREFIX = b"out:"
 
+T = TypeVar("T")
+
 _encoder = msgspec.json.Encoder()
 _sample = msgspec.json.Decoder(Sample)
 _chunk = msgspec.json.Decoder(Chunk)
 _failure = msgspec.json.Decoder(Failure)
 _outcome = msgspec.json.Decoder(Outcome)
 
-encode = _encoder.encode
+_UNREADABLE = (KeyError, ValueError, RecursionError)  # ValueError: malformed, or not UTF-8
 
 
 class UnreadableRecord(CaptionFlowError):
     """A stream entry that this version cannot read; it was not written by caption-flow."""
 
 
-def chunk_from(fields: Fields) -> Chunk:
+def encode(record: Any) -> bytes:
+    """Write a noun as JSON."""
+    try:
+        return _encoder.encode(record)
+    except UnicodeEncodeError:
+        # A name that is not UTF-8 has lone surrogates in Python; JSON can only escape them.
+        return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
+
+
+def chunk_from(entry: EntryId, fields: Fields) -> Chunk:
     """Read a chunk descriptor."""
     try:
-        return _chunk.decode(fields[b"chunk"])
-    except (KeyError, msgspec.DecodeError) as exc:
-        raise UnreadableRecord(f"A chunk descriptor cannot be read: {exc}") from exc
+        return _decode(_chunk, fields[b"chunk"])
+    except _UNREADABLE as exc:
+        raise UnreadableRecord(f"Entry {entry} holds no readable chunk: {exc}") from exc
 
 
 def lease_from(entry: EntryId, stage: str, fields: Fields, attempt: int) -> Lease:
@@ -43,7 +56,7 @@ def lease_from(entry: EntryId, stage: str, fields: Fields, attempt: int) -> Leas
         entry=entry,
         stage=stage,
         sample=_sample_from(entry, fields),
-        image=fields[b"image"].decode() if b"image" in fields else entry,
+        image=fields.get(b"image", entry.encode()).decode("ascii", "replace"),
         attempt=attempt,
         outcomes=_outcomes_from(entry, fields),
     )
@@ -57,25 +70,34 @@ def caption_from(entry: EntryId, fields: Fields) -> Caption:
 def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
     """Read a sample that was given up."""
     try:
-        failure = _failure.decode(fields[b"why"])
-    except (KeyError, msgspec.DecodeError) as exc:
+        failure = _decode(_failure, fields[b"why"])
+    except _UNREADABLE as exc:
         raise UnreadableRecord(f"Dead letter {entry} gives no readable reason: {exc}") from exc
     return DeadLetter(entry, _sample_from(entry, fields), failure)
 
 
 def _sample_from(entry: EntryId, fields: Fields) -> Sample:
     try:
-        return _sample.decode(fields[b"sample"])
-    except (KeyError, msgspec.DecodeError) as exc:
+        return _decode(_sample, fields[b"sample"])
+    except _UNREADABLE as exc:
         raise UnreadableRecord(f"Entry {entry} holds no readable sample: {exc}") from exc
 
 
 def _outcomes_from(entry: EntryId, fields: Fields) -> tuple[Outcome, ...]:
     try:
         return tuple(
-            _outcome.decode(value)
+            _decode(_outcome, value)
             for name, value in fields.items()
             if name.startswith(OUTCOME_PREFIX)
         )
-    except msgspec.DecodeError as exc:
+    except _UNREADABLE as exc:
         raise UnreadableRecord(f"Entry {entry} holds an unreadable outcome: {exc}") from exc
+
+
+def _decode(decoder: msgspec.json.Decoder[T], record: bytes) -> T:
+    try:
+        return decoder.decode(record)
+    except msgspec.DecodeError:
+        if b"\\ud" not in record:
+            raise
+        return msgspec.convert(json.loads(record), decoder.type)  # see `encode`

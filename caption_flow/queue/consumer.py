@@ -4,19 +4,23 @@ Hands out each delivery once: new entries, what a dead consumer left, and, after
 connection, what was delivered to us in an answer that we never saw.
 """
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from caption_flow.codec.records import Fields
-from caption_flow.errors import QueueUnreachable
+from caption_flow.codec.records import Fields, UnreadableRecord
 from caption_flow.model import EntryId
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, answers, translated, translation
 from caption_flow.queue.connect import BLOCK_MS, Connections
 from caption_flow.queue.scripts import Scripts
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RECLAIM_SECONDS = 0.5  # between two looks for leases that ran out
 RECLAIM_COUNT = 100  # entries a look may examine ten times of
@@ -35,8 +39,19 @@ class Delivery(Struct, frozen=True):
     attempt: int  # 1 on the first delivery
 
 
+def readable(deliveries: Iterable[Delivery], read: Callable[[Delivery], T]) -> list[T]:
+    """Read deliveries but for what is not ours to read: it stays where it is, and is named."""
+    found = []
+    for delivery in deliveries:
+        try:
+            found.append(read(delivery))
+        except UnreadableRecord as exc:
+            logger.warning("Passing over an entry of %s. %s", delivery.stream, exc)
+    return found
+
+
 class Consumer:
-    """One consumer of a group; streams are asked in the given order."""
+    """One consumer of a group, for one caller at a time; streams are asked in the given order."""
 
     def __init__(
         self,
@@ -64,35 +79,48 @@ class Consumer:
 
     async def take(self, count: int) -> list[Delivery]:
         """Lease up to `count` entries; empty when none came for BLOCK_MS."""
-        if not self._grouped:
-            await self._make_groups()
+        # Until what comes now is in the caller's hands, any of it may be lost on the way.
+        unseen, self._unseen = self._unseen, True
         try:
-            return await self._take(count)
+            if not self._grouped:
+                await self._make_groups()
+            taken = await self._delivered(count + 1) if unseen else []
+            taken = taken or await self._take(count)
         except GroupGone:
             self._grouped = False
             return []
-        except QueueUnreachable:
-            self._unseen = True
-            raise
+        given = taken[:count]
+        for delivery in given:
+            self._held[delivery.stream].add(delivery.entry)
+        self._unseen = len(taken) > count  # the next take finds the rest
+        return given
+
+    def again(self, delivery: Delivery) -> None:
+        """Let the next take give a delivery once more: the caller could not use it yet."""
+        self.forget(delivery.stream, [delivery.entry])
+        self._unseen = True
+
+    async def settle(self, script: str, at: list[str], arguments: list[Any]) -> Any:
+        """Run a script on what we hold; None where the group is gone, and all leases with it."""
+        try:
+            return await self._scripts.run(script, at, arguments)
+        except GroupGone:
+            self._grouped = False
+            return None
 
     async def renew(self, stream: str, entries: Sequence[EntryId]) -> set[EntryId]:
-        """Begin leases anew; answers the lost ones, which are no longer ours to settle."""
+        """Begin leases anew; answers the lost ones. They are in hand until forgotten."""
         if not entries:
             return set()
-        try:
-            answer = await self._scripts.run("renew", [stream], [self._group, self._name, *entries])
-        except GroupGone:
-            answer = [entry.encode() for entry in entries]
-        lost = {entry.decode() for entry in answer}
-        self.forget(stream, lost)
-        return lost
+        lost = await self.settle("renew", [stream], [self._group, self._name, *entries])
+        return set(entries) if lost is None else {entry.decode() for entry in lost}
 
     async def release(self, stream: str, entries: Sequence[EntryId], *, attempted: bool) -> None:
         """Hand entries back, for anybody to take at once."""
         if not entries:
             return
         head = [self._group, self._name, keys.RETURNED, RETURNED_MS, "1" if attempted else "0"]
-        await self._scripts.run("release", [stream], [*head, *entries])
+        await self.settle("release", [stream], [*head, *entries])
         self.forget(stream, entries)
 
     def forget(self, stream: str, entries: Iterable[EntryId]) -> None:
@@ -102,14 +130,9 @@ class Consumer:
     async def leave(self) -> None:
         """Take our name off the groups where we hold nothing."""
         for stream in self._streams:
-            await self._scripts.run("leave", [stream], [self._group, self._name])
+            await self.settle("leave", [stream], [self._group, self._name])
 
     async def _take(self, count: int) -> list[Delivery]:
-        if self._unseen:
-            unseen = [d for stream in self._streams for d in await self._history(stream)]
-            self._unseen = False
-            if unseen:
-                return unseen
         taken = await self._reclaim(count)
         if len(taken) < count:
             taken += await self._read(count - len(taken), block=not taken)
@@ -123,7 +146,8 @@ class Consumer:
             if len(taken) < count:
                 taken += await self._read_new([stream], count - len(taken), block=False)
         if not taken and block:
-            # COUNT holds for each stream, so ask each for its share only.
+            # COUNT holds for each stream, so ask each for its share only. Where there are more
+            # streams than shares, what comes too much waits for the next take.
             share = max(1, count // len(self._streams))
             taken = await self._read_new(self._streams, share, block=True)
         return taken
@@ -138,28 +162,52 @@ class Consumer:
                 count=count,
                 block=BLOCK_MS if block else None,
             )
-        taken = [
+        return [
             Delivery(stream.decode(), entry.decode(), fields, 1)
             for stream, entries in answer or ()
             for entry, fields in entries
+            if entry.decode() not in self._held[stream.decode()]  # where the group was made anew
         ]
-        return self._hold(taken)
 
-    async def _history(self, stream: str) -> list[Delivery]:
-        """Read our own pending entries, but for those in hand."""
-        found: list[tuple[EntryId, Fields]] = []
-        after = "0"
-        while True:
+    async def _delivered(self, count: int) -> list[Delivery]:
+        """Find what was delivered to us, but is not in hand."""
+        found: list[Delivery] = []
+        for stream in self._streams:
+            if len(found) < count:
+                found += await self._delivered_from(stream, count - len(found))
+        return found
+
+    async def _delivered_from(self, stream: str, count: int) -> list[Delivery]:
+        """Look with XPENDING: XREADGROUP would count one more delivery of all we hold."""
+        # A copy: what is settled while we look is not unseen.
+        in_hand = frozenset(self._held[stream])
+        found: dict[EntryId, int] = {}
+        after = "-"
+        while len(found) < count:
             with translated():
-                answer = await self._commands.xreadgroup(
-                    self._group, self._name, {stream: after}, count=HISTORY_COUNT
+                rows = await self._commands.xpending_range(
+                    stream, self._group, after, "+", HISTORY_COUNT, self._name
                 )
-            entries = answer[0][1] if answer else []
-            found += [(entry.decode(), fields) for entry, fields in entries if fields]
-            if len(entries) < HISTORY_COUNT:
+            pending = {row["message_id"].decode(): row["times_delivered"] for row in rows}
+            found |= {entry: n for entry, n in pending.items() if entry not in in_hand}
+            if len(rows) < HISTORY_COUNT:
                 break
-            after = entries[-1][0].decode()
-        return await self._numbered(stream, found)
+            after = "(" + rows[-1]["message_id"].decode()
+        return await self._fetched(stream, dict(list(found.items())[:count]))
+
+    async def _fetched(self, stream: str, attempts: dict[EntryId, int]) -> list[Delivery]:
+        """Make deliveries of those entries that are still ours, with their whole lease."""
+        lost = await self.renew(stream, list(attempts))
+        kept = [entry for entry in attempts if entry not in lost]
+        pipe = self._commands.pipeline(transaction=False)
+        for entry in kept:
+            pipe.xrange(stream, entry, entry)
+        entries = await answers(pipe) if kept else []
+        return [
+            Delivery(stream, entry, rows[0][1], attempts[entry])
+            for entry, rows in zip(kept, entries, strict=True)
+            if rows
+        ]
 
     async def _reclaim(self, count: int) -> list[Delivery]:
         """Take over what nobody renews, following the cursor so that no lease hides others."""
@@ -181,8 +229,10 @@ class Consumer:
                 stream, self._group, self._name, self._lease_ms, self._cursors[stream], count=count
             )
         self._cursors[stream] = answer[0].decode()
-        found = [(entry.decode(), fields) for entry, fields in answer[1] if fields]
-        return await self._numbered(stream, found)
+        # Our own leases that ran out are in hand still: this was as good as a renewal.
+        held = self._held[stream]
+        entries = ((entry.decode(), fields) for entry, fields in answer[1])
+        return await self._numbered(stream, [e for e in entries if e[1] and e[0] not in held])
 
     async def _numbered(
         self, stream: str, found: Sequence[tuple[EntryId, Fields]]
@@ -194,25 +244,17 @@ class Consumer:
         for entry, _ in found:
             pipe.xpending_range(stream, self._group, entry, entry, 1, self._name)
         pending = await answers(pipe)
-        return self._hold(
+        return [
             Delivery(stream, entry, fields, rows[0]["times_delivered"])
             for (entry, fields), rows in zip(found, pending, strict=True)
             if rows
-        )
-
-    def _hold(self, taken: Iterable[Delivery]) -> list[Delivery]:
-        new = []
-        for delivery in taken:
-            held = self._held[delivery.stream]
-            if delivery.entry not in held:
-                held.add(delivery.entry)
-                new.append(delivery)
-        return new
+        ]
 
     async def _make_groups(self) -> None:
         """Make the groups where they are missing, from the first entry on, and tidy them."""
         pipe = self._commands.pipeline(transaction=False)
-        for stream in self._streams:
+        missing = await self._streams_without_group()
+        for stream in missing:
             # From 0: a group made at $ misses what was there before.
             pipe.xgroup_create(stream, self._group, id="0", mkstream=True)
         with translated():
@@ -223,6 +265,20 @@ class Consumer:
         self._grouped = True
         for stream in self._streams:
             await self._forget_the_dead(stream)
+
+    async def _streams_without_group(self) -> list[str]:
+        """Look first: a full server refuses XGROUP CREATE even where the group exists."""
+        pipe = self._commands.pipeline(transaction=False)
+        for stream in self._streams:
+            pipe.xinfo_groups(stream)
+        with translated():
+            told = await pipe.execute(raise_on_error=False)
+        group = self._group.encode()
+        return [
+            stream
+            for stream, groups in zip(self._streams, told, strict=True)
+            if isinstance(groups, Exception) or all(g["name"] != group for g in groups)
+        ]
 
     async def _forget_the_dead(self, stream: str) -> None:
         with translated():

@@ -1,13 +1,14 @@
 """Queue: FeedQueue on Redis. Chunks are planned once and offered once, sample by sample."""
 
+import asyncio
 from collections.abc import Sequence
 
 from caption_flow.codec import records
-from caption_flow.errors import QueueUnfit
+from caption_flow.errors import CaptionFlowError, QueueUnfit
 from caption_flow.model import Chunk, ChunkLease, Offer
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
-from caption_flow.queue.consumer import Consumer
+from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Budget, Offered, Planned, Room, Settings
 
@@ -77,24 +78,31 @@ class RedisFeedQueue(RedisJob):
         while True:
             with translated():
                 entries = await self.client.xrange(self.lane.dead, min=after, count=_PAGE)
-            ids += [records.caption_from("", fields).sample.id for _, fields in entries]
+            letters = [Delivery(self.lane.dead, e.decode(), fields, 0) for e, fields in entries]
+            ids += readable(letters, lambda d: records.caption_from(d.entry, d.fields).sample.id)
             if len(entries) < _PAGE:
                 return ids
             after = "(" + entries[-1][0].decode()
 
     async def claim_chunk(self) -> ChunkLease | None:
         """Lease a chunk; None when none came for a moment."""
-        for delivery in await self._consumer.take(1):
-            chunk = records.chunk_from(delivery.fields)
+        taken = await self._consumer.take(1)
+        chunks = readable(taken, lambda d: records.chunk_from(d.entry, d.fields))
+        if not chunks:
+            return None
+        [chunk], [delivery] = chunks, taken
+        try:
             with translated():
                 cursor = await self.client.hget(self.lane.cursors, chunk.id)
-            return ChunkLease(delivery.entry, chunk, int(cursor or 0), delivery.attempt)
-        return None
+        except (CaptionFlowError, asyncio.CancelledError):
+            self._consumer.again(delivery)
+            raise
+        return ChunkLease(delivery.entry, chunk, int(cursor or 0), delivery.attempt)
 
     async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
         """Add the chunk's next samples and move its cursor past them."""
         lane = self.lane
-        answer = await self.scripts.run(
+        answer = await self._consumer.settle(
             "offer",
             [lane.chunks, lane.cursors, self._samples, lane.images, lane.dead, lane.counts],
             [
@@ -110,6 +118,8 @@ class RedisFeedQueue(RedisJob):
                 *_arguments(offers),
             ],
         )
+        if answer is None:
+            return Offered("lost", 0, await self.room())
         offered = Offered(answer[0].decode(), answer[1], Room(bytes=answer[2], samples=answer[3]))
         if offered.status == "lost" or offered.cursor >= lease.chunk.count:
             self._consumer.forget(lane.chunks, [lease.entry])
@@ -117,7 +127,9 @@ class RedisFeedQueue(RedisJob):
 
     async def renew_chunk(self, lease: ChunkLease) -> bool:
         """Begin the lease anew; False when it was lost."""
-        return not await self._consumer.renew(self.lane.chunks, [lease.entry])
+        lost = await self._consumer.renew(self.lane.chunks, [lease.entry])
+        self._consumer.forget(self.lane.chunks, lost)
+        return not lost
 
     async def release_chunk(self, lease: ChunkLease) -> None:
         """Hand the rest of the chunk back, for anybody at once."""

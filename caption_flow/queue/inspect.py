@@ -8,7 +8,8 @@ import msgspec
 from caption_flow.codec import records
 from caption_flow.model import DeadLetter
 from caption_flow.queue import keys
-from caption_flow.queue.border import translated
+from caption_flow.queue.border import GroupGone, translated
+from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.job import GONE_SECONDS, RedisJob
 from caption_flow.queue.ports import Member, Snapshot
 
@@ -35,7 +36,8 @@ class RedisInspector(RedisJob):
         """Read the newest dead letters."""
         with translated():
             entries = await self.client.xrevrange(self.lane.dead, count=count)
-        return [records.dead_letter_from(entry.decode(), fields) for entry, fields in entries]
+        letters = [Delivery(self.lane.dead, e.decode(), fields, 0) for e, fields in entries]
+        return readable(letters, lambda d: records.dead_letter_from(d.entry, d.fields))
 
     async def _streams(self) -> dict[str, tuple[str, str]]:
         streams = {
@@ -50,10 +52,14 @@ class RedisInspector(RedisJob):
         return streams
 
     async def _held(self, stream: str, group: str) -> int:
-        with translated():
-            exists = await self.client.exists(stream)
-            groups: list[dict[str, Any]] = await self.client.xinfo_groups(stream) if exists else []
-        return next((g["pending"] for g in groups if g["name"] == group.encode()), 0)
+        try:
+            with translated():
+                pending: dict[str, Any] = await self.client.xpending(stream, group)
+        except GroupGone:  # or not made yet
+            return 0
+        # What was handed back is under a name that is nobody's.
+        holders = {c["name"]: c["pending"] for c in pending["consumers"]}
+        return int(pending["pending"]) - int(holders.get(keys.RETURNED.encode(), 0))
 
     async def _members(self) -> tuple[Member, ...]:
         with translated():

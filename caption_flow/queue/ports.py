@@ -40,10 +40,9 @@ class Room(Struct, frozen=True):
     samples: int
 
     def admits(self, budget: Budget, *, bytes_: int, samples: int) -> bool:
-        """Would this much more stay within the budget? One image alone always does."""
-        if self.samples == 0:
-            return True
-        return self.bytes + bytes_ <= budget.bytes and self.samples + samples <= budget.samples
+        """Would this much more stay within the budget? What is alone always does."""
+        fits = self.bytes == 0 or self.bytes + bytes_ <= budget.bytes
+        return fits and (self.samples == 0 or self.samples + samples <= budget.samples)
 
 
 class Offered(Struct, frozen=True):
@@ -179,7 +178,10 @@ class CaptionQueue(Protocol):
         ...
 
     async def renew_captions(self, entries: Sequence[EntryId]) -> set[EntryId]:
-        """Begin the leases anew; answers the entries that were lost."""
+        """Begin the leases anew; answers the entries that were lost.
+
+        They are not read again, should they come back, before a commit or release names them.
+        """
         ...
 
     async def release_captions(self, entries: Sequence[EntryId]) -> None:

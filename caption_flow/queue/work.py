@@ -9,7 +9,7 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Failure, Lease, Outcome
 from caption_flow.queue import keys
 from caption_flow.queue.border import answers
-from caption_flow.queue.consumer import Consumer
+from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
 
 T = TypeVar("T")
@@ -40,10 +40,11 @@ class RedisWorkQueue(RedisJob):
 
     async def claim(self, count: int) -> list[Lease]:
         """Lease up to `count` samples; empty when none came for a moment."""
-        return [
-            records.lease_from(d.entry, self._stage_of[d.stream], d.fields, d.attempt)
-            for d in await self._source.take(count)
-        ]
+        return readable(await self._source.take(count), self._lease)
+
+    def _lease(self, delivery: Delivery) -> Lease:
+        stage = self._stage_of[delivery.stream]
+        return records.lease_from(delivery.entry, stage, delivery.fields, delivery.attempt)
 
     async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
         """Read the encoded images of the samples, by entry; one that is gone is left out."""
@@ -61,8 +62,10 @@ class RedisWorkQueue(RedisJob):
         """Begin the leases anew; answers the entries that were lost."""
         lost: set[EntryId] = set()
         for stage, group in _by_stage(leases, lambda lease: lease).items():
-            entries = [lease.entry for lease in group]
-            lost |= await self._source.renew(self.lane.samples(stage), entries)
+            stream = self.lane.samples(stage)
+            lost_here = await self._source.renew(stream, [lease.entry for lease in group])
+            self._source.forget(stream, lost_here)
+            lost |= lost_here
         return lost
 
     async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
@@ -78,12 +81,12 @@ class RedisWorkQueue(RedisJob):
         lane = self.lane
         following = self._stages[self._stages.index(stage) + 1 :]
         target = lane.samples(following[0]) if following else lane.captions
-        arguments: list[Any] = [keys.WORKERS, self._name, "0" if following else "1", stage]
-        arguments.append(self._contributor)
+        number = str(len(self._stages) - len(following)) if following else ""
+        arguments: list[Any] = [keys.WORKERS, self._name, number, stage, self._contributor]
         for lease, outcome in done:
             arguments += (lease.entry, records.encode(outcome))
             arguments += (outcome.prompt_tokens, outcome.output_tokens)
-        answer = await self.scripts.run(
+        answer = await self._source.settle(
             "complete",
             [lane.samples(stage), target, lane.images, lane.counts, lane.contributors],
             arguments,
@@ -98,7 +101,7 @@ class RedisWorkQueue(RedisJob):
             arguments: list[Any] = [keys.WORKERS, self._name]
             for lease, failure in group:
                 arguments += (lease.entry, records.encode(failure))
-            answer = await self.scripts.run(
+            answer = await self._source.settle(
                 "fail", [lane.samples(stage), lane.dead, lane.images, lane.counts], arguments
             )
             ours |= self._settled(stage, [lease for lease, _ in group], answer)
@@ -122,10 +125,12 @@ class RedisWorkQueue(RedisJob):
         return self._consumer
 
     def _settled(
-        self, stage: str, leases: Sequence[Lease], answer: Sequence[int]
+        self, stage: str, leases: Sequence[Lease], answer: Sequence[int] | None
     ) -> dict[EntryId, bool]:
         entries = [lease.entry for lease in leases]
         self._source.forget(self.lane.samples(stage), entries)
+        if answer is None:
+            return dict.fromkeys(entries, False)
         return {entry: bool(done) for entry, done in zip(entries, answer, strict=True)}
 
 

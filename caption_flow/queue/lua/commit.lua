@@ -10,24 +10,29 @@
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
   return {}
 end
+-- All that the sink holds in one call: asked for one by one, it takes six times as long.
+local held = {}
+for _, row in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000000000, ARGV[2])) do
+  held[row[1]] = true
+end
 local lost = {}
 for i = 5, #ARGV do
-  local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
-  if not held or held[2] ~= ARGV[2] then
+  if not held[ARGV[i]] then
     lost[#lost + 1] = ARGV[i]
   end
 end
 if #lost > 0 then
   return lost
 end
+local captioned = 0
 -- Lua's stack takes no more than some thousand arguments at a time.
 for first = 5, #ARGV, 1000 do
   local final = math.min(first + 999, #ARGV)
-  redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, first, final))
+  captioned = captioned + redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, first, final))
   redis.call('XDEL', KEYS[1], unpack(ARGV, first, final))
 end
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 end
-redis.call('HINCRBY', KEYS[3], 'captioned', #ARGV - 4)
+redis.call('HINCRBY', KEYS[3], 'captioned', captioned)
 return {}

@@ -12,14 +12,16 @@ for i = 3, #ARGV, 2 do
   local id = ARGV[i]
   local held = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
   local ours = held and held[2] == ARGV[2] and redis.call('XACK', KEYS[1], ARGV[1], id) == 1
-  if ours then
-    local fields = redis.call('XRANGE', KEYS[1], id, id)[1][2]
+  -- An entry that was deleted by hand may still be pending.
+  local entry = ours and redis.call('XRANGE', KEYS[1], id, id)[1]
+  if entry then
+    local fields = entry[2]
     local image = id
     for f = 1, #fields, 2 do
       if fields[f] == 'image' then
         image = fields[f + 1]
       elseif fields[f] == 'bytes' then
-        bytes = bytes + tonumber(fields[f + 1])
+        bytes = bytes + (tonumber(fields[f + 1]) or 0)
       end
     end
     redis.call('XADD', KEYS[2], '*', 'why', ARGV[i + 1], unpack(fields))
@@ -27,7 +29,7 @@ for i = 3, #ARGV, 2 do
     redis.call('XDEL', KEYS[3], image)
     done = done + 1
   end
-  answers[#answers + 1] = ours and 1 or 0
+  answers[#answers + 1] = entry and 1 or 0
 end
 if done > 0 then
   redis.call('HINCRBY', KEYS[4], 'dead', done)

@@ -8,8 +8,8 @@
 --
 -- True after it: the cursor of the chunk is the number of its samples that were offered, and each
 -- of them is one entry of the first stage with its image under the same id, or one dead letter.
--- A chunk offered to its end is gone. Nothing enters past the budgets, except one image that
--- alone is larger than the byte budget.
+-- A chunk offered to its end is gone. Nothing enters past a budget, but for what is alone: an
+-- image larger than the byte budget passes when there is no other.
 -- Answers {status, cursor, bytes in flight, samples in flight}: "ok", "full", "moved" (the
 -- cursor is elsewhere: go on from there) or "lost" (the chunk is not this feeder's).
 local samples, images = KEYS[3], KEYS[4]
@@ -38,8 +38,9 @@ for i = 10, #ARGV, 3 do
     dead = dead + 1
   end
 end
-if added > 0 and in_flight > 0 and (bytes + added_bytes > tonumber(ARGV[8])
-    or in_flight + added > tonumber(ARGV[9])) then
+local heavy = bytes > 0 and bytes + added_bytes > tonumber(ARGV[8])
+local many = in_flight > 0 and in_flight + added > tonumber(ARGV[9])
+if added > 0 and (heavy or many) then
   return { 'full', cursor, bytes, in_flight }
 end
 

@@ -1,0 +1,84 @@
+"""What the streams of a job really hold, read at once, to be compared with its books."""
+
+from collections import Counter
+from typing import Any
+
+from msgspec import Struct
+
+from caption_flow.codec import records
+from caption_flow.model import Chunk, Counts, EntryId
+from caption_flow.queue.job import RedisJob
+
+Entries = dict[EntryId, dict[bytes, bytes]]
+
+
+class Ledger(Struct, frozen=True):
+    """All entries of a job at one moment."""
+
+    counts: Counts
+    cursors: dict[bytes, bytes]
+    chunks: list[Chunk]
+    stages: list[Entries]
+    images: Entries
+    captions: Entries
+    dead: Entries
+
+    def check(self) -> None:
+        """Compare the books with what the streams hold."""
+        books = self.counts
+        assert books.in_chunks == sum(len(self._left_in(chunk)) for chunk in self.chunks)
+        assert books.in_flight == len(self.images) + len(self.captions)
+        assert books.completed == len(self.captions) + books.captioned
+        assert books.dead == len(self.dead)
+        assert books.bytes_in_flight == sum(len(f[b"image"]) for f in self.images.values())
+        # Each image is that of one sample.
+        assert sorted(self._images_of_samples()) == sorted(self.images)
+
+    def whereabouts(self) -> Counter[str]:
+        """Count in how many places each sample is: chunks, stages, captions, dead letters."""
+        found = Counter(name for chunk in self.chunks for name in self._left_in(chunk))
+        for entries in (*self.stages, self.captions, self.dead):
+            found.update(records.caption_from(*entry).sample.id for entry in entries.items())
+        return found
+
+    def _left_in(self, chunk: Chunk) -> tuple[str, ...]:
+        return chunk.names[int(self.cursors.get(chunk.id.encode(), 0)) :]
+
+    def _images_of_samples(self) -> list[EntryId]:
+        return [
+            fields.get(b"image", entry.encode()).decode()
+            for entries in self.stages
+            for entry, fields in entries.items()
+        ]
+
+
+async def read_ledger(job: RedisJob, stages: tuple[str, ...]) -> Ledger:
+    """Read the books and the streams in one transaction."""
+    lane = job.lane
+    pipe = job.client.pipeline(transaction=True)
+    pipe.hgetall(lane.counts)
+    pipe.hgetall(lane.cursors)
+    for stream in (lane.chunks, lane.images, lane.captions, lane.dead):
+        pipe.xrange(stream)
+    for stage in stages:
+        pipe.xrange(lane.samples(stage))
+    counts, cursors, *streams = await pipe.execute()
+    chunks, images, captions, dead, *samples = map(_entries, streams)
+    return Ledger(
+        Counts(**_numbers(counts)),
+        cursors,
+        [records.chunk_from(*entry) for entry in chunks.items()],
+        samples,
+        images,
+        captions,
+        dead,
+    )
+
+
+def _entries(answer: list[tuple[bytes, dict[bytes, bytes]]]) -> Entries:
+    return {entry.decode(): fields for entry, fields in answer}
+
+
+def _numbers(counts: dict[bytes, bytes]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {name.decode(): int(value) for name, value in counts.items()}
+    return numbers | {"plan_done": bool(numbers.get("plan_done"))}

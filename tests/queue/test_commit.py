@@ -1,0 +1,134 @@
+"""Commit: the rows of a part leave the queue all together, once, or not at all."""
+
+import asyncio
+
+from tests.queue.shop import Shop, entries_of, ids_of
+
+
+async def test_committed_part_is_recorded_and_its_entries_are_gone(shop: Shop):
+    await shop.caption(3)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(3))
+
+    assert await sink.commit("part", b'{"rows":3}', entries) == []
+
+    assert await shop.redis.hgetall(shop.lane.parts) == {b"part": b'{"rows":3}'}
+    assert await shop.redis.xlen(shop.lane.captions) == 0
+    assert (await shop.job.counts()).captioned == 3
+    await shop.check_books()
+
+
+async def test_repeated_commit_loses_nothing_and_changes_nothing(shop: Shop):
+    await shop.caption(3)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(3))
+    await sink.commit("part", b"{}", entries)
+    before = await shop.dump()
+
+    assert await sink.commit("part", b"{}", entries) == []
+    assert await shop.dump() == before
+
+
+async def test_commits_at_once_count_once(shop: Shop):
+    await shop.caption(4)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(4))
+
+    await asyncio.gather(*(sink.commit("part", b"{}", entries) for _ in range(5)))
+
+    assert (await shop.job.counts()).captioned == 4
+
+
+async def test_entries_lost_to_another_sink_are_named_and_nothing_happens(shop: Shop):
+    await shop.caption(4)
+    sink, other = shop.sink("first"), shop.sink("other")
+    entries = entries_of(await sink.read(4))
+    await shop.expire(shop.lane.captions)
+    stolen = entries_of(await other.read(2))
+    before = await shop.dump()
+
+    assert await sink.commit("part", b"{}", entries) == stolen
+    assert await shop.dump() == before
+    assert len(await shop.pending(shop.lane.captions, "sinks")) == 4
+
+
+async def test_what_is_left_after_losses_can_be_committed(shop: Shop):
+    await shop.caption(4)
+    sink, other = shop.sink("first"), shop.sink("other")
+    entries = entries_of(await sink.read(4))
+    await shop.expire(shop.lane.captions)
+    stolen = entries_of(await other.read(2))
+    lost = await sink.commit("part", b"{}", entries)
+
+    assert await sink.commit("part", b"{}", [e for e in entries if e not in lost]) == []
+    assert await other.commit("other", b"{}", stolen) == []
+    await shop.check_books()
+
+
+async def test_entry_named_twice_counts_once(shop: Shop):
+    await shop.caption(1)
+    sink = shop.sink()
+    [entry] = entries_of(await sink.read(1))
+    await sink.commit("part", b"{}", [entry, entry])
+
+    assert (await shop.job.counts()).captioned == 1
+
+
+async def test_ten_thousand_entries_go_in_one_commit(shop: Shop):
+    """More than Lua's stack holds."""
+    pipe = shop.redis.pipeline(transaction=False)
+    [sample] = await shop.caption(1)
+    [fields] = (await shop.entries(shop.lane.captions)).values()
+    for _ in range(9_999):
+        pipe.xadd(shop.lane.captions, fields)
+    await pipe.execute()
+    sink = shop.sink()
+    captions = [caption for _ in range(20) for caption in await sink.read(500)]
+    assert set(ids_of(captions)) == {sample.id}
+
+    assert await sink.commit("part", b"{}", entries_of(captions)) == []
+
+    assert await shop.redis.xlen(shop.lane.captions) == 0
+    assert (await shop.job.counts()).captioned == 10_000
+
+
+async def test_discarded_captions_are_counted_and_gone_without_a_part(shop: Shop):
+    await shop.caption(2)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(2))
+
+    assert await sink.discard(entries) == []
+
+    assert await shop.job.parts() == set()
+    assert (await shop.job.counts()).captioned == 2
+    await shop.check_books()
+
+
+async def test_losses_among_the_discarded_do_not_keep_the_others(shop: Shop):
+    await shop.caption(3)
+    sink, other = shop.sink("first"), shop.sink("other")
+    entries = entries_of(await sink.read(3))
+    await shop.expire(shop.lane.captions)
+    stolen = entries_of(await other.read(1))
+
+    assert await sink.discard(entries) == stolen
+    assert entries_of(await shop.sink("third").read(3)) == []
+    assert list(await shop.entries(shop.lane.captions)) == stolen
+
+
+async def test_forgotten_part_is_recorded_once(shop: Shop):
+    sink = shop.sink()
+    await sink.record_part("part", b"first")
+    await sink.record_part("part", b"second")
+
+    assert await shop.redis.hgetall(shop.lane.parts) == {b"part": b"first"}
+    assert await sink.parts() == {"part"}
+
+
+async def test_first_proposal_of_a_schema_holds_for_all(shop: Shop):
+    proposals = [b"one", b"two", b"three"]
+
+    agreed = await asyncio.gather(*(shop.sink(str(p)).agree(p) for p in proposals))
+
+    assert len(set(agreed)) == 1
+    assert agreed[0] in proposals

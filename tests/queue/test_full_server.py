@@ -1,0 +1,115 @@
+"""A full server: nothing new enters, and what is inside can leave."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from caption_flow.errors import QueueFull
+from tests.queue.shop import (
+    PLENTY,
+    Shop,
+    chunk_of,
+    done,
+    entries_of,
+    failed,
+    ids_of,
+    offers_of,
+    rejection_of,
+)
+
+
+@asynccontextmanager
+async def full(shop: Shop):
+    """Let the server be out of memory for a while."""
+    await shop.redis.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        await shop.redis.config_set("maxmemory", 0)
+
+
+async def test_offer_to_a_full_server_changes_nothing(shop: Shop):
+    await shop.plan(2)
+    feeder = shop.feeder()
+    lease = await feeder.claim_chunk()
+    assert lease is not None
+    first, second = lease.chunk.names
+    batch = [*offers_of(lease.chunk, 0, 1), rejection_of(lease.chunk, second)]
+    before = await shop.dump()
+
+    async with full(shop):
+        with pytest.raises(QueueFull):
+            await feeder.offer(lease, batch, PLENTY)
+
+    assert await shop.dump() == before
+    assert (await feeder.offer(lease, batch, PLENTY)).status == "ok"
+    assert ids_of(await (await shop.worker()).claim(1)) == [first]
+
+
+async def test_plan_on_a_full_server_changes_nothing(shop: Shop):
+    await shop.plan(1)
+    before = await shop.dump()
+
+    async with full(shop):
+        with pytest.raises(QueueFull):
+            await shop.feeder().plan("1", "2", chunk_of("1", 1), backlog=9, done=False)
+
+    assert await shop.dump() == before
+
+
+async def test_samples_leave_a_full_server(shop: Shop):
+    """Claimed, failed, handed back, captioned and committed, by roles that start only now."""
+    await shop.offer(4)
+    await (await shop.worker("earlier")).claim(1)
+    await shop.sink("earlier").read(1)
+    await shop.expire(shop.lane.samples("caption"))
+    async with full(shop):
+        worker, sink = await shop.worker(), shop.sink()
+        leases = await worker.claim(1)
+        leases += await worker.claim(3)
+        assert await worker.renew(leases) == set()
+        assert await worker.fail(failed(leases[:1])) == [True]
+        await worker.release(leases[1:2], attempted=False)
+        leases = leases[2:] + await worker.claim(1)
+        assert await worker.complete(done(leases)) == [True] * 3
+        entries = entries_of(await sink.read(3))
+        await sink.release_captions(entries[:1])
+        assert entries_of(await sink.read(3)) == entries[:1]
+        assert await sink.renew_captions(entries) == set()
+        assert await sink.commit("part", b"{}", entries) == []
+        await worker.close()
+        await sink.close()
+
+    assert await shop.job.parts() == {"part"}
+    assert (await shop.job.counts()).in_flight == 0
+    await shop.check_books()
+
+
+async def test_sample_passes_the_stages_of_a_full_server(two_stages: Shop):
+    await two_stages.offer(1)
+    await (await two_stages.worker("earlier")).close()
+    worker = await two_stages.worker()
+    leases = await worker.claim(1)
+    async with full(two_stages):
+        await worker.complete(done(leases))
+        await worker.complete(done(await worker.claim(1)))
+
+    await two_stages.check_books()
+
+
+async def test_missing_group_on_a_full_server_is_waited_for(shop: Shop):
+    await shop.offer(1)
+    async with full(shop):
+        with pytest.raises(QueueFull):
+            await (await shop.worker()).claim(1)
+
+
+async def test_feeder_that_starts_on_a_full_server_claims_chunks(shop: Shop):
+    await shop.plan(2)
+    earlier = shop.feeder("earlier")
+    lease = await earlier.claim_chunk()
+    assert lease is not None
+    await earlier.release_chunk(lease)
+
+    async with full(shop):
+        assert await shop.feeder().claim_chunk() == lease
