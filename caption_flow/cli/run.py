@@ -1,6 +1,8 @@
 """`caption-flow run`: caption a data set with everything on this machine."""
 
+import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -77,7 +79,8 @@ def command(
     config = job_config("run", explicit, made, dict(os.environ))
     config.stages()  # a mistake is told before anything starts
     source_of(config)
-    arguments = ["--drain-timeout", str(drain_timeout)]
+    # What a worker.yaml says is for workers that come by themselves, not for those of this job.
+    arguments = ["--config", os.devnull, "--drain-timeout", str(drain_timeout)]
     if trust_remote_code:
         arguments.append("--trust-remote-code")
     workers = [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]
@@ -117,11 +120,17 @@ def _report(config: JobConfig, last: Snapshot, dead: Sequence[DeadLetter], secon
         f"{counts.captioned:,} captions in {folder.path}, {counts.dead:,} dead letters, "
         f"{seconds:.1f} s."
     )
-    if counts.done:
-        click.echo(
-            f'Next: {Path(sys.executable).name} -c "import pandas; '
-            f"print(pandas.read_parquet('{folder.path}'))\""
-        )
-    else:
+    if counts.done and counts.captioned:
+        click.echo(f"Next: {_look_inside(folder.path)}")
+    if not counts.done:
         left = counts.planned - counts.captioned - counts.dead
         click.echo(f"Stopped with {left:,} planned samples left; the same command goes on.")
+
+
+def _look_inside(parts: Path) -> str:
+    """Spell a command that shows a row, with what is certainly installed here."""
+    program = (
+        "import pyarrow.dataset as ds; "
+        f"print(ds.dataset({json.dumps(str(parts), ensure_ascii=False)}).head(1).to_pylist())"
+    )
+    return shlex.join([sys.executable, "-c", program])

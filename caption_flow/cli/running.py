@@ -15,11 +15,14 @@ from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.embedded import running_url
+from caption_flow.queue.job import RedisJob, only_job
+from caption_flow.queue.ports import Settings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+ASK_SECONDS = 1.0  # between two looks for a job that is not there yet
 EMBEDDED = ".redis"  # under the data directory: the embedded server's own files
 
 
@@ -51,6 +54,26 @@ async def checked_redis(url: str, role: str, drain: Drain) -> AsyncIterator[Conn
         yield connections
 
 
+async def find_job(
+    connections: Connections, name: str | None, drain: Drain
+) -> tuple[RedisJob, Settings] | None:
+    """Wait until there is a job with settings; None when asked to drain first."""
+    patience = Patience(drain)
+    told = False
+    while not drain.asked:
+        found = name or await patience(lambda: only_job(connections))
+        if found is not None:
+            job = RedisJob(connections, found)
+            published = await patience(job.settings)
+            if published is not None:
+                return job, published
+        if not told:
+            logger.info("Waiting for a job on %s", connections.host)
+            told = True
+        await drain.wait(ASK_SECONDS)
+    return None
+
+
 def redis_url(config: JobConfig) -> str:
     """Say which Redis a role uses: the configured one, or the embedded one that is running."""
     url = config.redis or running_url(embedded_directory(config))
@@ -65,6 +88,12 @@ def redis_url(config: JobConfig) -> str:
 def embedded_directory(config: JobConfig) -> Path:
     """Where an embedded server keeps its files."""
     return Path(config.storage.data_dir) / EMBEDDED
+
+
+def known_job(config: JobConfig) -> str | None:
+    """Name the job as far as the document tells; None: the only one there is."""
+    told = config.job or config.dataset.name or config.dataset.dataset_path
+    return job_name(config) if told else None
 
 
 def job_name(config: JobConfig) -> str:

@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.options import data_options, job_config, overrides
-from caption_flow.cli.running import checked_redis, job_name, redis_url, run_async
+from caption_flow.cli.running import checked_redis, find_job, known_job, redis_url, run_async
 from caption_flow.config import JobConfig
-from caption_flow.config.broadcast import Broadcast, broadcast
+from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.captions import RedisCaptionQueue
-from caption_flow.queue.job import RedisJob
 from caption_flow.sink.sink import PartSize, Sink
 
 
@@ -32,20 +31,24 @@ def command(
     made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
     config = job_config("sink", explicit, made, dict(os.environ))
     sink = run_async(lambda drain: _sink(config, drain, exit_when_done=exit_when_done))
+    if sink is None:
+        click.echo("Stopped before there was a job.")
+        return
     click.echo(f"Wrote {sink.rows:,} captions to {sink.path}.")
 
 
-async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sink:
+async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sink | None:
     name = member_name("sink")
     async with checked_redis(redis_url(config), "sink", drain) as connections:
-        job = RedisJob(connections, job_name(config))
+        found = await find_job(connections, known_job(config), drain)
+        if found is None:
+            return None
+        job, published = found
         queue = RedisCaptionQueue(job, name=name, lease_seconds=config.lease_seconds)
-        published = await job.settings()
-        settings = Broadcast.decode(published.document) if published else broadcast(config)
         sink = Sink(
             queue,
             PartFolder(Path(config.storage.data_dir), job.job),
-            outputs=settings.outputs,
+            outputs=Broadcast.decode(published.document).outputs,
             size=PartSize(
                 rows=config.storage.rows_per_part, seconds=config.storage.seconds_per_part
             ),

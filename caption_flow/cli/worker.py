@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.options import configured, overrides, worker_config
-from caption_flow.cli.running import checked_redis, run_async
+from caption_flow.cli.running import checked_redis, find_job, run_async
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
@@ -16,10 +16,7 @@ from caption_flow.engine.port import Engine
 from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
-from caption_flow.patience import Patience
-from caption_flow.queue.connect import Connections
-from caption_flow.queue.job import RedisJob, only_job
-from caption_flow.queue.ports import Settings
+from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.meter import Meter
@@ -27,7 +24,6 @@ from caption_flow.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-ASK_SECONDS = 1.0  # between two looks for a job that is not there yet
 MOST_THREADS = 8  # more decode threads only wait for one another
 
 
@@ -85,7 +81,7 @@ async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
     if config.redis is None:
         raise ConfigError("No Redis is configured. Give --redis URL, or redis: in worker.yaml.")
     async with checked_redis(config.redis, "worker", drain) as connections:
-        found = await _find_job(connections, config.job, drain)
+        found = await find_job(connections, config.job, drain)
         if found is None:
             return None
         job, published = found
@@ -100,26 +96,6 @@ async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
             return await _serve(config, job, published.version, settings, engine, drain)
         finally:
             await engine.stop()
-
-
-async def _find_job(
-    connections: Connections, name: str | None, drain: Drain
-) -> tuple[RedisJob, Settings] | None:
-    """Wait until there is a job with settings; None when asked to drain first."""
-    patience = Patience(drain)
-    told = False
-    while not drain.asked:
-        found = name or await patience(lambda: only_job(connections))
-        if found is not None:
-            job = RedisJob(connections, found)
-            published = await patience(job.settings)
-            if published is not None:
-                return job, published
-        if not told:
-            logger.info("Waiting for a job on %s", connections.host)
-            told = True
-        await drain.wait(ASK_SECONDS)
-    return None
 
 
 async def _serve(

@@ -100,7 +100,7 @@ class SimulatedConfig(Settings, frozen=True):
     slots: Count = 64  # requests at once
     tokens: TokenRange = (20, 60)  # length of a caption, lowest and highest
     decode: bool = False  # decode the pixels as a real engine does
-    seed: Annotated[int, Meta(ge=-(2**63), lt=2**63)] = 0
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
         pairs = {"latency": self.latency, "tokens": self.tokens}

@@ -16,6 +16,7 @@ from caption_flow.engine.arguments import engine_arguments, sampling_arguments
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import ConfigError, EngineDead, EngineFailed, EngineUnfit
 
+STOP_SECONDS = 10.0  # for vLLM's own processes to end before it kills them
 _TRIAL_SIDE = 64  # pixels of the blank picture that a template is rendered with
 
 
@@ -37,6 +38,7 @@ class VllmEngine:
         self.capacity = capacity
         self._arguments = arguments
         self._trust_remote_code = trust_remote_code
+        self._llm: Any = None
         self._prompts: dict[tuple[str | None, str], dict[str, Any]] = {}
         self._sampling: dict[str, Any] = {}
 
@@ -60,8 +62,9 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End vLLM's own processes."""
-        if llm := getattr(self, "_llm", None):
-            await asyncio.to_thread(llm.shutdown)
+        if self._llm is not None:
+            await asyncio.to_thread(self._llm.shutdown, STOP_SECONDS)
+            self._llm = None  # now, while there still is an interpreter for its finalizer
 
     def _load(self) -> Any:
         try:
