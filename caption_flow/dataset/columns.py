@@ -28,6 +28,7 @@ _ARROW: Mapping[str, pa.DataType] = {
 }
 _SCALARS = {bool: "bool", int: "int64", float: "double", str: "string"}
 _INT64 = range(-(2**63), 2**63)
+_EXACT = range(-(2**53), 2**53 + 1)  # integers that a double holds as they are
 
 
 class ColumnSchema(Struct, frozen=True):
@@ -61,21 +62,21 @@ def kind_of(value: Any) -> str | None:
     """Name the kind of a JSON value; None for null and for an empty list."""
     if value is None or value == []:
         return None
-    if isinstance(value, list):
-        return _kind_of_list(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
-        return JSON_KIND
-    return _SCALARS.get(type(value), JSON_KIND)
+    return _kind_of_list(value) if isinstance(value, list) else _kind_of_one(value)
+
+
+def _kind_of_one(value: Any) -> str:
+    kind = _SCALARS.get(type(value), JSON_KIND)
+    return JSON_KIND if kind == "int64" and value not in _INT64 else kind
 
 
 def _kind_of_list(values: list[Any]) -> str:
-    kinds = {kind_of(value) for value in values} - {None}
+    # A list in a list is JSON, whatever is in it: a stranger may nest them a thousand deep.
+    kinds = {_kind_of_one(value) for value in values if value is not None}
     if kinds == {"int64", "double"}:
         return "list<double>"
-    if len(kinds) == 1:
-        [kind] = kinds
-        if kind in {"string", "int64", "double", "bool"}:
-            return f"list<{kind}>"
+    if len(kinds) == 1 and kinds != {JSON_KIND}:
+        return f"list<{kinds.pop()}>"
     return JSON_KIND
 
 
@@ -95,8 +96,8 @@ def arrow_type(kind: str) -> pa.DataType:
 
 def split(
     columns: Mapping[str, Any], kinds: Mapping[str, str]
-) -> tuple[dict[str, Any], str | None]:
-    """Part a sample's columns into those that fit their kind and, as JSON text, the others."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a sample's columns into those that fit their kind and the others."""
     fitting: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in columns.items():
@@ -104,20 +105,29 @@ def split(
             continue
         kind = kinds.get(name)
         if kind == JSON_KIND:
-            fitting[name] = _json(value)
+            fitting[name] = as_json(value)
         elif kind is not None and _fits(value, kind):
             fitting[name] = value
         else:
             extra[name] = value
-    return fitting, _json(extra) if extra else None
+    return fitting, extra
 
 
 def _fits(value: Any, kind: str) -> bool:
     if value == [] and isinstance(value, list):
         return kind.startswith("list<")
     own = kind_of(value)
-    return own is not None and _merge(own, kind) == kind
+    if own is None or _merge(own, kind) != kind:
+        return False
+    return "double" not in kind or _is_exact(value)
 
 
-def _json(value: Any) -> str:
+def _is_exact(value: Any) -> bool:
+    """Whether no integer is changed where all become doubles."""
+    values = value if isinstance(value, list) else [value]
+    return all(one in _EXACT for one in values if isinstance(one, int))
+
+
+def as_json(value: Any) -> str:
+    """Write any value as JSON text."""
     return msgspec.json.encode(value).decode()

@@ -34,6 +34,12 @@ class PartFolder:
         """Name the finished parts, oldest name first."""
         return sorted(p.stem for p in self.path.glob(f"part-*{SUFFIX}"))
 
+    def recent(self, seconds: float) -> list[str]:
+        """Name the parts that were published in the last so many seconds."""
+        since = time.time() - seconds
+        # ctime: when it got its name; the rows may have been written long before.
+        return [part for part in self.published() if self.file(part).stat().st_ctime >= since]
+
     def file(self, part: str) -> Path:
         """Where a finished part stands."""
         return self.path / f"{part}{SUFFIX}"
@@ -115,6 +121,10 @@ class AbandonedPart:
             self._folder.publish(self.name)
         else:
             self._folder.delete(self.name)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the part, settled or not."""
         self._file.close()
 
 
@@ -171,7 +181,8 @@ class OpenPart:
         self._file.close()
 
     def abandon(self) -> None:
-        """Leave the prepared part to whoever recovers: it may or may not be recorded."""
+        """Leave the part to whoever recovers: it may or may not be recorded."""
+        self._writer.close()
         self._file.close()
 
     def _open(self) -> None:

@@ -1,12 +1,12 @@
 """Data set: captions as rows of a part, one row per sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from caption_flow.dataset.columns import EXTRA, ColumnSchema, arrow_type, split
+from caption_flow.dataset.columns import EXTRA, ColumnSchema, arrow_type, as_json, split
 from caption_flow.model import Caption
 
 _LEADING: tuple[tuple[str, pa.DataType], ...] = (
@@ -46,29 +46,40 @@ LOW_CARDINALITY = (
 def arrow_schema(agreed: ColumnSchema) -> pa.Schema:
     """Make the schema of a part: every column has its type, also where all its values are null."""
     outputs = [(name, pa.list_(pa.string())) for name in agreed.outputs]
-    columns = [
-        (column_name(name, agreed), arrow_type(kind)) for name, kind in agreed.columns.items()
-    ]
+    names = column_names(agreed)
+    columns = [(names[name], arrow_type(kind)) for name, kind in agreed.columns.items()]
     return pa.schema([*_LEADING, *outputs, *_TRAILING, *columns, (EXTRA, pa.string())])
 
 
-def column_name(name: str, agreed: ColumnSchema) -> str:
-    """Name a sample's own column in the part, apart from ours."""
-    return f"column_{name}" if name in _OWN or name in agreed.outputs else name
+def column_names(agreed: ColumnSchema) -> dict[str, str]:
+    """Name the samples' own columns in the part, apart from ours and from one another."""
+    ours = _OWN.union(agreed.outputs)
+    names = {name: name for name in agreed.columns if name not in ours}
+    taken = {*ours, *names}
+    for clashing in sorted(ours.intersection(agreed.columns)):
+        name = f"column_{clashing}"
+        while name in taken:
+            name = f"column_{name}"
+        names[clashing] = name
+        taken.add(name)
+    return names
 
 
 def table(captions: Sequence[Caption], agreed: ColumnSchema, schema: pa.Schema) -> pa.Table:
     """Make rows of captions."""
-    return pa.Table.from_pylist([_row(caption, agreed) for caption in captions], schema=schema)
+    names = column_names(agreed)
+    return pa.Table.from_pylist([_row(c, agreed, names) for c in captions], schema=schema)
 
 
-def _row(caption: Caption, agreed: ColumnSchema) -> dict[str, Any]:
+def _row(caption: Caption, agreed: ColumnSchema, names: Mapping[str, str]) -> dict[str, Any]:
     sample, last = caption.sample, caption.outcomes[-1]
     fitting, extra = split(sample.columns, agreed.columns)
-    row: dict[str, Any] = {column_name(name, agreed): value for name, value in fitting.items()}
-    for outcome in caption.outcomes:
-        for field, texts in outcome.outputs.items():
-            row[field] = row.get(field, []) + texts
+    row: dict[str, Any] = {names[name]: value for name, value in fitting.items()}
+    for field, texts in _outputs(caption).items():
+        if field in agreed.outputs:
+            row[field] = texts
+        else:  # of a stage that came after the columns were agreed on
+            extra[f"output_{field}"] = texts
     row.update(
         id=sample.id,
         dataset=sample.dataset,
@@ -91,6 +102,14 @@ def _row(caption: Caption, agreed: ColumnSchema) -> dict[str, Any]:
         worker=last.worker,
         contributor=last.contributor or None,
         captioned_at=datetime.fromtimestamp(last.captioned_at, UTC),
-        extra=extra,
+        extra=as_json(extra) if extra else None,
     )
     return row
+
+
+def _outputs(caption: Caption) -> dict[str, list[str]]:
+    outputs: dict[str, list[str]] = {}
+    for outcome in caption.outcomes:
+        for field, texts in outcome.outputs.items():
+            outputs[field] = outputs.get(field, []) + texts
+    return outputs

@@ -57,7 +57,7 @@ class Sink:
         self._patience = Patience(drain)
         self._keeper = Keeper(self._renew, lease_seconds)
         self._recovery = Recovery(queue, folder)
-        self._failures_seen = 0
+        self._failures_seen = -1  # so that the first recovery doubts
         self._recover_at = 0.0
         self._agreed: ColumnSchema | None = None
         self._part: OpenPart | None = None
@@ -88,6 +88,12 @@ class Sink:
                 await self._close_part()
         except Interrupted as exc:
             logger.warning("%s What is not in a part stays in the queue", exc)
+            if self._part is not None:
+                self._part.discard()
+                self._part = None
+        finally:
+            if self._part is not None:  # cut short, perhaps within a commit: recovery will know
+                self._part.abandon()
 
     def _wanted(self) -> int:
         held = len(self._part.entries) if self._part else 0
@@ -108,16 +114,23 @@ class Sink:
         return (await self._patience(self._queue.counts)).done
 
     async def _add(self, captions: Sequence[Caption]) -> None:
-        doubles = [c.entry for c in captions if c.sample.id in self._recovery.published]
-        if doubles:
-            logger.warning("Dropping %d captions that stand in a part already", len(doubles))
-            await self._patience(lambda: self._queue.discard(doubles))
-            captions = [c for c in captions if c.sample.id not in self._recovery.published]
+        captions = await self._new(captions)
         if not captions:
             return
         if self._part is None:
             self._part = await self._open_part(captions)
         await asyncio.to_thread(self._part.append, captions)
+
+    async def _new(self, captions: Sequence[Caption]) -> list[Caption]:
+        """Leave out what stands in a part already."""
+        doubles = self._recovery.doubles([c.sample.id for c in captions])
+        if doubles:
+            await self._discard([c.entry for c in captions if c.sample.id in doubles])
+        return [c for c in captions if c.sample.id not in doubles]
+
+    async def _discard(self, entries: Sequence[EntryId]) -> None:
+        logger.warning("Dropping %d captions that stand in a part already", len(entries))
+        await self._patience(lambda: self._queue.discard(entries))
 
     async def _open_part(self, captions: Sequence[Caption]) -> OpenPart:
         if self._agreed is None:
@@ -137,14 +150,16 @@ class Sink:
         """Prepare, commit and publish the open part."""
         if self._part is None:
             return
-        part, self._part = self._part, None
-        await asyncio.to_thread(part.prepare)
+        await asyncio.to_thread(self._part.prepare)
         try:
-            part = await self._commit(part)
+            await self._commit(self._part)
         except Interrupted:
             # Perhaps the queue has recorded it and only its answer is lost: recovery will know.
-            part.abandon()
+            self._part.abandon()
+            self._part = None
             raise
+        # Only now: its leases are renewed until the queue has taken it.
+        part, self._part = self._part, None
         if not part.entries:
             part.discard()
             return
@@ -152,47 +167,47 @@ class Sink:
         self.rows += len(part.entries)
         logger.info("Published the part %s with %d captions", part.name, len(part.entries))
 
-    async def _commit(self, part: OpenPart) -> OpenPart:
-        while part.entries:
-            part = await self._without_doubles(part)
+    async def _commit(self, part: OpenPart) -> None:
+        """Record the open part, less what turns out to be another's."""
+        while (part := await self._without_doubles(part)).entries:
             lost = await self._patience(
                 lambda part=part: self._queue.commit(  # type: ignore[misc]
                     part.name, record(len(part.entries)), part.entries
                 )
             )
             if not lost:
-                break
+                return
             logger.warning("Lost the lease on %d captions; another sink has them", len(lost))
-            part = await _reduced(part, set(lost))
-        return part
+            part = await self._reduce(part, set(lost))
 
     async def _without_doubles(self, part: OpenPart) -> OpenPart:
         """After a broken connection the queue may have forgotten parts, and deliver them again."""
-        if self._patience.failures == self._failures_seen:
+        if self._patience.failures != self._failures_seen:
+            await self._recover()
+        doubles = self._recovery.doubles(part.ids)
+        if not doubles:
             return part
-        await self._recover()
-        published = self._recovery.published
-        doubles = [e for e, id_ in zip(part.entries, part.ids, strict=True) if id_ in published]
-        if doubles:
-            await self._patience(lambda: self._queue.discard(doubles))
-            part = await _reduced(part, set(doubles))
-        return part
+        entries = [e for e, id_ in zip(part.entries, part.ids, strict=True) if id_ in doubles]
+        await self._discard(entries)
+        return await self._reduce(part, set(entries))
+
+    async def _reduce(self, part: OpenPart, entries: Collection[EntryId]) -> OpenPart:
+        """Let the open part be one without the rows of some entries."""
+        self._part = rest = await asyncio.to_thread(part.without, entries)
+        await asyncio.to_thread(rest.prepare)
+        return rest
 
     async def _recover_now_and_then(self) -> None:
         if time.monotonic() >= self._recover_at:
             await self._recover()
 
     async def _recover(self) -> None:
-        await self._patience(self._recovery.run)
-        self._failures_seen = self._patience.failures
+        failures = self._patience.failures
+        doubt = failures != self._failures_seen
+        await self._patience(lambda: self._recovery.run(doubt=doubt))
+        self._failures_seen = failures  # those since then raise doubts of their own
         self._recover_at = time.monotonic() + RECOVER_SECONDS
 
     async def _renew(self) -> None:
         if self._part is not None:
             await self._queue.renew_captions(list(self._part.entries))
-
-
-async def _reduced(part: OpenPart, entries: Collection[EntryId]) -> OpenPart:
-    rest = await asyncio.to_thread(part.without, entries)
-    await asyncio.to_thread(rest.prepare)
-    return rest

@@ -1,0 +1,377 @@
+"""What the tests of the roles share: pictures, queues on a real Redis, and ways to wait."""
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from caption_flow.codec import records
+from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.schema import ImagesConfig, SimulatedConfig, Stage
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.source import Source, SourceOptions
+from caption_flow.engine.port import Engine
+from caption_flow.feed.feeder import Feeder
+from caption_flow.feed.look import look
+from caption_flow.feed.planner import Planner
+from caption_flow.lifecycle import Drain, cancel
+from caption_flow.model import Caption, Chunk, Counts, DeadLetter, Outcome, Raw, Sample
+from caption_flow.queue import keys
+from caption_flow.queue.captions import RedisCaptionQueue
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.inspect import RedisInspector
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Budget
+from caption_flow.queue.work import RedisWorkQueue
+from caption_flow.sink.sink import PartSize, Sink
+from caption_flow.worker.caption import Captioner
+from caption_flow.worker.meter import Meter
+from caption_flow.worker.worker import Worker
+from feeders.folder import FolderSource
+
+JOB = "books"
+PATIENCE = 20.0  # seconds until a condition must hold
+LEASE = 60.0  # seconds; no lease of a test ends by itself
+AMPLE = Budget(bytes=1 << 30, samples=1_000_000)
+
+
+@pytest.fixture
+def roles(connections: Connections, tmp_path: Path) -> "Roles":
+    """All roles of one job."""
+    return Roles(connections, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the roles look more often than they do where nobody waits for them."""
+    monkeypatch.setattr("caption_flow.queue.consumer.BLOCK_MS", 20)
+    monkeypatch.setattr("caption_flow.queue.consumer.RECLAIM_SECONDS", 0.01)
+    monkeypatch.setattr("caption_flow.feed.planner.FULL_SECONDS", 0.01)
+    monkeypatch.setattr("caption_flow.feed.planner.BEATEN_SECONDS", 0.05)
+    monkeypatch.setattr("caption_flow.feed.feeder.ROOM_SECONDS", 0.002)
+
+
+def jpeg(number: int, side: int = 8) -> bytes:
+    """A small image like no other."""
+    out = io.BytesIO()
+    tint = (number % 256, number // 256 % 256, 90)
+    Image.new("RGB", (side, side), tint).save(out, "JPEG", comment=str(number).encode())
+    return out.getvalue()
+
+
+def pictures(root: Path, numbers: Sequence[int], shard: str = ".") -> Path:
+    """A folder of images; the name says the number."""
+    folder = root / shard
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / f"{number:05}.jpg").write_bytes(jpeg(number))
+    return root
+
+
+def folder_source(root: Path, **options: Any) -> FolderSource:
+    return FolderSource(SourceOptions(path=str(root), name="pictures", **options))
+
+
+def settings(*, prompts: Sequence[str] = ("Describe.",), **changes: Any) -> Broadcast:
+    """What a job's workers are told."""
+    told: dict[str, Any] = {
+        "engine": "simulated",
+        "stages": (Stage(name="caption", model="", prompts=tuple(prompts)),),
+        "batch_size": 8,
+        "simulated": SimulatedConfig(),
+        "images": ImagesConfig(),
+        "lease_seconds": LEASE,
+        "max_attempts": 3,
+    }
+    return Broadcast(**{**told, **changes})
+
+
+def caption(
+    number: int,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    texts: Mapping[str, list[str]] | None = None,
+    entry: str = "",
+) -> Caption:
+    """A finished sample, as a sink reads it."""
+    sample = Sample(
+        id=f"{number:05}.jpg",
+        dataset="pictures",
+        shard=".",
+        chunk=".:0",
+        source=f"/pictures/{number:05}.jpg",
+        width=8,
+        height=9,
+        format="jpeg",
+        bytes=100,
+        sha256=f"{number:064x}",
+        columns=dict(columns or {}),
+    )
+    return Caption(entry or f"{number + 1}-0", sample, (outcome(texts, number=number),))
+
+
+def outcome(texts: Mapping[str, list[str]] | None = None, *, number: int = 0) -> Outcome:
+    return Outcome(
+        stage="caption",
+        outputs=dict(texts or {"captions": [f"caption of {number}"]}),
+        engine="simulated",
+        model="none",
+        prompts="0123",
+        prompt_tokens=5,
+        output_tokens=7,
+        finish_reasons=["stop"],
+        settings_version=1,
+        attempt=1,
+        worker="w",
+        contributor="",
+        captioned_at=1_700_000_000.25,
+    )
+
+
+async def until(holds: Callable[[], Awaitable[object]] | Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = holds()
+        if await answer if isinstance(answer, Awaitable) else answer:
+            return
+        assert time.monotonic() < deadline, f"waited in vain for {holds}"
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(role: Awaitable[None]) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a role beside the test; what is left of it is killed, as by a signal."""
+    task = asyncio.ensure_future(role)
+    try:
+        yield task
+    finally:
+        await kill(task)
+
+
+async def kill(task: "asyncio.Task[None]") -> None:
+    """End a role without letting it say a word to the queue."""
+    await cancel(task)
+
+
+async def ends(role: Awaitable[None]) -> None:
+    """Run a role to its own end."""
+    async with asyncio.timeout(PATIENCE):
+        await role
+
+
+class Roles:
+    """All roles of one job on one Redis, each call another process's."""
+
+    def __init__(self, connections: Connections, root: Path, told: Broadcast | None = None) -> None:
+        self.job = RedisJob(connections, JOB)
+        self.client: Any = connections.commands
+        self.told = told or settings()
+        self.folder = PartFolder(root / "data", JOB)
+        self._made = 0
+
+    def _name(self, role: str) -> str:
+        self._made += 1
+        return f"{role}-{self._made}"
+
+    def feed_queue(self, name: str = "") -> RedisFeedQueue:
+        return RedisFeedQueue(
+            self.job,
+            name=name or self._name("feed"),
+            first_stage=self.told.stages[0].name,
+            lease_seconds=LEASE,
+        )
+
+    async def work_queue(self, name: str = "") -> RedisWorkQueue:
+        queue = RedisWorkQueue(self.job, name=name or self._name("work"))
+        await queue.serve([stage.name for stage in self.told.stages], lease_seconds=LEASE)
+        return queue
+
+    def caption_queue(self, name: str = "") -> RedisCaptionQueue:
+        return RedisCaptionQueue(self.job, name=name or self._name("sink"), lease_seconds=LEASE)
+
+    def planner(
+        self,
+        source: Source,
+        *,
+        chunk_size: int = 4,
+        drain: Drain | None = None,
+        queue: RedisFeedQueue | None = None,
+    ) -> Planner:
+        return Planner(
+            queue or self.feed_queue(),
+            source,
+            self.folder,
+            chunk_size=chunk_size,
+            drain=drain or Drain(),
+        )
+
+    def feeder(
+        self,
+        source: Source,
+        *,
+        chunk_size: int = 4,
+        budget: Budget = AMPLE,
+        drain: Drain | None = None,
+        queue: RedisFeedQueue | None = None,
+        lease_seconds: float = LEASE,
+    ) -> Feeder:
+        drain = drain or Drain()
+        queue = queue or self.feed_queue()
+        return Feeder(
+            queue,
+            source,
+            self.planner(source, chunk_size=chunk_size, drain=drain, queue=queue),
+            images=self.told.images,
+            budget=budget,
+            lease_seconds=lease_seconds,
+            drain=drain,
+        )
+
+    async def worker(
+        self,
+        engine: Engine,
+        *,
+        drain: Drain | None = None,
+        drain_timeout: float = PATIENCE,
+        exit_when_done: bool = True,
+        queue: RedisWorkQueue | None = None,
+        lease_seconds: float = LEASE,
+        meter: Meter | None = None,
+    ) -> Worker:
+        meter = meter or Meter(engine.capacity)
+        name = self._name("worker")
+        captioner = Captioner(
+            engine,
+            self.told,
+            version=1,
+            worker=name,
+            contributor="",
+            threads=1,
+            meter=meter,
+        )
+        return Worker(
+            queue or await self.work_queue(name),
+            captioner,
+            meter,
+            name=name,
+            capacity=engine.capacity,
+            max_attempts=self.told.max_attempts,
+            lease_seconds=lease_seconds,
+            drain=drain or Drain(),
+            drain_timeout=drain_timeout,
+            exit_when_done=exit_when_done,
+        )
+
+    def sink(
+        self,
+        *,
+        rows: int = 1000,
+        seconds: float = 1000.0,
+        drain: Drain | None = None,
+        exit_when_done: bool = True,
+        queue: RedisCaptionQueue | None = None,
+        lease_seconds: float = LEASE,
+    ) -> Sink:
+        return Sink(
+            queue or self.caption_queue(),
+            self.folder,
+            outputs=self.told.outputs,
+            size=PartSize(rows=rows, seconds=seconds),
+            lease_seconds=lease_seconds,
+            drain=drain or Drain(),
+            exit_when_done=exit_when_done,
+        )
+
+    async def offer(self, images: Sequence[bytes], *, first: int = 0) -> None:
+        """Plan and offer samples, numbered on from `first`; the plan is then done."""
+        queue = self.feed_queue()
+        names = tuple(f"{first + n:05}.jpg" for n in range(len(images)))
+        chunk = Chunk(f".:{first}", "pictures", ".", names)
+        stands = await queue.position()
+        await queue.plan(stands, f"to {first + len(images)}", chunk, backlog=100, done=True)
+        lease = await queue.claim_chunk()
+        assert lease is not None
+        offers = [
+            look(Raw(name, f"/{name}", image), chunk, self.told.images)
+            for name, image in zip(names, images, strict=True)
+        ]
+        offered = await queue.offer(lease, offers, AMPLE)
+        assert offered.status == "ok"
+
+    async def finish(self, numbers: Sequence[int]) -> None:
+        """Bring samples to where the sinks find them."""
+        await self.offer([jpeg(n) for n in numbers], first=numbers[0])
+        assert await self.finish_waiting() == len(numbers)
+
+    async def finish_waiting(self) -> int:
+        """Caption what waits for a worker; answers how much that was."""
+        queue = await self.work_queue()
+        done = []
+        for _ in range(await self.client.xlen(self.job.lane.samples("caption"))):
+            [lease] = await queue.claim(1)
+            done.append((lease, outcome(number=int(lease.sample.id[:5]))))
+        return sum(await queue.complete(done))
+
+    async def expire(self, stream: str, group: str) -> None:
+        """Let all leases on a stream run out now."""
+        rows = await self.client.xpending_range(stream, group, "-", "+", 100_000)
+        for row in rows:
+            await self.client.xclaim(
+                stream, group, row["consumer"], 0, [row["message_id"]], idle=10**9, justid=True
+            )
+
+    async def expire_chunks(self) -> None:
+        await self.expire(self.job.lane.chunks, keys.FEEDERS)
+
+    async def expire_samples(self) -> None:
+        await self.expire(self.job.lane.samples(self.told.stages[0].name), keys.WORKERS)
+
+    async def expire_captions(self) -> None:
+        await self.expire(self.job.lane.captions, keys.SINKS)
+
+    async def counts(self) -> Counts:
+        return await self.job.counts()
+
+    async def dead(self) -> dict[str, DeadLetter]:
+        letters = await RedisInspector(self.job.connections, JOB).dead_letters(1000)
+        found = {letter.sample.id: letter for letter in letters}
+        assert len(found) == len(letters)
+        return found
+
+    async def planned(self) -> list[str]:
+        """The names in the chunks that wait, in order."""
+        entries = await self.client.xrange(self.job.lane.chunks)
+        return [name for _, fields in entries for name in names_of(fields)]
+
+    async def waiting(self) -> list[str]:
+        """The ids in the first stage, sorted: a feeder may feed chunks side by side."""
+        entries = await self.client.xrange(self.job.lane.samples(self.told.stages[0].name))
+        return sorted(records.caption_from("", fields).sample.id for _, fields in entries)
+
+    async def captions(self) -> list[Caption]:
+        """What waits for a sink, or is held by one."""
+        entries = await self.client.xrange(self.job.lane.captions)
+        return [records.caption_from(entry.decode(), fields) for entry, fields in entries]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all published parts."""
+        return list(rows_of(self.folder))
+
+
+def rows_of(folder: PartFolder) -> Iterator[dict[str, Any]]:
+    for part in folder.published():
+        yield from pq.read_table(folder.file(part), partitioning=None).to_pylist()
+
+
+def names_of(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    return msgspec.json.decode(fields[b"chunk"], type=Chunk).names
