@@ -11,13 +11,14 @@ from caption_flow.dataset.source import Source
 from caption_flow.feed.look import offers
 from caption_flow.feed.planner import Planner
 from caption_flow.keeper import Keeper
-from caption_flow.lifecycle import Drain
-from caption_flow.model import ChunkLease, Offer
+from caption_flow.lifecycle import Drain, cancel
+from caption_flow.model import ChunkLease, EntryId, Offer
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Budget, FeedQueue, Offered, Room
 
 logger = logging.getLogger(__name__)
 
+CHUNKS_AT_ONCE = 2  # while Redis takes in the samples of one, those of the other are sent
 ROOM_SECONDS = 0.02  # between two looks for room while the budget is full
 
 
@@ -43,7 +44,8 @@ class Feeder:
         self._drain = drain
         self._patience = Patience(drain)
         self._keeper = Keeper(self._renew, lease_seconds)
-        self._lease: ChunkLease | None = None
+        self._claiming = asyncio.Lock()
+        self._leases: dict[EntryId, ChunkLease] = {}
         self._room = Room(bytes=0, samples=0)
         self.offered = 0  # samples this feeder put into the queue
         self.rejected = 0  # samples it gave up instead
@@ -57,34 +59,46 @@ class Feeder:
         planning = asyncio.create_task(self._planner.run(), name="planner")
         try:
             async with self._keeper:
-                while not self._drain.asked and not await self._is_over(planning):
-                    lease = await self._patience(self._queue.claim_chunk)
-                    if lease is not None:
-                        await self._feed(lease)
+                await self._feed_side_by_side(planning)
             await planning
         except Interrupted as exc:
             logger.warning("%s What is not offered stays in its chunk", exc)
         finally:
-            planning.cancel()
-            await asyncio.gather(planning, return_exceptions=True)
+            await cancel(planning)
+
+    async def _feed_side_by_side(self, planning: "asyncio.Task[None]") -> None:
+        feeding = [asyncio.create_task(self._feed_chunks(planning)) for _ in range(CHUNKS_AT_ONCE)]
+        try:
+            await asyncio.gather(*feeding)
+        finally:
+            await cancel(*feeding)
+
+    async def _feed_chunks(self, planning: "asyncio.Task[None]") -> None:
+        while not self._drain.asked and not await self._is_over(planning):
+            async with self._claiming:
+                lease = await self._patience(self._queue.claim_chunk)
+            if lease is not None:
+                await self._feed(lease)
 
     async def _is_over(self, planning: "asyncio.Task[None]") -> bool:
         if not planning.done():
             return False
         planning.result()  # a source that cannot be read ends the feeder
         counts = await self._patience(self._queue.counts)
+        if not counts.plan_done:  # another feeder begins anew, or Redis has forgotten all
+            await self._planner.check()
         return counts.plan_done and counts.in_chunks == 0
 
     async def _feed(self, lease: ChunkLease) -> None:
         """Offer the rest of a chunk; begin again at its cursor when that is elsewhere."""
         current: ChunkLease | None = lease
         while current is not None and current.cursor < current.chunk.count:
-            self._lease = current
+            self._leases[current.entry] = current
             current = await self._offer_from(current)
             if self._drain.asked and current is not None:
                 await self._patience(lambda c=current: self._queue.release_chunk(c), last=True)  # type: ignore[misc]
                 break
-        self._lease = None
+        self._leases.pop(lease.entry, None)
 
     async def _offer_from(self, lease: ChunkLease) -> ChunkLease | None:
         """Offer from the cursor on. Answers where to go on; None when the chunk is not ours."""
@@ -137,5 +151,6 @@ class Feeder:
                 logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
 
     async def _renew(self) -> None:
-        if self._lease is not None and not await self._queue.renew_chunk(self._lease):
-            logger.warning("Lost the lease on the chunk %s", self._lease.chunk.id)
+        for lease in list(self._leases.values()):
+            if not await self._queue.renew_chunk(lease):
+                logger.warning("Lost the lease on the chunk %s", lease.chunk.id)

@@ -3,16 +3,23 @@
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import msgspec
 
 from caption_flow.config.schema import ImagesConfig
-from caption_flow.dataset.source import Source
-from caption_flow.errors import BadImage
+from caption_flow.dataset.source import Source, sample_id
+from caption_flow.errors import BadImage, SourceError
 from caption_flow.image import inspect, shrink
-from caption_flow.model import Chunk, Failure, Offer, Raw, Sample
+from caption_flow.model import Chunk, Columns, Failure, Offer, Raw, Sample
 
 # What one offer carries. Eight images a time is where a larger batch stops paying.
 OFFER_SAMPLES = 16
 OFFER_BYTES = 1 << 20
+
+# JSON is written and read by recursion: what nests deeper travels as its text.
+DEEPEST = 32
 
 
 def offers(
@@ -21,7 +28,7 @@ def offers(
     """Read samples of a chunk and yield them in batches fit to be offered, in order."""
     batch: list[Offer] = []
     size = 0
-    for raw in source.samples(chunk.shard, names):
+    for raw in _asked(source, chunk.shard, names):
         offer = look(raw, chunk, images)
         if batch and (len(batch) >= OFFER_SAMPLES or size + len(offer.image) > OFFER_BYTES):
             yield batch
@@ -34,13 +41,58 @@ def offers(
 
 def look(raw: Raw, chunk: Chunk, images: ImagesConfig) -> Offer:
     """Make an offer of one sample; a bad image becomes an offer that says why."""
-    sample = Sample(raw.id, chunk.dataset, chunk.shard, chunk.id, raw.source, columns=raw.columns)
+    bare = Sample(raw.id, chunk.dataset, chunk.shard, chunk.id, raw.source)
     if raw.error:
-        return _given_up(sample, "unreadable", raw.error)
+        return _given_up(bare, "unreadable", raw.error)
+    try:
+        sample = msgspec.structs.replace(bare, columns=_flat(raw.columns))
+        msgspec.json.encode(sample)
+    except Exception as exc:
+        # Around one sample: what cannot be written would stop who offers it, or who keeps it.
+        return _given_up(bare, "not_json", f"its name or columns cannot be written: {exc}")
     try:
         return _with_image(sample, raw.image, images)
     except BadImage as exc:
         return _given_up(sample, exc.reason, exc.detail)
+    except Exception as exc:
+        # Around one sample: whatever its bytes did to us, its neighbours go on.
+        return _given_up(sample, "error", f"{type(exc).__name__}: {exc}")
+
+
+def _asked(source: Source, shard: str, names: Sequence[str]) -> Iterator[Raw]:
+    """Read samples; a source that answers with others would have us skip or double some."""
+    ids = (sample_id(shard, name) for name in names)
+    for id_, raw in zip_longest(ids, source.samples(shard, names)):
+        if raw is None or raw.id != id_:
+            given = "nothing" if raw is None else raw.id
+            raise SourceError(
+                f"Asked for {id_}, the source of {shard} gave {given}. "
+                "It must give the samples asked for, in that order: mend the source."
+            )
+        yield raw
+
+
+def _flat(columns: Columns) -> Columns:
+    return {
+        name: msgspec.json.encode(value).decode() if _is_deep(value) else value
+        for name, value in columns.items()
+    }
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
 
 
 def _given_up(sample: Sample, reason: str, detail: str) -> Offer:

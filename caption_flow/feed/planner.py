@@ -14,6 +14,7 @@ import msgspec
 from caption_flow.dataset.known import Known, known_in
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.source import Source, sample_id
+from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.position import Position
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Chunk
@@ -58,6 +59,10 @@ class Planner:
             if not position.done:
                 position = await self._wait_while_others_plan(position)
 
+    async def check(self) -> None:
+        """Raise when Redis has forgotten the plan, as after a flush."""
+        await self._look()
+
     async def _begin(self) -> Position:
         """Find the position; when all is planned and settled, begin again for what is new."""
         position = await self._look()
@@ -75,8 +80,16 @@ class Planner:
         return await asyncio.to_thread(known_in, self._folder, recorded, dead)
 
     async def _look(self) -> Position:
-        self._stands = await self._patience(self._queue.position)
-        return Position.decode(self._stands)
+        return self._note(await self._patience(self._queue.position))
+
+    def _note(self, stands: str) -> Position:
+        if self._stands and not stands:
+            raise CaptionFlowError(
+                "Redis has forgotten this job, as after a flush. Start feeding again: "
+                "what stands in a part is not captioned twice."
+            )
+        self._stands = stands
+        return Position.decode(stands)
 
     async def _plan_from(self, position: Position) -> Position:
         """Add chunks until the end, or until somebody else has moved the position."""
@@ -98,9 +111,9 @@ class Planner:
                     done=following.done,
                 )
             )
-            self._stands = planned.position
+            stands = self._note(planned.position)
             if planned.status != "full" or await self._drain.wait(FULL_SECONDS):
-                return Position.decode(planned.position)
+                return stands
 
     async def _wait_while_others_plan(self, position: Position) -> Position:
         while not await self._drain.wait(BEATEN_SECONDS):

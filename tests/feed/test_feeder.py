@@ -1,0 +1,305 @@
+"""Feeder: chunks become samples, each once, within the budget, through whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from caption_flow.errors import CaptionFlowError, SourceError
+from caption_flow.feed import look as looking
+from caption_flow.lifecycle import Drain
+from caption_flow.model import Raw
+from caption_flow.queue.connect import connect
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.ports import Budget, Offered
+from tests.redis_server import RedisServer
+from tests.roles import (
+    LEASE,
+    Roles,
+    ends,
+    folder_source,
+    kill,
+    pictures,
+    running,
+    until,
+)
+from tests.worker.engines import CountingEngine
+
+
+def names(count: int) -> list[str]:
+    return [f"{n:05}.jpg" for n in range(count)]
+
+
+@pytest.fixture
+def small_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two samples an offer, so that a chunk takes several."""
+    monkeypatch.setattr(looking, "OFFER_SAMPLES", 2)
+
+
+class Pausing:
+    """A source that stops in the middle of a chunk until it is let go on."""
+
+    def __init__(self, root: Path, after: int) -> None:
+        self._source = folder_source(root)
+        self.dataset = self._source.dataset
+        self._after = after
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        return self._source.shards(start)
+
+    def names(self, shard: str, after: str | None) -> Iterator[str]:
+        return self._source.names(shard, after)
+
+    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+        yield from self._source.samples(shard, asked[: self._after])
+        raise SourceError("The disk is gone.")
+
+
+async def test_every_sample_is_offered_once(roles: Roles, tmp_path: Path):
+    feeder = roles.feeder(folder_source(pictures(tmp_path / "in", range(25))))
+
+    await ends(feeder.run())
+
+    assert await roles.waiting() == names(25)
+    assert feeder.figures() == {"offered": 25, "rejected": 0}
+
+
+async def test_a_sample_lies_beside_its_own_image(roles: Roles, tmp_path: Path):
+    await ends(roles.feeder(folder_source(pictures(tmp_path / "in", range(5)))).run())
+    queue = await roles.work_queue()
+
+    leases = await queue.claim(5)
+    images = await queue.images(leases)
+
+    assert [images[lease.entry] for lease in leases] == [
+        (tmp_path / "in" / lease.sample.id).read_bytes() for lease in leases
+    ]
+
+
+async def test_two_feeders_offer_every_sample_once(roles: Roles, tmp_path: Path):
+    source = folder_source(pictures(tmp_path / "in", range(40)))
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(roles.feeder(source, chunk_size=3).run() for _ in range(2)))
+
+    assert await roles.waiting() == names(40)
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_chunk_goes_on_at_its_cursor_after_its_feeder_was_killed(
+    roles: Roles, tmp_path: Path
+):
+    root = pictures(tmp_path / "in", range(9))
+    few = Budget(bytes=1 << 30, samples=4)
+    async with running(roles.feeder(folder_source(root), chunk_size=9, budget=few).run()) as task:
+        await until(lambda: _offered(roles, 4))
+        await kill(task)
+    await roles.expire_chunks()
+
+    await ends(roles.feeder(folder_source(root), chunk_size=9).run())
+
+    assert await roles.waiting() == names(9)
+
+
+async def _offered(roles: Roles, count: int) -> bool:
+    return (await roles.counts()).offered == count
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_source_that_fails_ends_the_feeder_and_nothing_is_lost(
+    roles: Roles, tmp_path: Path
+):
+    root = pictures(tmp_path / "in", range(9))
+    with pytest.raises(SourceError, match="The disk is gone"):
+        await ends(roles.feeder(Pausing(root, after=5), chunk_size=9).run())
+    await roles.expire_chunks()
+
+    await ends(roles.feeder(folder_source(root), chunk_size=9).run())
+
+    assert await roles.waiting() == names(9)
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_full_budget_is_waited_for(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(20))
+    few = Budget(bytes=1 << 30, samples=4)
+    async with running(roles.feeder(folder_source(root), budget=few).run()) as feeding:
+        await until(lambda: _offered(roles, 4))
+        worker = asyncio.create_task((await roles.worker(CountingEngine())).run())
+        sink = roles.sink(rows=1)
+        async with running(sink.run()):
+            await ends(feeding)
+            await ends(worker)
+            await until(lambda: _done(roles))
+
+    assert (await roles.counts()).captioned == 20
+
+
+async def _done(roles: Roles) -> bool:
+    return (await roles.counts()).done
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_full_budget_of_bytes_is_never_exceeded(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(20))
+    two = sum((root / name).stat().st_size for name in names(3)) - 1
+    async with running(roles.feeder(folder_source(root), budget=Budget(two, 100)).run()):
+        await until(lambda: _offered(roles, 2))
+        worker = await roles.worker(CountingEngine())
+        most = 0
+        async with running(worker.run()) as working:
+            while not working.done():
+                most = max(most, (await roles.counts()).bytes_in_flight)
+                await asyncio.sleep(0)
+
+    assert 0 < most <= two
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_drained_feeder_hands_its_chunk_back_at_once(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(9))
+    drain = Drain()
+    few = Budget(bytes=1 << 30, samples=4)
+    feeder = roles.feeder(folder_source(root), chunk_size=9, budget=few, drain=drain)
+    async with running(feeder.run()) as feeding:
+        await until(lambda: _offered(roles, 4))
+        drain.ask()
+        await ends(feeding)
+
+    other = await roles.feed_queue().claim_chunk()
+
+    assert other is not None
+    assert (other.cursor, other.attempt) == (4, 1)
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_bad_images_are_dead_letters_and_their_neighbours_are_fed(
+    roles: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    root = pictures(tmp_path / "in", range(6))
+    (root / "00002.jpg").write_bytes(b"no image")
+    (root / "00003.jpg").write_bytes(b"")
+    feeder = roles.feeder(folder_source(root), chunk_size=6)
+
+    await ends(feeder.run())
+
+    assert await roles.waiting() == [f"{n:05}.jpg" for n in (0, 1, 4, 5)]
+    dead = await roles.dead()
+    assert sorted(dead) == ["00002.jpg", "00003.jpg"]
+    assert all(letter.failure.reason in caplog.text for letter in dead.values())
+    assert feeder.figures() == {"offered": 4, "rejected": 2}
+
+
+async def test_a_job_of_bad_images_alone_is_done(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", [])
+    (root / "a.jpg").write_bytes(b"no image")
+
+    await ends(roles.feeder(folder_source(root)).run())
+
+    assert (await roles.counts()).done
+
+
+async def test_hostile_columns_reach_the_queue_and_come_back(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(2))
+    deep = "[" * 900 + "]" * 900
+    (root / "00000.json").write_text(f'{{"deep": {deep}, "big": 1{"0" * 40}}}')
+
+    await ends(roles.feeder(folder_source(root, sidecars=("json",))).run())
+
+    [lease, _] = await (await roles.work_queue()).claim(2)
+    assert lease.sample.columns == {"deep": deep, "big": 10**40}
+
+
+class DeafQueue(RedisFeedQueue):
+    """A queue each of whose offers is made twice, as after a lost answer."""
+
+    async def offer(self, *args: object) -> Offered:
+        await super().offer(*args)  # type: ignore[arg-type]
+        return await super().offer(*args)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_an_offer_whose_answer_got_lost_is_not_made_twice(roles: Roles, tmp_path: Path):
+    queue = DeafQueue(roles.job, name="deaf", first_stage="caption", lease_seconds=LEASE)
+    source = folder_source(pictures(tmp_path / "in", range(9)))
+
+    await ends(roles.feeder(source, chunk_size=5, queue=queue).run())
+
+    assert await roles.waiting() == names(9)
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_chunk_that_another_feeder_took_is_left_to_it(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(9))
+    few = Budget(bytes=1 << 30, samples=4)
+    slow = roles.feeder(folder_source(root), chunk_size=9, budget=few)
+    async with running(slow.run()) as feeding:
+        await until(lambda: _offered(roles, 4))
+        await roles.expire_chunks()
+        other = roles.feeder(folder_source(root), chunk_size=9)
+        await ends(other.run())
+        worker = await roles.worker(CountingEngine())
+        async with running(worker.run()) as working, running(roles.sink().run()) as sinking:
+            await ends(feeding)
+            await ends(working)
+            await ends(sinking)
+
+    assert other.offered == 5
+    assert (await roles.counts()).captioned == 9
+
+
+async def test_a_fed_source_ends_while_another_feeds_still(roles: Roles, tmp_path: Path):
+    """A feeder stays until all chunks are offered, so that it can take over from the others."""
+    root = pictures(tmp_path / "in", range(4))
+    await ends(roles.planner(folder_source(root)).run())
+    held = await roles.feed_queue("other").claim_chunk()
+    assert held is not None
+
+    async with running(roles.feeder(folder_source(root)).run()) as feeding:
+        await roles.expire_chunks()
+        await ends(feeding)
+
+    assert await roles.waiting() == names(4)
+
+
+async def test_a_feeder_whose_job_redis_has_forgotten_says_so(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(4))
+    await ends(roles.planner(folder_source(root)).run())
+    held = await roles.feed_queue("other").claim_chunk()
+    assert held is not None
+    async with running(roles.feeder(folder_source(root)).run()) as feeding:
+        await until(lambda: _waits_for_chunks(roles))
+        await roles.client.flushall()
+
+        with pytest.raises(CaptionFlowError, match="Redis has forgotten this job"):
+            await ends(feeding)
+
+
+async def _waits_for_chunks(roles: Roles) -> bool:
+    return bool((await roles.client.info("clients"))["blocked_clients"])
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_feeder_waits_for_redis_and_goes_on(
+    own_server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        root = pictures(tmp_path / "in", range(8))
+        few = Budget(bytes=1 << 30, samples=2)
+        caplog.set_level(logging.WARNING)
+        async with running(roles.feeder(folder_source(root), budget=few).run()) as feeding:
+            await until(lambda: _offered(roles, 2))
+            own_server.stop()
+            await until(lambda: "No answer from 127.0.0.1" in caplog.text)
+            own_server.start()
+            worker, sink = await roles.worker(CountingEngine()), roles.sink(rows=1)
+            async with running(worker.run()) as working, running(sink.run()) as sinking:
+                await ends(feeding)
+                await ends(working)
+                await ends(sinking)
+
+        assert (await roles.counts()).captioned == 8
+        assert sorted(row["id"] for row in roles.rows()) == names(8)

@@ -1,0 +1,316 @@
+"""Planner: every sample of the source is planned once, however often and by however many."""
+
+import asyncio
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from caption_flow.dataset.columns import ColumnSchema
+from caption_flow.dataset.source import Source
+from caption_flow.errors import CaptionFlowError
+from caption_flow.feed.planner import BACKLOG_CHUNKS
+from caption_flow.lifecycle import Drain
+from caption_flow.model import Raw
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.ports import Planned
+from tests.roles import (
+    AMPLE,
+    Roles,
+    caption,
+    ends,
+    folder_source,
+    kill,
+    names_of,
+    pictures,
+    running,
+    until,
+)
+from tests.worker.engines import CountingEngine
+
+
+def names(*numbers: int) -> list[str]:
+    return [f"{n:05}.jpg" for n in numbers]
+
+
+def publish(roles: Roles, *numbers: int) -> None:
+    """Put samples into a part, as a sink of another day did."""
+    part = roles.folder.open(ColumnSchema(("captions",)))
+    part.append([caption(n) for n in numbers])
+    part.prepare()
+    part.publish()
+
+
+async def settle(roles: Roles, source: Source) -> None:
+    """Bring all samples of a source into parts or dead letters."""
+    feeder = roles.feeder(source)
+    worker = await roles.worker(CountingEngine())
+    sink = roles.sink()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(feeder.run())
+        await until(lambda: _plan_is_done(roles))
+        group.create_task(worker.run())
+        group.create_task(sink.run())
+
+
+async def _plan_is_done(roles: Roles) -> bool:
+    return (await roles.counts()).plan_done
+
+
+async def test_every_sample_is_planned_once(roles: Roles, tmp_path: Path):
+    root = pictures(pictures(tmp_path / "in", range(9)), range(3), shard="below/deeper")
+
+    await ends(roles.planner(folder_source(root), chunk_size=4).run())
+
+    assert await roles.planned() == [*names(*range(9)), *names(0, 1, 2)]
+
+
+async def test_a_plan_that_ended_counts_its_samples(roles: Roles, tmp_path: Path):
+    await ends(roles.planner(folder_source(pictures(tmp_path / "in", range(9)))).run())
+
+    counts = await roles.counts()
+
+    assert (counts.planned, counts.plan_done) == (9, True)
+
+
+async def test_an_empty_source_is_planned_at_once(roles: Roles, tmp_path: Path):
+    await ends(roles.planner(folder_source(pictures(tmp_path / "in", []))).run())
+
+    assert (await roles.counts()).done
+
+
+class Stopping:
+    """A source that asks its planner to stop after some names."""
+
+    def __init__(self, root: Path, drain: Drain, after: int) -> None:
+        self._source = folder_source(root)
+        self.dataset = self._source.dataset
+        self._drain = drain
+        self._left = after
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        return self._source.shards(start)
+
+    def names(self, shard: str, after: str | None) -> Iterator[str]:
+        for name in self._source.names(shard, after):
+            yield name
+            self._left -= 1
+            if self._left == 0:
+                self._drain.ask()
+                raise StopPlanning
+
+    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+        return self._source.samples(shard, asked)
+
+
+class StopPlanning(CaptionFlowError):
+    """Thrown in the middle of a listing, as a process dies there."""
+
+
+async def test_a_plan_goes_on_after_the_last_name_whatever_came_or_went(
+    roles: Roles, tmp_path: Path
+):
+    root = pictures(tmp_path / "in", range(10, 30))
+    with pytest.raises(StopPlanning):
+        await roles.planner(Stopping(root, Drain(), after=10), chunk_size=4).run()
+    assert await roles.planned() == names(*range(10, 18))
+
+    pictures(root, [0, 1, 25, 40])  # some before, some after
+    (root / "00011.jpg").unlink()
+    (root / "00017.jpg").unlink()
+    (root / "00020.jpg").unlink()
+    await ends(roles.planner(folder_source(root), chunk_size=4).run())
+
+    rest = [n for n in range(18, 30) if n != 20]
+    assert await roles.planned() == names(*range(10, 18), *rest, 40)
+
+
+async def test_a_plan_goes_on_in_its_shard(roles: Roles, tmp_path: Path):
+    root = tmp_path / "in"
+    for shard in ("a", "b", "c"):
+        pictures(root, range(4), shard=shard)
+    with pytest.raises(StopPlanning):
+        await roles.planner(Stopping(root, Drain(), after=7), chunk_size=2).run()
+
+    await ends(roles.planner(folder_source(root), chunk_size=2).run())
+
+    assert await roles.planned() == names(0, 1, 2, 3) * 3
+
+
+async def test_a_shard_that_is_gone_does_not_stop_the_plan(roles: Roles, tmp_path: Path):
+    root = tmp_path / "in"
+    for shard in ("a", "b", "c"):
+        pictures(root, range(2), shard=shard)
+    with pytest.raises(StopPlanning):
+        await roles.planner(Stopping(root, Drain(), after=3), chunk_size=1).run()
+    for path in (root / "b").iterdir():
+        path.unlink()
+    (root / "b").rmdir()
+
+    await ends(roles.planner(folder_source(root), chunk_size=1).run())
+
+    assert await roles.planned() == names(0, 1, 0, 0, 1)
+
+
+async def test_two_planners_double_nothing(roles: Roles, tmp_path: Path):
+    source = folder_source(pictures(tmp_path / "in", range(40)))
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(roles.planner(source, chunk_size=3).run() for _ in range(2)))
+
+    assert await roles.planned() == names(*range(40))
+
+
+async def test_a_planner_takes_over_from_one_that_died(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(200))
+    first = roles.planner(folder_source(root), chunk_size=2)
+    async with running(first.run()) as planning:
+        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        second = asyncio.create_task(roles.planner(folder_source(root), chunk_size=2).run())
+        await kill(planning)
+
+    eaten: list[str] = []
+    while not second.done():
+        eaten += await _eat(roles)
+    await second
+
+    assert eaten + await roles.planned() == names(*range(200))
+
+
+async def _waiting(roles: Roles, chunks: int) -> bool:
+    return bool(await roles.client.xlen(roles.job.lane.chunks) == chunks)
+
+
+async def _eat(roles: Roles) -> list[str]:
+    """Take away all chunks that wait, as feeders do when they are done with them."""
+    await asyncio.sleep(0)
+    entries = await roles.client.xrange(roles.job.lane.chunks)
+    if entries:
+        await roles.client.xdel(roles.job.lane.chunks, *(entry for entry, _ in entries))
+    return [name for _, fields in entries for name in names_of(fields)]
+
+
+class DeafQueue(RedisFeedQueue):
+    """A queue each of whose plans is made twice, as after a lost answer."""
+
+    async def plan(self, *args: object, **kwargs: object) -> Planned:
+        await super().plan(*args, **kwargs)  # type: ignore[arg-type]
+        return await super().plan(*args, **kwargs)  # type: ignore[arg-type]
+
+
+async def test_a_plan_whose_answer_got_lost_is_not_made_twice(roles: Roles, tmp_path: Path):
+    queue = DeafQueue(roles.job, name="deaf", first_stage="caption", lease_seconds=60)
+    source = folder_source(pictures(tmp_path / "in", range(20)))
+
+    await ends(roles.planner(source, queue=queue).run())
+
+    assert await roles.planned() == names(*range(20))
+
+
+async def test_a_second_time_only_new_files_are_planned(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(6))
+    (root / "00003.jpg").write_bytes(b"no image")
+    await settle(roles, folder_source(root))
+    pictures(root, [2, 7, 8])
+
+    await ends(roles.planner(folder_source(root)).run())
+
+    assert await roles.planned() == names(7, 8)
+
+
+async def test_a_job_without_anything_new_is_done_again_at_once(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(6))
+    await settle(roles, folder_source(root))
+
+    await ends(roles.planner(folder_source(root)).run())
+
+    assert (await roles.counts()).done
+
+
+async def test_while_samples_are_in_flight_nothing_is_planned_anew(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(3))
+    await ends(roles.planner(folder_source(root)).run())
+    pictures(root, [9])
+
+    await ends(roles.planner(folder_source(root)).run())
+
+    assert await roles.planned() == names(0, 1, 2)
+
+
+async def test_with_redis_emptied_only_what_no_part_holds_is_planned(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(10))
+    publish(roles, 1, 2)
+    publish(roles, 7)
+
+    await ends(roles.planner(folder_source(root)).run())
+
+    assert await roles.planned() == names(0, 3, 4, 5, 6, 8, 9)
+
+
+async def test_a_planner_whose_plan_redis_has_forgotten_says_so(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(200))
+    planner = roles.planner(folder_source(root), chunk_size=2)
+    async with running(planner.run()) as planning:
+        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        await roles.client.flushall()
+
+        with pytest.raises(CaptionFlowError, match="Redis has forgotten this job"):
+            await ends(planning)
+
+
+class Endless:
+    """A million names, made as they are asked for."""
+
+    dataset = "endless"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.made = 0
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        yield start or "."
+
+    def names(self, shard: str, after: str | None) -> Iterator[str]:
+        del shard, after
+        for number in range(self._count):
+            self.made += 1
+            yield f"{number:09}.jpg"
+
+    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+        raise NotImplementedError
+
+
+async def test_a_million_names_wait_in_the_source_and_not_in_redis(roles: Roles):
+    source = Endless(1_000_000)
+    tracemalloc.start()
+    try:
+        async with running(roles.planner(source, chunk_size=1000).run()):
+            await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+            await until(lambda: source.made >= (BACKLOG_CHUNKS + 1) * 1000)
+            _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert source.made <= (BACKLOG_CHUNKS + 1) * 1000
+    assert peak < 8 << 20
+    assert await roles.client.xlen(roles.job.lane.chunks) == BACKLOG_CHUNKS
+
+
+async def test_a_chunk_that_is_offered_leaves_no_cursor(roles: Roles, tmp_path: Path):
+    """What the books keep of a job does not grow with it."""
+    source = folder_source(pictures(tmp_path / "in", range(12)))
+    await ends(roles.feeder(source, chunk_size=3, budget=AMPLE).run())
+
+    assert await roles.client.hkeys(roles.job.lane.cursors) == [b"plan"]
+
+
+async def test_planning_ends_when_asked_to_drain(roles: Roles, tmp_path: Path):
+    drain = Drain()
+    source = folder_source(pictures(tmp_path / "in", range(100)))
+    async with running(roles.planner(source, chunk_size=1, drain=drain).run()) as planning:
+        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        drain.ask()
+        await ends(planning)
+
+    assert not (await roles.counts()).plan_done
