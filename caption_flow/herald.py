@@ -7,9 +7,9 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
-from caption_flow.errors import QueueFull, QueueUnreachable
+from caption_flow.errors import CaptionFlowError
+from caption_flow.lifecycle import Beside
 from caption_flow.queue.ports import Member, Membership
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def member_name(label: str) -> str:
     return f"{socket.gethostname()}-{label}-{secrets.token_hex(3)}"
 
 
-class Herald:
+class Herald(Beside):
     """Beats for as long as its context lasts, and says goodbye."""
 
     def __init__(
@@ -40,28 +40,18 @@ class Herald:
         self._figures = figures
         self._started = time.time()
 
-    async def __aenter__(self) -> "Herald":
-        self._task = asyncio.create_task(self._run(), name="herald")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
         try:
             await self._queue.leave(self._word())
-        except (QueueUnreachable, QueueFull) as exc:
+        except CaptionFlowError as exc:
             logger.debug("Left without a word: %s", exc)
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._queue.beat(self._word())
-            except (QueueUnreachable, QueueFull) as exc:
+            except CaptionFlowError as exc:
                 logger.debug("No beat: %s", exc)
             await asyncio.sleep(BEAT_SECONDS)
 

@@ -6,9 +6,40 @@ SIGTERM and SIGINT set an event that every role watches. What the event means is
 import asyncio
 import os
 import signal
+from abc import ABC, abstractmethod
+from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED = 1
+_AGAIN_SECONDS = 0.05  # between two cancellations of a task that goes on
+
+
+async def cancel(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait for their end; what they raise is nobody's any more.
+
+    Not once but until they end: up to Python 3.11 `asyncio.wait_for`, in which redis-py sends,
+    passes over a cancellation that comes when it is just done.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Beside(ABC):
+    """A context that runs a task of its own for as long as it lasts."""
+
+    @abstractmethod
+    async def _run(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name=type(self).__name__)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await cancel(self._task)
 
 
 class Drain:

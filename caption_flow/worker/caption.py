@@ -13,7 +13,7 @@ from PIL.Image import Image
 from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.config.schema import Stage
 from caption_flow.engine.port import Engine, Output, Request
-from caption_flow.errors import EngineFailed
+from caption_flow.errors import EngineDead, EngineFailed
 from caption_flow.image import decode
 from caption_flow.model import Lease, Outcome
 from caption_flow.worker.meter import Meter
@@ -45,6 +45,7 @@ class Captioner:
         self._contributor = contributor
         self._meter = meter
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._death: EngineDead | None = None
         self._slots = asyncio.Semaphore(engine.capacity)
         ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
         self._decoded = asyncio.Semaphore(engine.capacity + ahead)
@@ -105,13 +106,23 @@ class Captioner:
         ]
         if len(requests) == 1:
             return [await self._ask(requests[0], entered)]
-        return await asyncio.gather(*(self._ask(request, entered) for request in requests))
+        asked = [asyncio.ensure_future(self._ask(request, entered)) for request in requests]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            for task in asked:  # those whose outputs nobody waits for any more
+                task.cancel()
 
     async def _ask(self, request: Request, entered: Callable[[], None]) -> Output:
         async with self._slots:
+            if self._death is not None:  # those behind the suspects are none
+                raise self._death
             self._meter.enter()
             entered()
             try:
                 return await self._engine.caption(request)
+            except EngineDead as exc:
+                self._death = exc
+                raise
             finally:
                 self._meter.exit()

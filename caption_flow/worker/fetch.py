@@ -14,7 +14,7 @@ HELD_BYTES = 128 << 20  # encoded images in the worker's memory before it fetche
 
 
 class Fetcher:
-    """Gives claimed samples with their images, in the order they were claimed."""
+    """Gives claimed samples with their images, to one caller or several at once."""
 
     def __init__(self, queue: WorkQueue, patience: Patience) -> None:
         self._queue = queue

@@ -30,6 +30,7 @@ class Settler:
         self._failed: list[tuple[Lease, Failure]] = []
         self._again: list[Lease] = []
         self._changed = asyncio.Event()
+        self._ending = False
         self.completed = 0
         self.failed = 0
 
@@ -51,14 +52,20 @@ class Settler:
         self._changed.set()
 
     async def run(self) -> None:
-        """Settle until cancelled."""
-        while True:
-            await self._changed.wait()
+        """Settle until told to end; what came last is left to `finish`."""
+        await self._changed.wait()
+        while not self._ending:
             if len(self._done) < BATCH:
                 await asyncio.sleep(GATHER_SECONDS)
             await self._settle()
-            if not (self._done or self._failed or self._again):
+            if not (self._done or self._failed or self._again or self._ending):
                 self._changed.clear()
+            await self._changed.wait()
+
+    def end(self) -> None:
+        """Let `run` end once it has the queue's answer."""
+        self._ending = True
+        self._changed.set()
 
     async def finish(self) -> None:
         """Settle what is left, once; what the queue does not take keeps its lease and moves on."""

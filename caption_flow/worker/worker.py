@@ -9,7 +9,7 @@ import logging
 
 from caption_flow.errors import BadImage, EngineDead, EngineFailed
 from caption_flow.keeper import Keeper
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import EntryId, Lease
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import WorkQueue
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 AHEAD_LEAST = 16  # samples claimed ahead of the engine, at least
 CLAIM_SHARE = 4  # claim when this part of what may be ahead is missing: fewer, fuller claims
+FETCHES = 2  # at once: while one group is parsed, the next is on its way
 SPACE_SECONDS = 0.5  # between two looks at whether to drain while there is no space
 
 
@@ -31,7 +32,13 @@ class Hand:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.task: asyncio.Task[None] | None = None
+        self.begun = False  # the engine has seen it
         self.inside = False  # being captioned, or captioned and not settled yet
+
+    @property
+    def is_settling(self) -> bool:
+        """Nothing is left to do but to tell the queue, whose answer says if it is still ours."""
+        return self.task.done() if self.task is not None else self.inside
 
 
 class Worker:
@@ -81,16 +88,14 @@ class Worker:
 
     async def run(self) -> None:
         """Caption until asked to drain, until the job is done, or until the engine dies."""
-        fetching = asyncio.create_task(self._fetch(), name="fetch")
+        fetching = [asyncio.create_task(self._fetch()) for _ in range(FETCHES)]
         settling = asyncio.create_task(self.settler.run(), name="settle")
         try:
             async with self._keeper:
-                await self._claim_until_over(fetching, settling)
+                await self._claim_until_over(*fetching, settling)
                 await self._finish(settling)
         finally:
-            for task in (fetching, settling):
-                task.cancel()
-            await asyncio.gather(fetching, settling, return_exceptions=True)
+            await cancel(*fetching, settling)
             self._captioner.close()
         if self._death is not None:
             raise self._death
@@ -98,6 +103,9 @@ class Worker:
     async def _claim_until_over(self, *helpers: "asyncio.Task[None]") -> None:
         try:
             while not self._drain.asked:
+                for helper in helpers:
+                    if helper.done():
+                        helper.result()
                 if not await self._has_space():
                     continue
                 wanted = self._limit - len(self._hands)
@@ -105,9 +113,6 @@ class Worker:
                 self._take(leases)
                 if not leases and await self._is_over():
                     break
-                for helper in helpers:
-                    if helper.done():
-                        helper.result()
         except Interrupted as exc:
             logger.warning("%s", exc)
 
@@ -144,10 +149,11 @@ class Worker:
     async def _fetch(self) -> None:
         async for lease, data in self._fetcher.fetched():
             hand = self._hands.get(lease.entry)
-            if hand is None:  # handed back meanwhile
+            if hand is None or hand.lease is not lease:  # handed back or lost meanwhile
                 self._fetcher.drop(lease.entry)
             elif data is None:
                 self._enter(hand)
+                self._fetcher.drop(lease.entry)
                 self.settler.fail(lease, "image_gone", "its image is not in Redis any more")
             else:
                 hand.task = asyncio.create_task(self._work(hand, data))
@@ -155,14 +161,17 @@ class Worker:
     async def _work(self, hand: Hand, data: bytes) -> None:
         lease = hand.lease
         try:
-            outcome = await self._captioner.caption(lease, data, lambda: self._enter(hand))
+            outcome = await self._captioner.caption(lease, data, lambda: self._begin(hand))
         except BadImage as exc:
             self.settler.fail(lease, exc.reason, exc.detail)
         except EngineFailed as exc:
-            self._retry(lease, exc)
+            self._retry(lease, "engine", str(exc))
         except EngineDead as exc:
             self._death = exc
             self._drain.ask()
+        except Exception as exc:
+            # Around one sample: left alone it would be renewed for ever, and the job never end.
+            self._retry(lease, "error", f"{type(exc).__name__}: {exc}")
         else:
             self._meter.captions += 1
             self.settler.complete(lease, outcome)
@@ -170,17 +179,21 @@ class Worker:
             self._enter(hand)
             self._fetcher.drop(lease.entry)
 
+    def _begin(self, hand: Hand) -> None:
+        hand.begun = True
+        self._enter(hand)
+
     def _enter(self, hand: Hand) -> None:
         """Note that a sample waits no longer."""
         if not hand.inside:
             hand.inside = True
             self._meter.wait(-1)
 
-    def _retry(self, lease: Lease, error: EngineFailed) -> None:
+    def _retry(self, lease: Lease, reason: str, detail: str) -> None:
         if lease.attempt >= self._max_attempts:
-            self.settler.fail(lease, "engine", str(error))
+            self.settler.fail(lease, reason, detail)
         else:
-            logger.warning("Trying %s again: %s", lease.sample.id, error)
+            logger.warning("Trying %s again: %s", lease.sample.id, detail)
             self.settler.again(lease)
 
     def _forget(self, entry: EntryId) -> None:
@@ -190,9 +203,10 @@ class Worker:
     async def _renew(self) -> None:
         lost = await self._queue.renew([hand.lease for hand in self._hands.values()])
         for entry in lost:
-            hand = self._hands.pop(entry, None)
-            if hand is None:
+            hand = self._hands.get(entry)
+            if hand is None or hand.is_settling:
                 continue
+            del self._hands[entry]
             logger.warning("Lost the lease on %s; dropping it", hand.lease.sample.id)
             if hand.task is not None:
                 hand.task.cancel()
@@ -206,10 +220,14 @@ class Worker:
         if running and self._death is None:
             logger.info("Finishing %d samples", len(running))
             await asyncio.wait(running, timeout=self._drain_timeout)
-        settling.cancel()
+        # Not cancelled: a command cut short may be done or not, and would have to be repeated.
+        self.settler.end()
         await asyncio.gather(settling, return_exceptions=True)
         await self.settler.finish()
-        await self._hand_back(list(self._hands.values()), attempted=self._death is not None)
+        if self._death is not None:  # one of these may have killed the engine
+            begun = [hand for hand in self._hands.values() if hand.begun]
+            await self._hand_back(begun, attempted=True)
+        await self._hand_back(list(self._hands.values()))
 
     async def _hand_back(self, hands: list[Hand], *, attempted: bool = False) -> None:
         for hand in hands:

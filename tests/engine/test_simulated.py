@@ -1,0 +1,87 @@
+"""The simulated engine: true about the bytes, the same each time, and open about what it is."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from caption_flow.config.schema import SimulatedConfig, Stage
+from caption_flow.engine.port import Output, Request
+from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
+
+STAGE = Stage(name="caption", model="", prompts=("Describe it.",))
+
+
+def request(data: bytes = b"image", prompt: str = "Describe it.", id_: str = "1-0:1:0") -> Request:
+    return Request(id_, STAGE, prompt, data, None)
+
+
+async def output(config: SimulatedConfig | None = None, **made: str | bytes) -> Output:
+    engine = SimulatedEngine(config or SimulatedConfig(), capacity=4)
+    await engine.start()
+    try:
+        return await engine.caption(request(**made))  # type: ignore[arg-type]
+    finally:
+        await engine.stop()
+
+
+async def test_a_caption_names_the_digest_of_its_image():
+    assert hashlib.sha256(b"image").hexdigest()[:32] in (await output()).text
+
+
+async def test_a_caption_is_the_same_each_time_the_sample_comes():
+    assert await output(id_="1-0:1:0") == await output(id_="99-7:3:2")
+
+
+async def test_captions_of_two_images_differ():
+    assert (await output(data=b"one")).text != (await output(data=b"other")).text
+
+
+async def test_the_length_is_within_the_range():
+    config = SimulatedConfig(tokens=(5, 9))
+    lengths = {(await output(config, data=bytes([n]))).output_tokens for n in range(200)}
+
+    assert lengths == {5, 6, 7, 8, 9}
+
+
+async def test_a_caption_has_as_many_words_as_it_says():
+    made = await output(SimulatedConfig(tokens=(12, 12)))
+
+    assert len(made.text.split()) == made.output_tokens == 12
+
+
+async def test_a_seed_makes_other_lengths():
+    lengths = [
+        [
+            (await output(SimulatedConfig(seed=seed), data=bytes([n]))).output_tokens
+            for n in range(9)
+        ]
+        for seed in (0, 1)
+    ]
+
+    assert lengths[0] != lengths[1]
+
+
+async def test_a_latency_is_waited_for():
+    config = SimulatedConfig(latency=(0.02, 0.02))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    await output(config)
+
+    assert loop.time() - begun >= 0.02
+
+
+def test_it_calls_itself_simulated():
+    engine = SimulatedEngine(SimulatedConfig(), capacity=4)
+
+    assert (engine.name, engine.model) == ("simulated", "simulated")
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_it_asks_for_pixels_where_it_should_act_as_a_model(decode: bool):
+    assert SimulatedEngine(SimulatedConfig(decode=decode), capacity=1).decodes is decode
+
+
+def test_a_caption_of_no_length_is_a_caption():
+    assert simulated_caption(b"image", 0).startswith("simulated caption ")

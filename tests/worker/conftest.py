@@ -1,0 +1,5 @@
+"""The roles on a real Redis, made brisk."""
+
+from tests.roles import brisk, roles
+
+__all__ = ["brisk", "roles"]

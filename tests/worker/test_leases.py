@@ -1,0 +1,143 @@
+"""Leases: renewed while a sample is in hand; what is lost is dropped, and nothing is done twice."""
+
+import asyncio
+
+import pytest
+
+from caption_flow.errors import QueueUnfit
+from caption_flow.model import EntryId, Lease, Outcome
+from caption_flow.queue.work import RedisWorkQueue
+from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
+from tests.worker.engines import CountingEngine
+
+IMAGES = [jpeg(n) for n in range(40)]
+
+
+async def test_a_sample_whose_lease_is_lost_is_dropped(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+):
+    await roles.offer(IMAGES[:1])
+    engine = CountingEngine()
+    engine.gate.clear()
+    worker = await roles.worker(engine, lease_seconds=0.15)  # it renews often; nothing runs out
+    async with running(worker.run()) as working:
+        await until(lambda: engine.inside == 1)
+        await roles.expire_samples()
+        other = await roles.work_queue()
+        [lease] = await other.claim(1)
+        await until(lambda: engine.inside == 0)
+        assert "Lost the lease on 00000.jpg" in caplog.text
+
+        engine.gate.set()
+        await other.complete([(lease, _outcome(lease))])
+        await ends(working)
+
+    assert worker.settler.completed == 0
+    assert len(await roles.captions()) == 1
+
+
+def _outcome(lease: Lease) -> Outcome:
+    assert lease.attempt == 2
+    return outcome()
+
+
+async def test_what_is_captioned_but_taken_by_another_is_not_counted(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+):
+    await roles.offer(IMAGES[:1])
+    engine = CountingEngine()
+    engine.gate.clear()
+    worker = await roles.worker(engine)
+    async with running(worker.run()) as working:
+        await until(lambda: engine.inside == 1)
+        await roles.expire_samples()
+        other = await roles.work_queue()
+        [lease] = await other.claim(1)
+        engine.gate.set()
+        await until(lambda: "another worker has it" in caplog.text)
+        await other.complete([(lease, _outcome(lease))])
+        await ends(working)
+
+    assert worker.settler.completed == 0
+    assert len(await roles.captions()) == 1
+
+
+async def test_leases_of_what_is_in_the_engine_are_renewed(roles: Roles):
+    await roles.offer(IMAGES[:1])
+    engine = CountingEngine()
+    engine.gate.clear()
+    async with running((await roles.worker(engine, lease_seconds=0.03)).run()):
+        await until(lambda: engine.inside == 1)
+        await roles.expire_samples()
+
+        await until(lambda: _is_young(roles))
+
+
+async def _is_young(roles: Roles) -> bool:
+    [row] = await roles.client.xpending_range(
+        roles.job.lane.samples("caption"), "workers", "-", "+", 9
+    )
+    return bool(row["time_since_delivered"] < 10_000 and row["times_delivered"] == 1)
+
+
+class SlowCompleting(RedisWorkQueue):
+    """Answers a completion only after leases were renewed."""
+
+    renewed: asyncio.Event
+
+    async def complete(self, done: object) -> list[bool]:
+        answer = await super().complete(done)  # type: ignore[arg-type]
+        self.renewed = asyncio.Event()
+        await self.renewed.wait()
+        return answer
+
+    async def renew(self, leases: object) -> set[EntryId]:
+        lost = await super().renew(leases)  # type: ignore[arg-type]
+        if lost:
+            self.renewed.set()
+        return lost
+
+
+async def test_a_renewal_while_a_completion_is_on_its_way_is_no_loss(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+):
+    await roles.offer(IMAGES[:1])
+    queue = SlowCompleting(roles.job, name="slow")
+    await queue.serve(["caption"], lease_seconds=60)
+    worker = await roles.worker(CountingEngine(), queue=queue, lease_seconds=0.03)
+
+    await ends(worker.run())
+
+    assert worker.settler.completed == 1
+    assert "Lost the lease" not in caplog.text
+
+
+class RefusingQueue(RedisWorkQueue):
+    """Refuses completions for good, as a server that took our rights away."""
+
+    async def complete(self, done: object) -> list[bool]:  # noqa: ARG002 - it takes what all take
+        raise QueueUnfit("Our user may not do that any more.")
+
+
+async def test_a_worker_that_cannot_settle_for_good_ends_and_says_why(roles: Roles):
+    await roles.offer(IMAGES)
+    queue = RefusingQueue(roles.job, name="refused")
+    await queue.serve(["caption"], lease_seconds=60)
+    worker = await roles.worker(CountingEngine(capacity=2), queue=queue)
+
+    with pytest.raises(QueueUnfit, match="may not do that"):
+        await ends(worker.run())
+
+
+async def test_a_killed_workers_samples_go_to_another(roles: Roles):
+    await roles.offer(IMAGES)
+    engine = CountingEngine()
+    engine.gate.clear()
+    async with running((await roles.worker(engine)).run()) as working:
+        await until(lambda: engine.inside == 8)
+        await kill(working)
+    await roles.expire_samples()
+
+    await ends((await roles.worker(CountingEngine())).run())
+
+    assert len(await roles.captions()) == 40
