@@ -11,5 +11,4 @@ export HF_HUB_OFFLINE=1
 ruff check .
 ruff format --check .
 mypy
-lint-imports --no-cache >/dev/null || lint-imports --no-cache
 python -m pytest "$@"

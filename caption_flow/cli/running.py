@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ASK_SECONDS = 1.0  # between two looks for a job that is not there yet
+ASK_SECONDS = 0.25  # between two looks for a job that is not there yet
 EMBEDDED = ".redis"  # under the data directory: the embedded server's own files
 
 

@@ -1,24 +1,33 @@
 """Supervisor: a whole job on this machine, from its first sample to its last part."""
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from caption_flow.config import JobConfig, dump
+from caption_flow.errors import QueueUnreachable
 from caption_flow.lifecycle import Drain
+from caption_flow.model import Counts, DeadLetter
 from caption_flow.patience import Patience
 from caption_flow.queue.embedded import EmbeddedRedis
 from caption_flow.queue.ports import Inspector, Snapshot
 from caption_flow.supervisor.child import Role
 from caption_flow.supervisor.supervisor import WATCH_SECONDS, Supervisor
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 FEED = "feed"
 SINK = "sink"
 SINK_SECONDS = 30.0  # for the last part to be written
+DEAD_SHOWN = 5  # dead letters read at the end
 
 
 class Plan(Struct, frozen=True):
@@ -29,51 +38,106 @@ class Plan(Struct, frozen=True):
     drain_timeout: float  # seconds for a worker
 
 
+class Server(Protocol):
+    """The Redis of a job."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        ...
+
+    def start(self) -> object:
+        """Have it answer again, as far as that is ours to do."""
+        ...
+
+
+class ForeignServer(Struct, frozen=True):
+    """A Redis that somebody else keeps running."""
+
+    url: str
+
+    def start(self) -> None:
+        """Leave it to them."""
+
+
 class LocalJob:
     """Feeder, sink and perhaps workers as children of this process."""
 
-    def __init__(self, supervisor: Supervisor, plan: Plan, drain: Drain) -> None:
+    def __init__(self, supervisor: Supervisor, plan: Plan, server: Server, drain: Drain) -> None:
         self._supervisor = supervisor
         self._plan = plan
+        self._server = server
         self._drain = drain
+        self._patience = Patience(drain)
         self._workers = [f"worker-{n}" for n in range(len(plan.workers))]
 
-    async def run(self, inspector: Inspector, watch: Callable[[Snapshot], None]) -> Snapshot:
-        """Run until done or asked to drain, showing each snapshot to `watch`."""
+    async def run(
+        self, inspector: Inspector, watch: Callable[[Snapshot], None]
+    ) -> tuple[Snapshot, list[DeadLetter]]:
+        """Run until done or asked to drain, showing each snapshot to `watch`.
+
+        Answers how the job stands then, and its newest dead letters.
+        """
         try:
             self._start()
-            patience = Patience(self._drain)
             while not await self._drain.wait(WATCH_SECONDS):
                 self._supervisor.look_after()
-                snapshot = await patience(inspector.snapshot)
+                fed = self._supervisor.is_done(FEED)
+                snapshot = await self._asked(inspector.snapshot)
                 watch(snapshot)
-                if self._plan.ends and self._supervisor.is_done(FEED) and snapshot.counts.done:
+                if fed and self._plan.ends and snapshot.counts.done:
                     break
+                if fed and not _is_fed(snapshot.counts):
+                    logger.warning("The queue has forgotten what was fed; feeding again")
+                    self._feed()
             # The feeder and the workers first: the sink writes what they still hand over.
             seconds = self._plan.drain_timeout + SINK_SECONDS
             await self._supervisor.end([FEED, *self._workers], seconds)
             await self._supervisor.end([SINK], SINK_SECONDS)
-            last = await patience(inspector.snapshot, last=True)
+            last = await self._asked(inspector.snapshot)
             watch(last)
-            return last
+            return last, await self._asked(lambda: inspector.dead_letters(DEAD_SHOWN))
         finally:
             self._supervisor.kill_all()
 
-    def _start(self) -> None:
+    async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Ask the queue until it answers."""
+        return await self._patience(lambda: self._reached(question))
+
+    async def _reached(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Ask the queue once; bring its server back when it is gone.
+
+        It may have been killed, or have been that of another run, which has ended.
+        """
+        try:
+            return await question()
+        except QueueUnreachable:
+            self._server.start()
+            raise
+
+    def _feed(self) -> None:
         self._supervisor.start(Role(FEED, ("feed",)))
+
+    def _start(self) -> None:
+        self._feed()
         self._supervisor.start(Role(SINK, ("sink",)))
         for name, arguments in zip(self._workers, self._plan.workers, strict=True):
             self._supervisor.start(Role(name, ("worker", *arguments)))
 
 
+def _is_fed(counts: Counts) -> bool:
+    """Whether a feeder had no more to do, unless its queue was emptied, or set back by a crash."""
+    return counts.plan_done and counts.in_chunks == 0
+
+
 @contextmanager
-def redis_for(config: JobConfig, directory: Path) -> Iterator[str]:
-    """Give the URL of the configured Redis, or of an embedded one while the context lasts."""
+def redis_for(config: JobConfig, directory: Path) -> Iterator[Server]:
+    """Give the configured Redis, or an embedded one while the context lasts."""
     if config.redis:
-        yield config.redis
+        yield ForeignServer(config.redis)
         return
     with EmbeddedRedis(directory) as embedded:
-        yield embedded.url
+        yield embedded
 
 
 @contextmanager

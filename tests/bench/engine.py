@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import Processes, captioned
+from tests.bench.roles import REDIS_OPTIONS, Processes, captioned
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -42,7 +42,7 @@ def pipeline_rate(folder: Path, count: int, place: Path) -> float:
         **{f"vllm.{name}": value for name, value in ARGUMENTS.items()},
     }
     changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    with RedisServer(place / "redis") as server:
+    with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
         roles = Processes(place / "logs")
         common = ("--redis", server.url, "--job", JOB)
         out = ("--data-dir", str(place / "out"))
@@ -84,7 +84,7 @@ def occupancy(folder: Path, count: int, place: Path) -> dict[str, float]:
         "simulated.latency=[0.2, 1.2]",
     ]
     changes = [word for setting in settings for word in ("--set", setting)]
-    with RedisServer(place / "redis") as server:
+    with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
         roles = Processes(place / "logs")
         common = ("--redis", server.url, "--job", JOB)
         roles.start("feed", "feed", str(folder), *common, *changes)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import Processes, captioned, redis_use
+from tests.bench.roles import REDIS_OPTIONS, Processes, captioned, redis_use
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -26,7 +26,7 @@ def peaks(folder: Path, count: int) -> dict[str, float]:
     """Peak MiB of every role over one job."""
     place = Path(tempfile.mkdtemp(prefix="bench-memory-"))
     changes = [word for setting in (*SETTINGS, *LIMITS) for word in ("--set", setting)]
-    with RedisServer(place / "redis") as server:
+    with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
         roles = Processes(place / "logs")
         common = ("--redis", server.url, "--job", JOB)
         roles.start("feed", "feed", str(folder), *common, *changes)

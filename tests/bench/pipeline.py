@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench.images import jpeg_folder
 from tests.bench.raw_loop import raw_rate
-from tests.bench.roles import Processes, captioned, redis_use
+from tests.bench.roles import REDIS_OPTIONS, Processes, captioned, redis_use
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -25,7 +25,7 @@ JOB = "bench"
 
 def one_run(folder: Path, count: int, place: Path, settings: list[str]) -> dict[str, Any]:
     """Run the pipeline once, and the raw loop on the same server just after."""
-    with RedisServer(place / "redis") as server:
+    with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
         roles = Processes(place / "logs")
         common = ("--redis", server.url, "--job", JOB)
         changes = [word for setting in settings for word in ("--set", setting)]

@@ -11,6 +11,10 @@ from tests.redis_server import RedisServer
 
 MIB = 1 << 20
 
+# As the embedded server and compose.yaml have it: images only pass through, so that rewriting the
+# AOF whenever it has doubled would write more than it saves.
+REDIS_OPTIONS = ("--auto-aof-rewrite-min-size", "512mb")
+
 
 class Processes:
     """Roles of a job, measured when they end."""
@@ -33,7 +37,10 @@ class Processes:
     def failed(self) -> str | None:
         """Say what a role that has failed said of it."""
         for name, process in self._running.items():
-            if process.poll():
+            # WNOWAIT: what it used is read when it is waited for, and only once.
+            how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            ended = os.waitid(os.P_PID, process.pid, how) if process.returncode is None else None
+            if process.returncode or (ended and ended.si_status):
                 return f"{name} failed: {(self._logs / f'{name}.log').read_text()}"
         return None
 

@@ -1,0 +1,68 @@
+"""Help and version: at once, of every command, and without loading what only work needs."""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from caption_flow import __version__
+from caption_flow.cli import main
+from tests.e2e.desk import Desk, environment
+
+HEAVY = ("redis", "pyarrow", "vllm", "torch", "PIL", "yaml", "numpy", "rich")
+QUICK = 0.3  # seconds; most of it is Python's own start
+
+
+def test_help_is_quick(desk: Desk):
+    def seconds() -> float:
+        begun = time.monotonic()
+        assert desk.run("--help").code == 0
+        return time.monotonic() - begun
+
+    assert min(seconds() for _ in range(5)) < QUICK
+
+
+def test_help_loads_nothing_heavy(desk: Desk):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "caption_flow", "--help"],
+        cwd=desk.folder,
+        env=environment(desk.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_help_lists_every_command(desk: Desk):
+    out = desk.run("--help").out
+
+    assert [name for name in main.COMMANDS if f"\n  {name} " not in out] == []
+
+
+def test_each_command_has_help_of_its_own(desk: Desk):
+    started = {name: desk.start(name, "--help") for name in main.COMMANDS}
+
+    for name, command in started.items():
+        assert f"caption_flow {name} [OPTIONS]" in command.wait().out
+
+
+def test_version_is_the_packages(desk: Desk):
+    assert desk.run("--version").out.split()[-1] == __version__
+
+
+@pytest.mark.parametrize("spelling", ["two_words", "two-words"])
+def test_name_of_two_words_may_be_joined_either_way(monkeypatch: pytest.MonkeyPatch, spelling: str):
+    wanted = click.Command("two-words")
+    monkeypatch.setitem(main.COMMANDS, "two_words", "A command of two words.")
+    monkeypatch.setitem(sys.modules, "caption_flow.cli.two_words", SimpleNamespace(command=wanted))
+
+    found = main.LazyGroup().get_command(click.Context(main.cli), spelling)
+
+    assert found is wanted

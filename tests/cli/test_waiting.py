@@ -1,0 +1,91 @@
+"""A Redis or a job that is not there yet is waited for, aloud; a stop ends the waiting."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.desk import Desk, Running, settings, wait_until
+from tests.e2e.pictures import digests, draw, rows, said
+from tests.redis_server import RedisServer
+
+ROLES = ("feed", "worker", "sink")
+
+
+@pytest.fixture
+def absent(tmp_path: Path) -> RedisServer:
+    """A server that is not started yet."""
+    return RedisServer(tmp_path / "redis")
+
+
+def start(desk: Desk, role: str, url: str) -> Running:
+    own = (
+        ()
+        if role == "worker"
+        else settings(engine="simulated", dataset__dataset_path=draw(desk.folder / "imgs", 3))
+    )
+    leaves = () if role == "feed" else ("--exit-when-done",)
+    return desk.start(role, "--redis", url, "--job", "j", *leaves, *own)
+
+
+def wait_for_words(running: Running, words: str) -> None:
+    wait_until(lambda: words in running.err or running.ended, words)
+    assert not running.ended, running.err
+
+
+def test_roles_wait_for_redis_and_go_on_when_it_comes(desk: Desk, absent: RedisServer):
+    roles = {role: start(desk, role, absent.url) for role in ROLES}
+    for running in roles.values():
+        wait_for_words(running, f"No answer from 127.0.0.1:{absent.port}")
+
+    with absent:
+        ended = {role: running.wait() for role, running in roles.items()}
+
+    assert {role: done.code for role, done in ended.items()} == dict.fromkeys(ROLES, 0)
+    assert said(rows(desk.folder / "caption_data" / "j")) == sorted(
+        digests(desk.folder / "imgs").items()
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_while_waiting_for_redis_is_clean(
+    desk: Desk, absent: RedisServer, number: signal.Signals
+):
+    roles = [start(desk, role, absent.url) for role in ROLES]
+    for running in roles:
+        wait_for_words(running, "No answer")
+
+    for running in roles:
+        running.signal(number)
+
+    for done in [running.wait() for running in roles]:
+        assert done.code == 1
+        assert done.err.splitlines()[-1].startswith("Error: Gave up while draining.")
+        assert "Traceback" not in done.err
+
+
+def test_stop_while_waiting_for_a_job_is_clean(desk: Desk, redis_url: str):
+    running = desk.start("worker", "--redis", redis_url)
+    wait_for_words(running, "Waiting for a job")
+
+    assert running.terminate().code == 0
+
+
+def test_role_waits_for_a_server_that_went_away(desk: Desk, own_server: RedisServer):
+    """And goes on with the data that it kept."""
+    imgs = draw(desk.folder / "imgs", 200)
+    slow = settings(engine="simulated", simulated__latency="[0.1, 0.2]", vllm__batch_size=8)
+    common = ("--redis", own_server.url, "--job", "j")
+    roles = [
+        desk.start("feed", imgs, *common, *slow),
+        desk.start("worker", *common, "--exit-when-done"),
+        desk.start("sink", *common, "--exit-when-done", *slow),
+    ]
+    wait_for_words(roles[1], "Captioning with")
+
+    own_server.stop()
+    wait_for_words(roles[1], "No answer")
+    own_server.start()
+
+    assert [running.wait().code for running in roles] == [0, 0, 0]
+    assert said(rows(desk.folder / "caption_data" / "j")) == sorted(digests(imgs).items())

@@ -1,0 +1,1 @@
+"""Everything from outside: real processes, real signals, a real Redis, files on a real disk."""

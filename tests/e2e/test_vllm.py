@@ -1,0 +1,210 @@
+"""The real vLLM, on a CPU, with the model of examples/shapes: what it says can be checked."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests import require
+from tests.e2e.desk import Desk, Ended, Running, settings, wait_until
+from tests.e2e.jobs import Job
+from tests.e2e.pictures import rows
+from tests.e2e.runs import processes_in
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.vllm
+
+ROOT = Path(__file__).parents[2]
+SHAPES = ROOT / "examples" / "shapes"
+DRAWN = 500
+SEED = 190_283  # of images that no training has seen
+LOADING = 300.0  # seconds that an engine may take to start
+
+
+@pytest.fixture(autouse=True, scope="module")
+def means() -> None:
+    """What these tests need."""
+    require(find_spec("vllm"), "vLLM")
+    require((SHAPES / "model" / "model.safetensors").is_file(), "the model of examples/shapes")
+
+
+def right(found: list[dict[str, Any]], truth: dict[str, str]) -> float:
+    """The share of captions that are true to the letter."""
+    return sum(row["captions"] == [truth[row["id"]]] for row in found) / len(truth)
+
+
+class Run(Struct, frozen=True):
+    """A run, and its rows."""
+
+    ended: Ended
+    rows: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def samples(shared_desk: Desk) -> Run:
+    """The 64 images of the repository, captioned as its README says."""
+    out = shared_desk.folder / "samples"
+    command = shared_desk.start("run", "examples/shapes/images", "--data-dir", out, folder=ROOT)
+    return Run(command.wait(LOADING), rows(out / "images"))
+
+
+def test_run_in_the_repository_ends_well(samples: Run):
+    assert samples.ended.code == 0, samples.ended.words
+
+
+def test_samples_of_the_repository_are_captioned_truly(samples: Run):
+    truth = json.loads((SHAPES / "captions.json").read_text())
+
+    assert len(samples.rows) == 64
+    assert right(samples.rows, truth) >= 62 / 64
+
+
+def test_rows_say_what_made_them(samples: Run):
+    made = {(row["engine"], row["model"]) for row in samples.rows}
+
+    assert made == {("vllm", "examples/shapes/model")}
+
+
+def test_rows_count_their_tokens(samples: Run):
+    assert min(row["prompt_tokens"] for row in samples.rows) > 0
+    assert min(row["output_tokens"] for row in samples.rows) > 0
+
+
+def test_captions_end_where_the_model_ends_them(samples: Run):
+    assert {reason for row in samples.rows for reason in row["finish_reasons"]} == {"stop"}
+
+
+class Apart(Struct, frozen=True):
+    """Images drawn afresh, captioned by two workers of which one was stopped on the way."""
+
+    rows: list[dict[str, Any]]
+    truth: dict[str, str]
+    counts: dict[str, int]
+    ended: dict[str, Ended]
+
+
+@pytest.fixture(scope="module")
+def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    """Two loaded engines wait while the images are drawn, so that both have their share."""
+    desk, drawn, images = shared_desk, shared_desk.folder / "drawn", shared_desk.folder / "images"
+    truth = draw_shapes(drawn)
+    hand_over(drawn, images, 2)
+    with RedisServer(tmp_path_factory.mktemp("server")) as server:
+        flags = ("--redis", server.url, "--job", "shapes")
+        job = Job(server.url, "shapes")
+        document = ("--config", ROOT / "examples" / "run.yaml", "--data-dir", "out")
+        given = (*flags, *document, *settings(vllm__batch_size=8))
+        model = ("--model", SHAPES / "model")  # where it is on this worker's host
+        started = {
+            name: desk.start("worker", *flags, *model, "--name", name)
+            for name in ("leaving", "staying")
+        }
+        started["sink"] = desk.start("sink", *given)
+        assert desk.run("feed", images, *given).code == 0
+        for name in ("leaving", "staying"):
+            wait_for_engine(started[name])
+        hand_over(drawn, images, DRAWN)
+        started["feed"] = desk.start("feed", images, *given)
+        wait_until(lambda: job.held_by("samples:caption", "leaving"), "a worker with samples")
+        job.wait_for("completed", DRAWN // 5)
+        ended = {"leaving": started["leaving"].terminate()}
+        job.wait_for("completed", DRAWN)
+        for name in ("feed", "staying", "sink"):
+            command = started[name]
+            ended[name] = command.wait() if name == "feed" else command.terminate()
+        yield Apart(rows(desk.folder / "out" / "shapes"), truth, job.counts(), ended)
+
+
+def draw_shapes(folder: Path) -> dict[str, str]:
+    """Draw images with the repository's own program; answers the truth about each."""
+    program = [sys.executable, SHAPES / "draw.py", folder]
+    subprocess.run(
+        [*program, "--count", str(DRAWN), "--seed", str(SEED), "--side", "0"],
+        check=True,
+        capture_output=True,
+    )
+    truth: dict[str, str] = json.loads((folder / "captions.json").read_text())
+    return truth
+
+
+def hand_over(drawn: Path, images: Path, count: int) -> None:
+    """Let the first images be among those to caption."""
+    images.mkdir(exist_ok=True)
+    for path in sorted(drawn.glob("[0-9]*"))[:count]:
+        shutil.copyfile(path, images / path.name)
+
+
+def wait_for_engine(worker: Running) -> None:
+    wait_until(lambda: worker.ended or "Captioning with" in worker.err, "an engine", LOADING)
+    assert not worker.ended, worker.err
+
+
+def test_fresh_images_are_captioned_truly(apart: Apart):
+    assert right(apart.rows, apart.truth) >= 0.98
+
+
+def test_each_image_is_captioned_once_though_a_worker_left(apart: Apart):
+    assert sorted(row["id"] for row in apart.rows) == sorted(apart.truth)
+    assert apart.counts["captioned"] == apart.counts["planned"] == DRAWN
+
+
+def test_both_workers_captioned(apart: Apart):
+    workers = [row["worker"] for row in apart.rows]
+
+    assert all(any(f"-{name}-" in w for w in workers) for name in ("leaving", "staying"))
+
+
+def test_leaving_costs_no_attempt(apart: Apart):
+    assert {row["attempt"] for row in apart.rows} == {1}
+
+
+def test_every_role_ends_well(apart: Apart):
+    assert {name: end.code for name, end in apart.ended.items()} == dict.fromkeys(apart.ended, 0)
+
+
+class Wrong(Struct, frozen=True):
+    """Two runs that cannot be."""
+
+    misspelt: Ended
+    missing: Ended
+
+
+@pytest.fixture(scope="module")
+def wrong(shared_desk: Desk) -> Wrong:
+    """Both at once, since most of the time is vLLM's import."""
+    desk = shared_desk
+    common = ("run", "examples/shapes/images", "--data-dir")
+    misspelt = desk.start(
+        *common, desk.folder / "a", *settings(vllm__max_modle_len=512), folder=ROOT
+    )
+    missing = desk.start(
+        *common, desk.folder / "b", "--model", "examples/shapes/nowhere", folder=ROOT
+    )
+    return Wrong(misspelt.wait(LOADING), missing.wait(LOADING))
+
+
+def test_misspelt_engine_argument_ends_the_run_with_the_nearest(wrong: Wrong):
+    assert wrong.misspelt.code == 2, wrong.misspelt.words
+    assert "vllm.max_modle_len is not an argument of the installed vLLM" in wrong.misspelt.err
+    assert 'did you mean "max_model_len"?' in wrong.misspelt.err
+
+
+def test_missing_model_ends_the_run_with_its_name(wrong: Wrong):
+    assert wrong.missing.code == 2, wrong.missing.words
+    assert 'cannot load the model "examples/shapes/nowhere"' in wrong.missing.err
+
+
+def test_wrong_engine_is_told_without_a_traceback(wrong: Wrong):
+    assert "Traceback" not in wrong.misspelt.err + wrong.missing.err
+
+
+def test_no_process_is_left(shared_desk: Desk, wrong: Wrong):
+    assert wrong.misspelt.code
+    assert processes_in(shared_desk.folder) == []
