@@ -11,6 +11,7 @@ from typing import Self
 
 from tests import require
 
+_HIGHEST_PORT = 55_535
 _PATIENCE = 20.0  # seconds until a server must answer or be gone
 
 
@@ -130,7 +131,10 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on; a cluster node needs the one 10,000 above."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= _HIGHEST_PORT:
+            return port

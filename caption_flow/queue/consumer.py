@@ -76,11 +76,13 @@ class Consumer:
         self._next_reclaim = 0.0
         self._grouped = False
         self._unseen = True  # there may be deliveries to us in an answer we never saw
+        self._returned = False  # a take may have passed over what we were handing back
 
     async def take(self, count: int) -> list[Delivery]:
         """Lease up to `count` entries; empty when none came for BLOCK_MS."""
         # Until what comes now is in the caller's hands, any of it may be lost on the way.
-        unseen, self._unseen = self._unseen, True
+        unseen, self._unseen = self._unseen or self._returned, True
+        self._returned = False
         try:
             if not self._grouped:
                 await self._make_groups()
@@ -122,6 +124,9 @@ class Consumer:
         head = [self._group, self._name, keys.RETURNED, RETURNED_MS, "1" if attempted else "0"]
         await self.settle("release", [stream], [*head, *entries])
         self.forget(stream, entries)
+        # A take beside us may have reclaimed them before we knew that they were gone, and passed
+        # over them as in hand: they are ours again, and only a look at our own leases finds them.
+        self._returned = True
 
     def forget(self, stream: str, entries: Iterable[EntryId]) -> None:
         """Note that entries are settled."""

@@ -101,8 +101,8 @@ def test_evicting_redis_is_refused(desk: Desk, own_server: RedisServer):
 def test_worker_asks_which_of_two_jobs(desk: Desk, redis_url: str):
     draw(desk.folder / "a", 1)
     draw(desk.folder / "b", 1)
-    for name in "ab":
-        assert desk.run("feed", name, "--redis", redis_url, *SIMULATED).code == 0
+    feeds = [desk.start("feed", name, "--redis", redis_url, *SIMULATED) for name in "ab"]
+    assert [feed.wait().code for feed in feeds] == [0, 0]
 
     assert_refused(desk.run("worker", "--redis", redis_url), 2, "a, b", "--job")
 

@@ -12,6 +12,7 @@ from tests.e2e.desk import Desk, Ended, settings
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import draw, rows
 from tests.image.zoo import ZOO, Case
+from tests.redis_server import RedisServer
 
 GOOD = 30
 # None is shrunk, so that each is decoded as it is.
@@ -29,23 +30,23 @@ class Fed(Struct, frozen=True):
     ended: list[Ended]
 
 
-def zoo(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def zoo(shared_desk: Desk) -> Path:
     """Every kind of file, and good ones between them."""
-    draw(folder, GOOD)
+    folder = draw(shared_desk.folder / "zoo", GOOD)
     for case in ZOO:
         (folder / case.file_name).write_bytes(case.data())
     return folder
 
 
 @pytest.fixture(scope="module")
-def fed(shared_desk: Desk, redis_server: Any) -> Fed:
+def fed(shared_desk: Desk, zoo: Path, redis_server: RedisServer) -> Fed:
     """The zoo, fed and captioned by an engine that wants pixels."""
     desk = shared_desk
     redis_server.cli("FLUSHALL")
-    images = zoo(desk.folder / "zoo")
     flags = ("--redis", redis_server.url, "--job", "zoo")
     started = [
-        desk.start("feed", images, *flags, *DECODING),
+        desk.start("feed", zoo, *flags, *DECODING),
         desk.start("worker", *flags, "--exit-when-done"),
         desk.start("sink", *flags, "--exit-when-done", *DECODING),
     ]
@@ -116,10 +117,8 @@ def test_nothing_is_left_in_flight(fed: Fed):
     assert set(fed.job.lengths().values()) == {0}
 
 
-def test_run_shows_dead_letters_at_its_end(desk: Desk):
-    zoo(desk.folder / "zoo")
-
-    done = desk.run("run", "zoo", *DECODING)
+def test_run_shows_dead_letters_at_its_end(desk: Desk, zoo: Path):
+    done = desk.run("run", zoo, *DECODING)
 
     shown = [line for line in done.out.splitlines() if line.startswith("  given up: ")]
     reasons = {f"{case.file_name}: {case.reason}, " for case in REFUSED}

@@ -23,6 +23,8 @@ from tests.e2e.runs import (
     run,
 )
 
+IMAGES = 140
+
 
 class Stopped(Struct, frozen=True):
     """A run that has captioned a part of its images and goes on."""
@@ -32,7 +34,7 @@ class Stopped(Struct, frozen=True):
 
 
 def go_halfway(desk: Desk) -> Stopped:
-    draw(desk.folder / "photos", 200)
+    draw(desk.folder / "photos", IMAGES)
     running = desk.start("run", "photos", *SLOW, *FEW)
     job = embedded(desk.folder / "caption_data", "photos")
     wait_until(lambda: running.ended or job.count("captioned") >= 50, "a run that is halfway")
@@ -73,7 +75,7 @@ def test_interrupted_run_leaves_no_process(interrupted: Interrupted):
 
 
 def test_interrupted_run_keeps_what_it_has(interrupted: Interrupted):
-    assert 50 <= len(interrupted.before) < 200
+    assert 50 <= len(interrupted.before) < IMAGES
 
 
 def test_interrupted_run_goes_on_where_it_was(interrupted: Interrupted):
@@ -122,7 +124,7 @@ def test_emptied_redis_costs_only_what_is_in_no_part(desk: Desk, halfway: Stoppe
     assert len(before) >= 50
     assert before.items() <= again.rows.items()
     log = (desk.folder / "caption_data" / ".logs" / "photos" / "worker-0.log").read_text()
-    assert log.splitlines()[-1] == f"Captioned {200 - len(before)} samples; gave up 0."
+    assert log.splitlines()[-1] == f"Captioned {IMAGES - len(before)} samples; gave up 0."
 
 
 def test_two_jobs_share_a_data_dir(desk: Desk):

@@ -127,18 +127,13 @@ async def test_a_full_budget_is_waited_for(roles: Roles, tmp_path: Path):
     few = Budget(bytes=1 << 30, samples=4)
     async with running(roles.feeder(folder_source(root), budget=few).run()) as feeding:
         await until(lambda: _offered(roles, 4))
-        worker = asyncio.create_task((await roles.worker(CountingEngine())).run())
-        sink = roles.sink(rows=1)
-        async with running(sink.run()):
+        worker, sink = await roles.worker(CountingEngine()), roles.sink(rows=1)
+        async with running(worker.run()) as working, running(sink.run()) as sinking:
             await ends(feeding)
-            await ends(worker)
-            await until(lambda: _done(roles))
+            await ends(working)
+            await ends(sinking)
 
     assert (await roles.counts()).captioned == 20
-
-
-async def _done(roles: Roles) -> bool:
-    return (await roles.counts()).done
 
 
 @pytest.mark.usefixtures("small_offers")

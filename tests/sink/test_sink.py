@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from caption_flow.codec import records
 from caption_flow.lifecycle import Drain
 from caption_flow.model import EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
@@ -153,8 +154,8 @@ async def test_what_another_sink_took_is_left_out_of_the_part(roles: Roles):
     async with running(roles.sink(drain=drain).run()) as sinking:
         await until(lambda: _held(roles, 6))
         await until(lambda: _reads(roles))
-        other = roles.caption_queue()
-        theirs = await _take_over(roles, other, 2)
+        other = roles.caption_queue("other")
+        theirs = await _take_over(roles, "other", 2)
         drain.ask()
         await ends(sinking)
 
@@ -164,17 +165,13 @@ async def test_what_another_sink_took_is_left_out_of_the_part(roles: Roles):
     assert ids(roles) == names(*range(6))
 
 
-async def _take_over(roles: Roles, queue: RedisCaptionQueue, count: int) -> dict[EntryId, str]:
-    """Let some leases run out, and another sink have them."""
-    lane = roles.job.lane
-    rows = await roles.client.xpending_range(lane.captions, "sinks", "-", "+", count)
-    for row in rows:
-        await roles.client.xclaim(
-            lane.captions, "sinks", row["consumer"], 0, [row["message_id"]], idle=10**9, justid=True
-        )
-    taken = {c.entry: c.sample.id for c in await queue.read(count)}
-    assert len(taken) == count
-    return taken
+async def _take_over(roles: Roles, other: str, count: int) -> dict[EntryId, str]:
+    """Let another sink have some of what is held, as when their leases ran out."""
+    stream = roles.job.lane.captions
+    rows = await roles.client.xpending_range(stream, "sinks", "-", "+", count)
+    entries = [row["message_id"] for row in rows]
+    taken = await roles.client.xclaim(stream, "sinks", other, 0, entries)
+    return {e.decode(): records.caption_from("", fields).sample.id for e, fields in taken}
 
 
 async def _sunk(roles: Roles) -> None:
@@ -208,8 +205,8 @@ async def test_a_caption_that_was_taken_and_came_back_is_written_once(roles: Rol
     sink = roles.sink(drain=drain, queue=queue, lease_seconds=0.03)
     async with running(sink.run()) as sinking:
         await until(lambda: _held(roles, 4))
-        other = roles.caption_queue()
-        theirs = await _take_over(roles, other, 2)
+        other = roles.caption_queue("other")
+        theirs = await _take_over(roles, "other", 2)
         queue.awake.set()
         await until(lambda: queue.lost)
         await other.release_captions(list(theirs))
@@ -258,7 +255,7 @@ async def test_a_sink_whose_captions_are_all_anothers_writes_no_part(roles: Role
     async with running(roles.sink(drain=drain).run()) as sinking:
         await until(lambda: _held(roles, 2))
         await until(lambda: _reads(roles))
-        await _take_over(roles, roles.caption_queue(), 2)
+        await _take_over(roles, "other", 2)
         drain.ask()
         await ends(sinking)
 

@@ -31,8 +31,8 @@ class CountingEngine:
         self.most = max(self.most, self.inside)
         self.begun.append(request.prompt)
         try:
-            await asyncio.sleep(0)
             await self.gate.wait()
+            await asyncio.sleep(0)
             return self.answer(request)
         finally:
             self.inside -= 1

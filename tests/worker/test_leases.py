@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from caption_flow.codec import records
 from caption_flow.errors import QueueUnfit
-from caption_flow.model import EntryId, Lease, Outcome
+from caption_flow.model import EntryId, Lease
 from caption_flow.queue.work import RedisWorkQueue
 from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
 from tests.worker.engines import CountingEngine
@@ -22,23 +23,26 @@ async def test_a_sample_whose_lease_is_lost_is_dropped(
     worker = await roles.worker(engine, lease_seconds=0.15)  # it renews often; nothing runs out
     async with running(worker.run()) as working:
         await until(lambda: engine.inside == 1)
-        await roles.expire_samples()
-        other = await roles.work_queue()
-        [lease] = await other.claim(1)
+        other = await roles.work_queue("other")
+        lease = await _taken(roles, "other")
         await until(lambda: engine.inside == 0)
         assert "Lost the lease on 00000.jpg" in caplog.text
 
         engine.gate.set()
-        await other.complete([(lease, _outcome(lease))])
+        await other.complete([(lease, outcome())])
         await ends(working)
 
     assert worker.settler.completed == 0
     assert len(await roles.captions()) == 1
 
 
-def _outcome(lease: Lease) -> Outcome:
-    assert lease.attempt == 2
-    return outcome()
+async def _taken(roles: Roles, other: str) -> Lease:
+    """Let another worker have the one sample, as when its lease ran out."""
+    stream = roles.job.lane.samples("caption")
+    [row] = await roles.client.xpending_range(stream, "workers", "-", "+", 2)
+    entry = row["message_id"]
+    [(_, fields)] = await roles.client.xclaim(stream, "workers", other, 0, [entry])
+    return records.lease_from(entry.decode(), "caption", fields, 2)
 
 
 async def test_what_is_captioned_but_taken_by_another_is_not_counted(
@@ -50,12 +54,11 @@ async def test_what_is_captioned_but_taken_by_another_is_not_counted(
     worker = await roles.worker(engine)
     async with running(worker.run()) as working:
         await until(lambda: engine.inside == 1)
-        await roles.expire_samples()
-        other = await roles.work_queue()
-        [lease] = await other.claim(1)
+        other = await roles.work_queue("other")
+        lease = await _taken(roles, "other")
         engine.gate.set()
         await until(lambda: "another worker has it" in caplog.text)
-        await other.complete([(lease, _outcome(lease))])
+        await other.complete([(lease, outcome())])
         await ends(working)
 
     assert worker.settler.completed == 0
