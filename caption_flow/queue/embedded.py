@@ -28,6 +28,7 @@ from redis.retry import Retry
 
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue import leash
+from caption_flow.queue.aof import mend_aof
 from caption_flow.queue.binaries import ServerBinary, examine, find_binary
 
 _DIES_WITH_PARENT = sys.platform == "linux"
@@ -164,6 +165,7 @@ class EmbeddedRedis:
         binary = self._chosen(record.flavour if record else "")
         record = _Record(str(_socket_of(self._directory)), binary.flavour)
         _write_record(self._directory, record)
+        mend_aof(self._directory, binary)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - the program was examined

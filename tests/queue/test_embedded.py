@@ -263,6 +263,20 @@ def test_cut_end_of_the_aof_loads(directory: Path, binary: Path):
         assert redis.xlen("s") == 1
 
 
+def test_what_follows_a_torn_transaction_is_not_read_into_it(directory: Path, binary: Path):
+    """A crash cuts the AOF within one; it is what comes after the next start that is at risk."""
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        redis.eval("redis.call('SET', 'a', 1) redis.call('SET', 'b', 1)", 0)
+    [aof] = (directory / "appendonlydir").glob("*.incr.aof")
+    aof.write_bytes(aof.read_bytes()[: -len("1\r\n*1\r\n$4\r\nEXEC\r\n") - 2])
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        redis.set("after", "the crash")
+
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        assert redis.get("after") == "the crash"
+        assert redis.get("a") is None
+
+
 def test_spoilt_aof_is_answered_with_the_words_of_the_log(directory: Path, binary: Path):
     with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
         redis.set("a", "b")
