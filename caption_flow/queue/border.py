@@ -25,7 +25,7 @@ class GroupGone(CaptionFlowError):
 _Kinds: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 _Ours: TypeAlias = type[CaptionFlowError]
 
-_LATER = "It may come back by itself; trying again."
+_LATER = "It may come back by itself."
 # The first line that fits holds, so a kind stands above the kinds it derives from.
 _BY_KIND: tuple[tuple[_Kinds, _Ours, str], ...] = (
     (
@@ -136,6 +136,11 @@ def _bare(error: Exception) -> str:
     return text
 
 
+def _is_closed_by_uvloop(error: BaseException | None) -> bool:
+    """Whether a write found its connection closed just then, for which uvloop has a word apart."""
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+
+
 class _Border:
     """A context in which errors of redis-py become ours, the cause kept."""
 
@@ -151,6 +156,8 @@ class _Border:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        if _is_closed_by_uvloop(error):
+            error = ConnectionError(str(error))
         if isinstance(error, foreign.RedisError | OSError):
             ours = translation(error, self._host)
             if ours is not None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from redis import exceptions as foreign
 from redis.asyncio import Redis, SSLConnection
 
-from caption_flow.errors import QueueUnfit
+from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.border import host_of, translated
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
@@ -42,6 +42,8 @@ async def check_server(client: Redis) -> ServerFacts:
     """Learn what the server is; raise QueueUnfit, with the cure, where it would lose samples."""
     with translated(host_of(client)):
         info = await _asked(client.info()) or {}
+        if info.get("loading"):  # it answers INFO then, but with its AOF turned off
+            raise QueueUnreachable(f"{host_of(client)} still loads its data. It may take a while.")
         config = await _asked(client.config_get("save"))
     facts = facts_from(info, config)
     refuse_unfit(facts, host_of(client), _cli(client))

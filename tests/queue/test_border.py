@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from redis import exceptions as foreign
 
 from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnfit, QueueUnreachable
@@ -48,6 +49,21 @@ async def test_server_that_dies_while_we_block_is_unreachable(
 
     with pytest.raises(QueueUnreachable), translated():
         await reading
+
+
+def test_connection_that_uvloop_finds_closed_is_unreachable(redis_server: RedisServer):
+    """It says so with an error of its own kind."""
+
+    async def write_to_the_closed() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", redis_server.port)
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with translated():
+            writer.transport.write(b"PING")
+
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with runner, pytest.raises(QueueUnreachable, match="No answer from"):
+        runner.run(write_to_the_closed())
 
 
 async def test_silent_server_is_unreachable(own: Connections, own_server: RedisServer):

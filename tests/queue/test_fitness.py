@@ -1,5 +1,6 @@
 """The check on entering: which servers are refused, with which cure, and which only warned of."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -98,6 +99,30 @@ async def test_silent_server_passes_with_all_that_is_unknown_as_warnings():
         facts = await check_server(client)
 
     assert [warning.split()[2] for warning in facts.warnings] == ["hides"] * 3
+
+
+async def test_server_that_loads_its_data_is_waited_for(own_server: RedisServer):
+    """It answers INFO meanwhile, and says that its AOF is off."""
+    own_server.cli("EVAL", "for i = 1, 1500 do redis.call('SET', i, i) end", 0)
+    own_server.cli("BGREWRITEAOF")
+    while "aof_rewrite_in_progress:0" not in own_server.cli("INFO", "persistence"):
+        pass
+    own_server.stop()
+    slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+    own_server.options = slowly
+    starting = asyncio.create_task(asyncio.to_thread(own_server.start))
+    said = set()
+    async with connect(own_server.url, role="test") as connections:
+        while not starting.done():
+            try:
+                facts = await check_server(connections.commands)
+            except QueueUnreachable as exc:
+                said.add(str(exc).partition(" ")[2].partition(".")[0])
+            else:
+                assert facts.warnings == ()
+    await starting
+
+    assert "still loads its data" in said
 
 
 async def test_absent_server_is_unreachable():
