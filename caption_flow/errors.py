@@ -29,8 +29,22 @@ class QueueFull(CaptionFlowError):
     """Redis has no memory left for what was to be written; the caller waits."""
 
 
+class QueueForgot(CaptionFlowError):
+    """Redis may have forgotten something since it was asked last; ask it again."""
+
+
 class QueueUnfit(CaptionFlowError):
     """This Redis must not be used: too old, evicting, or holding another job of that name."""
+
+    exit_code = 2
+
+
+class StorageBlocked(CaptionFlowError):
+    """The folder of the parts cannot be used (yet); the caller may wait and try again."""
+
+
+class StorageUnfit(CaptionFlowError):
+    """The folder of the parts cannot be used as things are; waiting does not help."""
 
     exit_code = 2
 
@@ -39,8 +53,16 @@ class EngineFailed(CaptionFlowError):
     """The engine could not caption this one request; others are unharmed."""
 
 
+class EngineRefused(CaptionFlowError):
+    """The engine will not caption this one request, now or later; others are unharmed."""
+
+
 class EngineDead(CaptionFlowError):
-    """The engine is gone, with all requests that were inside."""
+    """The engine has died, with all requests that were inside."""
+
+
+class EngineGone(CaptionFlowError):
+    """The engine has died and cannot be brought back."""
 
 
 class EngineUnfit(CaptionFlowError):

@@ -5,10 +5,12 @@ Frozen, without I/O; codec/ turns them into records and back.
 
 from typing import Any, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 EntryId: TypeAlias = str  # id of a stream entry, "<milliseconds>-<sequence>"
 Columns: TypeAlias = dict[str, Any]  # a sample's own columns, JSON types only
+# Sampling parameters by name, as in a document; unset: as the stages say.
+SamplingKeys: TypeAlias = dict[str, Any] | UnsetType
 
 
 class Chunk(Struct, frozen=True):
@@ -18,6 +20,7 @@ class Chunk(Struct, frozen=True):
     dataset: str
     shard: str
     names: tuple[str, ...]  # the samples, by their names within the shard, in order
+    sampling: SamplingKeys = UNSET  # over that of the stages, for these samples
 
     @property
     def count(self) -> int:
@@ -48,6 +51,7 @@ class Sample(Struct, frozen=True):
     bytes: int = 0  # length of the encoded image as fed
     sha256: str = ""  # hex digest of the encoded image as fed
     columns: Columns = field(default_factory=dict)
+    sampling: SamplingKeys = UNSET  # over that of the stages
 
 
 class Raw(Struct, frozen=True):
@@ -106,6 +110,7 @@ class Lease(Struct, frozen=True):
     image: EntryId  # entry of the pixels in the image stream
     attempt: int  # 1 on the first delivery
     outcomes: tuple[Outcome, ...] = ()  # of the earlier stages, in stage order
+    failures: tuple[Failure, ...] = ()  # of the earlier attempts, in their order
 
 
 class Caption(Struct, frozen=True):
@@ -122,14 +127,16 @@ class DeadLetter(Struct, frozen=True):
     entry: EntryId
     sample: Sample
     failure: Failure
+    earlier: tuple[Failure, ...] = ()  # of the attempts before the last, in their order
+    outcomes: tuple[Outcome, ...] = ()  # of the stages before that, in stage order
 
 
 class Counts(Struct, frozen=True):
     """The books of a job: planned = in chunks + in flight + captioned + dead."""
 
-    planned: int = 0  # samples named by chunks so far
+    planned: int = 0  # samples named by chunks so far, but for those dropped since
     plan_done: bool = False  # the source has no more samples
-    offered: int = 0  # samples that left their chunk
+    offered: int = 0  # samples that left their chunk, and did not go back to one
     completed: int = 0  # samples that left their last stage
     captioned: int = 0  # samples in a committed part
     dead: int = 0

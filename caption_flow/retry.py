@@ -2,8 +2,11 @@
 
 import random
 from collections.abc import Iterator
+from itertools import count
 
 from msgspec import Struct
+
+_MOST_DOUBLINGS = 64  # far past any ceiling, and no overflow
 
 
 class Backoff(Struct, frozen=True):
@@ -18,7 +21,11 @@ class Backoff(Struct, frozen=True):
 
     def delays(self) -> Iterator[float]:
         """Yield the seconds to wait before each next try, without end."""
-        span = self.first
-        while True:
-            yield span * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
-            span = min(self.ceiling, span * 2)
+        for failures in count(1):
+            yield self.delay(failures)
+
+    def delay(self, failures: int) -> float:
+        """Draw the seconds to wait after so many failures, one or more."""
+        doubled = min(failures - 1, _MOST_DOUBLINGS)
+        span = min(self.ceiling, self.first * 2.0**doubled)
+        return span * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it

@@ -2,7 +2,8 @@
 
 JSON, so that `redis-cli XRANGE` can be read by a person. A sample's entry has the fields
 `sample` (JSON), `bytes` (length of its image), `image` (entry of its pixels; absent in the first
-stage, where the entry's own id names them) and one `out:STAGE` (JSON) per stage it has passed.
+stage, where the entry's own id names them) and one `out:STAGE` (JSON) per stage it has passed. A
+dead letter adds `why` (JSON) and, where there were earlier attempts, `earlier` (a JSON list).
 """
 
 import json
@@ -24,6 +25,7 @@ _encoder = msgspec.json.Encoder()
 _sample = msgspec.json.Decoder(Sample)
 _chunk = msgspec.json.Decoder(Chunk)
 _failure = msgspec.json.Decoder(Failure)
+_failures = msgspec.json.Decoder(tuple[Failure, ...])
 _outcome = msgspec.json.Decoder(Outcome)
 
 _UNREADABLE = (KeyError, ValueError, RecursionError)  # ValueError: malformed, or not UTF-8
@@ -50,8 +52,10 @@ def chunk_from(entry: EntryId, fields: Fields) -> Chunk:
         raise UnreadableRecord(f"Entry {entry} holds no readable chunk: {exc}") from exc
 
 
-def lease_from(entry: EntryId, stage: str, fields: Fields, attempt: int) -> Lease:
-    """Read a claimed sample."""
+def lease_from(
+    entry: EntryId, stage: str, fields: Fields, attempt: int, failures: bytes = b""
+) -> Lease:
+    """Read a claimed sample; `failures` are JSON objects with commas between them."""
     return Lease(
         entry=entry,
         stage=stage,
@@ -59,6 +63,7 @@ def lease_from(entry: EntryId, stage: str, fields: Fields, attempt: int) -> Leas
         image=fields.get(b"image", entry.encode()).decode("ascii", "replace"),
         attempt=attempt,
         outcomes=_outcomes_from(entry, fields),
+        failures=failures_from(b"[%b]" % failures),
     )
 
 
@@ -71,9 +76,16 @@ def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
     """Read a sample that was given up."""
     try:
         failure = _decode(_failure, fields[b"why"])
+        earlier = failures_from(fields.get(b"earlier", b"[]"))
     except _UNREADABLE as exc:
         raise UnreadableRecord(f"Dead letter {entry} gives no readable reason: {exc}") from exc
-    return DeadLetter(entry, _sample_from(entry, fields), failure)
+    sample, outcomes = _sample_from(entry, fields), _outcomes_from(entry, fields)
+    return DeadLetter(entry, sample, failure, earlier, outcomes)
+
+
+def failures_from(listed: bytes) -> tuple[Failure, ...]:
+    """Read the reasons of earlier attempts, a JSON list."""
+    return _decode(_failures, listed)
 
 
 def _sample_from(entry: EntryId, fields: Fields) -> Sample:

@@ -58,10 +58,16 @@ class Connections:
     Neither repeats a command by itself: the answer that got lost may stand for work done.
     """
 
-    def __init__(self, commands: Redis, blocking: Redis) -> None:
+    def __init__(self, commands: Redis, blocking: Redis, *, url: str, role: str) -> None:
         self.commands = commands
         self.blocking = blocking  # for BLOCK up to BLOCK_MS
         self.host = host_of(commands)
+        self._url = url
+        self._role = role
+
+    def another(self) -> "Connections":
+        """Connect to the same server once more, for another event loop."""
+        return connect(self._url, role=self._role)
 
     async def close(self) -> None:
         """Close every connection of both clients."""
@@ -95,6 +101,8 @@ def connect(url: str, *, role: str) -> Connections:
     connections = Connections(
         Redis.from_url(url, socket_timeout=_COMMAND_TIMEOUT, **options),
         Redis.from_url(url, socket_timeout=patience, **options),
+        url=url,
+        role=role,
     )
     known_host.set(connections.host)
     return connections

@@ -7,15 +7,19 @@ connection, what was delivered to us in an answer that we never saw.
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from caption_flow.codec.records import Fields, UnreadableRecord
+from caption_flow.errors import QueueFull, QueueUnreachable
+from caption_flow.keeper import Renew
 from caption_flow.model import EntryId
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, answers, translated, translation
 from caption_flow.queue.connect import BLOCK_MS, Connections
+from caption_flow.queue.renewals import Place, renewed, renewing
 from caption_flow.queue.scripts import Scripts
 
 logger = logging.getLogger(__name__)
@@ -23,7 +27,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RECLAIM_SECONDS = 0.5  # between two looks for leases that ran out
-RECLAIM_COUNT = 100  # entries a look may examine ten times of
+RECLAIM_STEPS = 500  # of XAUTOCLAIM in a look; each examines ten entries for each one wanted
 HISTORY_COUNT = 1000  # own pending entries read at a time
 FORGET_MS = 600_000  # a consumer that holds nothing is forgotten when idle for this long
 # Idle time given to what is handed back: past any lease, yet a time after 1970, which XCLAIM asks.
@@ -37,6 +41,7 @@ class Delivery(Struct, frozen=True):
     entry: EntryId
     fields: Fields
     attempt: int  # 1 on the first delivery
+    handed_on: bool = True  # somebody may have held it before
 
 
 def readable(deliveries: Iterable[Delivery], read: Callable[[Delivery], T]) -> list[T]:
@@ -64,6 +69,7 @@ class Consumer:
         lease_seconds: float,
     ) -> None:
         # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
+        self._connections = connections
         self._commands: Any = connections.commands
         self._blocking: Any = connections.blocking
         self._scripts = scripts
@@ -74,6 +80,7 @@ class Consumer:
         self._held: dict[str, set[EntryId]] = {stream: set() for stream in streams}
         self._cursors = dict.fromkeys(streams, "0-0")
         self._next_reclaim = 0.0
+        self._grace = lease_seconds / 2  # for others to renew, when the server was away
         self._grouped = False
         self._unseen = True  # there may be deliveries to us in an answer we never saw
         self._returned = False  # a take may have passed over what we were handing back
@@ -91,6 +98,10 @@ class Consumer:
         except GroupGone:
             self._grouped = False
             return []
+        except QueueUnreachable:
+            # Leases ran out while nobody could renew them, and their holders live.
+            self._next_reclaim = time.monotonic() + self._grace
+            raise
         given = taken[:count]
         for delivery in given:
             self._held[delivery.stream].add(delivery.entry)
@@ -110,19 +121,20 @@ class Consumer:
             self._grouped = False
             return None
 
-    async def renew(self, stream: str, entries: Sequence[EntryId]) -> set[EntryId]:
-        """Begin leases anew; answers the lost ones. They are in hand until forgotten."""
-        if not entries:
-            return set()
-        lost = await self.settle("renew", [stream], [self._group, self._name, *entries])
-        return set(entries) if lost is None else {entry.decode() for entry in lost}
+    def renewals(self, place_of: Callable[[T], Place]) -> AbstractAsyncContextManager[Renew[T]]:
+        """Open a way to renew our leases; what is lost is in hand until forgotten."""
+        return renewing(self._connections, group=self._group, name=self._name, place_of=place_of)
 
-    async def release(self, stream: str, entries: Sequence[EntryId], *, attempted: bool) -> None:
+    async def release(self, stream: str, entries: Sequence[EntryId]) -> None:
         """Hand entries back, for anybody to take at once."""
         if not entries:
             return
-        head = [self._group, self._name, keys.RETURNED, RETURNED_MS, "1" if attempted else "0"]
+        head = [self._group, self._name, keys.RETURNED, RETURNED_MS]
         await self.settle("release", [stream], [*head, *entries])
+        self.let_go(stream, entries)
+
+    def let_go(self, stream: str, entries: Iterable[EntryId]) -> None:
+        """Note that entries were handed back."""
         self.forget(stream, entries)
         # A take beside us may have reclaimed them before we knew that they were gone, and passed
         # over them as in hand: they are ours again, and only a look at our own leases finds them.
@@ -133,9 +145,12 @@ class Consumer:
         self._held[stream].difference_update(entries)
 
     async def leave(self) -> None:
-        """Take our name off the groups where we hold nothing."""
-        for stream in self._streams:
-            await self.settle("leave", [stream], [self._group, self._name])
+        """Take our name off the groups where we hold nothing; a courtesy, if Redis is there."""
+        try:
+            for stream in self._streams:
+                await self.settle("leave", [stream], [self._group, self._name])
+        except (QueueUnreachable, QueueFull) as exc:
+            logger.debug("Left without a word: %s", exc)
 
     async def _take(self, count: int) -> list[Delivery]:
         taken = await self._reclaim(count)
@@ -168,7 +183,7 @@ class Consumer:
                 block=BLOCK_MS if block else None,
             )
         return [
-            Delivery(stream.decode(), entry.decode(), fields, 1)
+            Delivery(stream.decode(), entry.decode(), fields, 1, handed_on=False)
             for stream, entries in answer or ()
             for entry, fields in entries
             if entry.decode() not in self._held[stream.decode()]  # where the group was made anew
@@ -202,7 +217,7 @@ class Consumer:
 
     async def _fetched(self, stream: str, attempts: dict[EntryId, int]) -> list[Delivery]:
         """Make deliveries of those entries that are still ours, with their whole lease."""
-        lost = await self.renew(stream, list(attempts))
+        lost = await renewed(self._scripts, stream, self._group, self._name, list(attempts))
         kept = [entry for entry in attempts if entry not in lost]
         pipe = self._commands.pipeline(transaction=False)
         for entry in kept:
@@ -223,36 +238,24 @@ class Consumer:
         taken: list[Delivery] = []
         for stream in self._streams:
             if len(taken) < count:
-                taken += await self._reclaim_from(stream, min(count - len(taken), RECLAIM_COUNT))
+                taken += await self._reclaim_from(stream, count - len(taken))
         if taken:  # more may wait behind them
             self._next_reclaim = now
         return taken
 
     async def _reclaim_from(self, stream: str, count: int) -> list[Delivery]:
-        with translated():
-            answer = await self._commands.xautoclaim(
-                stream, self._group, self._name, self._lease_ms, self._cursors[stream], count=count
-            )
-        self._cursors[stream] = answer[0].decode()
+        cursor, taken = await self._scripts.run(
+            "reclaim",
+            [stream],
+            [self._group, self._name, self._lease_ms, self._cursors[stream], count, RECLAIM_STEPS],
+        )
+        self._cursors[stream] = cursor.decode()
         # Our own leases that ran out are in hand still: this was as good as a renewal.
         held = self._held[stream]
-        entries = ((entry.decode(), fields) for entry, fields in answer[1])
-        return await self._numbered(stream, [e for e in entries if e[1] and e[0] not in held])
-
-    async def _numbered(
-        self, stream: str, found: Sequence[tuple[EntryId, Fields]]
-    ) -> list[Delivery]:
-        """Make deliveries of entries, with their attempts, which XAUTOCLAIM does not tell."""
-        if not found:
-            return []
-        pipe = self._commands.pipeline(transaction=False)
-        for entry, _ in found:
-            pipe.xpending_range(stream, self._group, entry, entry, 1, self._name)
-        pending = await answers(pipe)
         return [
-            Delivery(stream, entry, fields, rows[0]["times_delivered"])
-            for (entry, fields), rows in zip(found, pending, strict=True)
-            if rows
+            Delivery(stream, entry.decode(), _pairs(fields), attempts)
+            for entry, fields, attempts in taken
+            if entry.decode() not in held
         ]
 
     async def _make_groups(self) -> None:
@@ -291,3 +294,7 @@ class Consumer:
         for consumer in consumers:
             if consumer["pending"] == 0 and consumer["idle"] > FORGET_MS:
                 await self._scripts.run("leave", [stream], [self._group, consumer["name"]])
+
+
+def _pairs(flat: Sequence[bytes]) -> Fields:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError, QueueUnfit
+from caption_flow.keeper import Renew
 from caption_flow.model import Chunk, ChunkLease, Offer
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
-from caption_flow.queue.consumer import Consumer, Delivery, readable
+from caption_flow.queue.consumer import Consumer, readable
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.pages import PAGE, pages
 from caption_flow.queue.ports import Budget, Offered, Planned, Room, Settings
-
-_PAGE = 1000  # entries read at a time
 
 
 class RedisFeedQueue(RedisJob):
@@ -72,17 +73,16 @@ class RedisFeedQueue(RedisJob):
         return Planned("ok", after) if status == b"ok" else Planned("full", before)
 
     async def dead_ids(self) -> list[str]:
-        """Name the samples that were given up."""
+        """Name the samples that were given up, those too that were retried or dropped since."""
         ids: list[str] = []
-        after = "-"
-        while True:
+        async for page in pages(self.client, self.lane.dead):
+            ids += readable(page, lambda d: records.caption_from(d.entry, d.fields).sample.id)
+        # After the letters: a sample leaves those for a set, and a set for nowhere.
+        for gone in (self.lane.retried, self.lane.dropped):
             with translated():
-                entries = await self.client.xrange(self.lane.dead, min=after, count=_PAGE)
-            letters = [Delivery(self.lane.dead, e.decode(), fields, 0) for e, fields in entries]
-            ids += readable(letters, lambda d: records.caption_from(d.entry, d.fields).sample.id)
-            if len(entries) < _PAGE:
-                return ids
-            after = "(" + entries[-1][0].decode()
+                async for member in self.client.sscan_iter(gone, count=PAGE):
+                    ids.append(keys.id_from(member))
+        return ids
 
     async def claim_chunk(self) -> ChunkLease | None:
         """Lease a chunk; None when none came for a moment."""
@@ -125,15 +125,17 @@ class RedisFeedQueue(RedisJob):
             self._consumer.forget(lane.chunks, [lease.entry])
         return offered
 
-    async def renew_chunk(self, lease: ChunkLease) -> bool:
-        """Begin the lease anew; False when it was lost."""
-        lost = await self._consumer.renew(self.lane.chunks, [lease.entry])
-        self._consumer.forget(self.lane.chunks, lost)
-        return not lost
+    def renewals(self) -> AbstractAsyncContextManager[Renew[ChunkLease]]:
+        """Open a way to renew leases, in whatever event loop asks."""
+        return self._consumer.renewals(lambda lease: (self.lane.chunks, lease.entry))
+
+    def drop(self, leases: Sequence[ChunkLease]) -> None:
+        """Note that leases were lost."""
+        self._consumer.forget(self.lane.chunks, [lease.entry for lease in leases])
 
     async def release_chunk(self, lease: ChunkLease) -> None:
         """Hand the rest of the chunk back, for anybody at once."""
-        await self._consumer.release(self.lane.chunks, [lease.entry], attempted=False)
+        await self._consumer.release(self.lane.chunks, [lease.entry])
 
     async def close(self) -> None:
         """Take our name off the group."""

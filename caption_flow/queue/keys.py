@@ -15,6 +15,16 @@ RETURNED = "returned"
 JOBS = "cf:jobs"  # set of job names, so that a worker without one can find the only one
 
 
+def id_to(id_: str) -> bytes:
+    """Write a sample's id as a member of a set; it may hold what is not UTF-8."""
+    return id_.encode("utf-8", "surrogatepass")
+
+
+def id_from(member: bytes) -> str:
+    """Read back what `id_to` wrote."""
+    return member.decode("utf-8", "surrogatepass")
+
+
 class JobKeys(Struct, frozen=True):
     """Keys of a whole job."""
 
@@ -65,6 +75,21 @@ class LaneKeys(Struct, frozen=True):
         return self._key("dead")
 
     @property
+    def retried(self) -> str:
+        """Set: ids of the samples that were dead letters and are, or were, tried again."""
+        return self._key("retried")
+
+    @property
+    def dropped(self) -> str:
+        """Set: ids of the samples that were dead letters and are wanted no more."""
+        return self._key("dropped")
+
+    @property
+    def failures(self) -> str:
+        """Hash: why samples that wait or are held failed on earlier attempts, by entry."""
+        return self._key("failures")
+
+    @property
     def cursors(self) -> str:
         """Hash: how far each chunk is offered, and how far the source is planned."""
         return self._key("cursors")
@@ -83,3 +108,13 @@ class LaneKeys(Struct, frozen=True):
     def parts(self) -> str:
         """Hash: committed parts."""
         return self._key("parts")
+
+    @property
+    def forbidden(self) -> str:
+        """Set: parts that were deleted since nobody had committed them, and must not be."""
+        return self._key("forbidden")
+
+    @property
+    def epoch(self) -> str:
+        """String: a random word that is another when the lane was emptied and used again."""
+        return self._key("epoch")

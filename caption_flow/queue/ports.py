@@ -5,11 +5,13 @@ QueueUnreachable or QueueFull when the caller should wait and repeat the call: e
 repeated, since every write is guarded.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from caption_flow.keeper import Renew
 from caption_flow.model import (
     Caption,
     Chunk,
@@ -80,6 +82,15 @@ class Member(Struct, frozen=True):
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
 
 
+class Deferral(Struct, frozen=True):
+    """A sample that failed and goes back, to be tried again."""
+
+    lease: Lease
+    failure: Failure
+    delay: float  # seconds until anybody may claim it
+    attempted: bool = True  # the delivery counts as an attempt
+
+
 class FeedQueue(Protocol):
     """What a feeder asks."""
 
@@ -102,7 +113,7 @@ class FeedQueue(Protocol):
         ...
 
     async def dead_ids(self) -> list[str]:
-        """Name the samples that were given up."""
+        """Name the samples that were given up, those too that were retried or dropped since."""
         ...
 
     async def claim_chunk(self) -> ChunkLease | None:
@@ -117,8 +128,12 @@ class FeedQueue(Protocol):
         """What is in flight now."""
         ...
 
-    async def renew_chunk(self, lease: ChunkLease) -> bool:
-        """Begin the lease anew; False when it was lost."""
+    def renewals(self) -> AbstractAsyncContextManager[Renew[ChunkLease]]:
+        """Open a way to renew leases, in whatever event loop asks."""
+        ...
+
+    def drop(self, leases: Sequence[ChunkLease]) -> None:
+        """Note that leases were lost."""
         ...
 
     async def release_chunk(self, lease: ChunkLease) -> None:
@@ -149,8 +164,12 @@ class WorkQueue(Protocol):
         """Read the encoded images of the samples, by entry; one that is gone is left out."""
         ...
 
-    async def renew(self, leases: Sequence[Lease]) -> set[EntryId]:
-        """Begin the leases anew; answers the entries that were lost."""
+    def renewals(self) -> AbstractAsyncContextManager[Renew[Lease]]:
+        """Open a way to renew leases, in whatever event loop asks."""
+        ...
+
+    def drop(self, leases: Sequence[Lease]) -> None:
+        """Note that leases were lost."""
         ...
 
     async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
@@ -161,8 +180,12 @@ class WorkQueue(Protocol):
         """Give samples up as dead letters; False where the lease was lost."""
         ...
 
-    async def release(self, leases: Sequence[Lease], *, attempted: bool) -> None:
-        """Hand samples back, for anybody at once; `attempted` lets the delivery count."""
+    async def defer(self, deferrals: Sequence[Deferral]) -> None:
+        """Hand back samples that failed, each with its reason, to be tried again after a while."""
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Hand samples back, for anybody at once; it is no attempt."""
         ...
 
     async def counts(self) -> Counts:
@@ -177,10 +200,10 @@ class CaptionQueue(Protocol):
         """Lease up to `count` finished samples; empty when none came for a moment."""
         ...
 
-    async def renew_captions(self, entries: Sequence[EntryId]) -> set[EntryId]:
-        """Begin the leases anew; answers the entries that were lost.
+    def renewals(self) -> AbstractAsyncContextManager[Renew[EntryId]]:
+        """Open a way to renew leases, in whatever event loop asks.
 
-        They are not read again, should they come back, before a commit or release names them.
+        What was lost is not read again, should it come back, before a commit or release names it.
         """
         ...
 
@@ -188,20 +211,33 @@ class CaptionQueue(Protocol):
         """Hand finished samples back, for another sink at once."""
         ...
 
-    async def commit(self, part: str, record: bytes, entries: Sequence[EntryId]) -> list[EntryId]:
-        """Record the part and take its entries off the queue; answers those that were lost."""
+    async def commit(
+        self, part: str, record: bytes, entries: Sequence[EntryId], *, epoch: str = ""
+    ) -> list[EntryId]:
+        """Record the part and take its entries off the queue; answers those that were lost.
+
+        Raises QueueForgot where the epoch is another than the given one.
+        """
         ...
 
     async def discard(self, entries: Sequence[EntryId]) -> list[EntryId]:
         """Take entries off whose samples stand in a published part already."""
         ...
 
-    async def parts(self) -> set[str]:
-        """Name the committed parts."""
+    async def epoch(self) -> str:
+        """Name what the queue remembers; another name: it may have forgotten something."""
         ...
 
-    async def record_part(self, part: str, record: bytes) -> None:
-        """Record a published part that the queue has forgotten."""
+    async def records(self) -> dict[str, bytes]:
+        """Read what is recorded of each committed part."""
+        ...
+
+    async def forbid(self, part: str) -> bool:
+        """See to it that a part is never recorded; False when it is already."""
+        ...
+
+    async def record_part(self, part: str, record: bytes) -> bool:
+        """Record a published part that the queue has forgotten; False when it has not."""
         ...
 
     async def agree(self, schema: bytes) -> bytes:
@@ -231,6 +267,49 @@ class Inspector(Protocol):
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""
+        ...
+
+
+class LetterFilter(Struct, frozen=True):
+    """Which dead letters are meant: those for which all of this holds. Nothing said, all are."""
+
+    ids: frozenset[str] = frozenset()  # of the sample or of the letter's entry
+    reasons: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()  # "" among them: given up by the feeder
+    since: float | None = None  # seconds since the epoch, given up then or later
+    until: float | None = None  # likewise, before then
+
+    def admits(self, letter: DeadLetter) -> bool:
+        """Whether a letter is meant."""
+        why = letter.failure
+        return (
+            (not self.ids or not self.ids.isdisjoint({letter.entry, letter.sample.id}))
+            and (not self.reasons or why.reason in self.reasons)
+            and (not self.stages or why.stage in self.stages)
+            and (self.since is None or why.at >= self.since)
+            and (self.until is None or why.at < self.until)
+        )
+
+
+Letters: TypeAlias = AsyncIterator[list[DeadLetter]]  # a bounded number at a time
+
+
+class DeadLetters(Protocol):
+    """What an operator asks about the samples that were given up."""
+
+    def letters(self, wanted: LetterFilter) -> Letters:
+        """Read those that are meant and there now, oldest first."""
+        ...
+
+    async def retry(self, chunk: Chunk, letters: Sequence[DeadLetter]) -> set[EntryId]:
+        """Put a chunk of their samples in the place of letters, all or none of them.
+
+        Answers the letters that are gone, as after another's retry; then nothing has changed.
+        """
+        ...
+
+    async def drop(self, letters: Sequence[DeadLetter]) -> int:
+        """Take letters off, and their samples with them; answers how many were still there."""
         ...
 
 

@@ -1,16 +1,20 @@
 """Queue: WorkQueue on Redis. Samples are leased, renewed, and leave a stage once."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
+from caption_flow.keeper import Renew
 from caption_flow.model import EntryId, Failure, Lease, Outcome
 from caption_flow.queue import keys
-from caption_flow.queue.border import answers
+from caption_flow.queue.border import answers, translated
 from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Deferral
 
 T = TypeVar("T")
 
@@ -28,6 +32,7 @@ class RedisWorkQueue(RedisJob):
     async def serve(self, stages: Sequence[str], *, lease_seconds: float) -> None:
         """Claim from these stages: the last first, so that what is begun is finished first."""
         self._stages = tuple(stages)
+        self._lease_ms = int(lease_seconds * 1000)
         self._consumer = Consumer(
             self.connections,
             self.scripts,
@@ -40,11 +45,31 @@ class RedisWorkQueue(RedisJob):
 
     async def claim(self, count: int) -> list[Lease]:
         """Lease up to `count` samples; empty when none came for a moment."""
-        return readable(await self._source.take(count), self._lease)
+        taken = await self._source.take(count)
+        try:
+            failures = await self._failures([d.entry for d in taken if d.handed_on])
+        except (CaptionFlowError, asyncio.CancelledError):
+            for delivery in taken:
+                self._source.again(delivery)
+            raise
+        return readable(taken, lambda delivery: self._lease(delivery, failures))
 
-    def _lease(self, delivery: Delivery) -> Lease:
-        stage = self._stage_of[delivery.stream]
-        return records.lease_from(delivery.entry, stage, delivery.fields, delivery.attempt)
+    def _lease(self, delivery: Delivery, failures: Mapping[EntryId, bytes]) -> Lease:
+        return records.lease_from(
+            delivery.entry,
+            self._stage_of[delivery.stream],
+            delivery.fields,
+            delivery.attempt,
+            failures.get(delivery.entry, b""),
+        )
+
+    async def _failures(self, entries: Sequence[EntryId]) -> dict[EntryId, bytes]:
+        """Read why entries failed before, of those that did."""
+        if not entries:
+            return {}
+        with translated():
+            told = await self.client.hmget(self.lane.failures, entries)
+        return {entry: why for entry, why in zip(entries, told, strict=True) if why}
 
     async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
         """Read the encoded images of the samples, by entry; one that is gone is left out."""
@@ -58,15 +83,14 @@ class RedisWorkQueue(RedisJob):
             if found
         }
 
-    async def renew(self, leases: Sequence[Lease]) -> set[EntryId]:
-        """Begin the leases anew; answers the entries that were lost."""
-        lost: set[EntryId] = set()
-        for stage, group in _by_stage(leases, lambda lease: lease).items():
-            stream = self.lane.samples(stage)
-            lost_here = await self._source.renew(stream, [lease.entry for lease in group])
-            self._source.forget(stream, lost_here)
-            lost |= lost_here
-        return lost
+    def renewals(self) -> AbstractAsyncContextManager[Renew[Lease]]:
+        """Open a way to renew leases, in whatever event loop asks."""
+        return self._source.renewals(lambda lease: (self.lane.samples(lease.stage), lease.entry))
+
+    def drop(self, leases: Sequence[Lease]) -> None:
+        """Note that leases were lost."""
+        for lease in leases:
+            self._source.forget(self.lane.samples(lease.stage), [lease.entry])
 
     async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         """Move samples on; False where the lease was lost and nothing happened."""
@@ -88,7 +112,10 @@ class RedisWorkQueue(RedisJob):
             arguments += (outcome.prompt_tokens, outcome.output_tokens)
         answer = await self._source.settle(
             "complete",
-            [lane.samples(stage), target, lane.images, lane.counts, lane.contributors],
+            [
+                *(lane.samples(stage), target, lane.images, lane.counts),
+                *(lane.contributors, lane.failures),
+            ],
             arguments,
         )
         return self._settled(stage, [lease for lease, _ in done], answer)
@@ -102,16 +129,31 @@ class RedisWorkQueue(RedisJob):
             for lease, failure in group:
                 arguments += (lease.entry, records.encode(failure))
             answer = await self._source.settle(
-                "fail", [lane.samples(stage), lane.dead, lane.images, lane.counts], arguments
+                "fail",
+                [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures],
+                arguments,
             )
             ours |= self._settled(stage, [lease for lease, _ in group], answer)
         return [ours[lease.entry] for lease, _ in failed]
 
-    async def release(self, leases: Sequence[Lease], *, attempted: bool) -> None:
-        """Hand samples back, for anybody at once; `attempted` lets the delivery count."""
+    async def defer(self, deferrals: Sequence[Deferral]) -> None:
+        """Hand back samples that failed, each with its reason, to be tried again after a while."""
+        for stage, group in _by_stage(deferrals, lambda deferral: deferral.lease).items():
+            stream = self.lane.samples(stage)
+            arguments: list[Any] = [keys.WORKERS, self._name, keys.RETURNED]
+            for deferral in group:
+                idle = max(0, self._lease_ms - int(deferral.delay * 1000))
+                attempt = "1" if deferral.attempted else "0"
+                why = records.encode(deferral.failure)
+                arguments += (deferral.lease.entry, idle, attempt, why)
+            await self._source.settle("defer", [stream, self.lane.failures], arguments)
+            self._source.let_go(stream, [deferral.lease.entry for deferral in group])
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Hand samples back, for anybody at once; it is no attempt."""
         for stage, group in _by_stage(leases, lambda lease: lease).items():
             entries = [lease.entry for lease in group]
-            await self._source.release(self.lane.samples(stage), entries, attempted=attempted)
+            await self._source.release(self.lane.samples(stage), entries)
 
     async def close(self) -> None:
         """Take our name off the groups."""

@@ -3,6 +3,7 @@
 import os
 
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from caption_flow.model import Chunk, Failure, Outcome, Sample
 
@@ -22,6 +23,8 @@ values = st.recursive(
 )
 columns = st.dictionaries(names, values, max_size=4)
 
+sampling = st.one_of(st.just(UNSET), columns)
+
 counts = st.integers(0, 2**40)
 moments = st.floats(0, 1e10)
 
@@ -38,9 +41,15 @@ samples = st.builds(
     bytes=counts,
     sha256=texts,
     columns=columns,
+    sampling=sampling,
 )
 chunks = st.builds(
-    Chunk, id=names, dataset=names, shard=names, names=st.lists(names, max_size=4).map(tuple)
+    Chunk,
+    id=names,
+    dataset=names,
+    shard=names,
+    names=st.lists(names, max_size=4).map(tuple),
+    sampling=sampling,
 )
 failures = st.builds(
     Failure, reason=texts, detail=names, at=moments, stage=texts, attempt=counts, member=texts

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from caption_flow.codec import records
 from caption_flow.model import Caption, Chunk, DeadLetter, Failure, Lease, Outcome, Sample
@@ -42,17 +44,29 @@ def test_caption(sample: Sample, outcomes: tuple[Outcome, ...]):
     assert caption == Caption(ENTRY, sample, outcomes)
 
 
-@given(nouns.samples, nouns.failures)
-def test_dead_letter(sample: Sample, failure: Failure):
-    fields = fields_of(sample, ()) | {b"why": records.encode(failure)}
+@given(nouns.samples, nouns.failures, st.lists(nouns.failures, max_size=2).map(tuple), passed)
+def test_dead_letter(
+    sample: Sample, why: Failure, earlier: tuple[Failure, ...], outcomes: tuple[Outcome, ...]
+):
+    fields = fields_of(sample, outcomes) | {b"why": records.encode(why)}
+    if earlier:
+        fields[b"earlier"] = records.encode(earlier)
 
-    assert records.dead_letter_from(ENTRY, fields) == DeadLetter(ENTRY, sample, failure)
+    letter = records.dead_letter_from(ENTRY, fields)
+
+    assert letter == DeadLetter(ENTRY, sample, why, earlier, outcomes)
 
 
 @given(nouns.samples)
 def test_record_is_json_for_everybody(sample: Sample):
     """The proxy, redis-cli and other languages read it too."""
     assert json.loads(records.encode(sample))["columns"] == sample.columns
+
+
+@pytest.mark.parametrize("noun", [Sample("i", "d", "s", "c", "f"), Chunk("c", "d", "s", ("n",))])
+def test_sampling_is_written_only_where_it_is_said(noun: Sample | Chunk):
+    assert b"sampling" not in records.encode(noun)
+    assert b'"sampling":{"top_k":3}' in records.encode(replace(noun, sampling={"top_k": 3}))
 
 
 @given(nouns.samples)

@@ -6,13 +6,24 @@ Leases are aged, not slept through; the books are compared with what the streams
 from collections.abc import Sequence
 from typing import Any
 
-from caption_flow.model import Caption, Chunk, Failure, Lease, Offer, Outcome, Sample
+from caption_flow.dataset.source import ROOT_SHARD
+from caption_flow.model import (
+    Caption,
+    Chunk,
+    DeadLetter,
+    Failure,
+    Lease,
+    Offer,
+    Outcome,
+    Sample,
+)
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import Connections
+from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Budget
+from caption_flow.queue.ports import Budget, Deferral, LetterFilter
 from caption_flow.queue.work import RedisWorkQueue
 from tests.queue.ledger import read_ledger
 
@@ -48,6 +59,10 @@ class Shop:
     def inspector(self) -> RedisInspector:
         return RedisInspector(self.job.connections, self.job.job)
 
+    @property
+    def dead(self) -> RedisDeadLetters:
+        return RedisDeadLetters(self.job.connections, self.job.job)
+
     async def plan(self, *counts: int) -> list[Chunk]:
         """Plan chunks of these many samples."""
         feeder = self.feeder("planner")
@@ -81,6 +96,13 @@ class Shop:
                 left -= len(leases)
         return samples
 
+    async def give_up(self, count: int) -> list[DeadLetter]:
+        """Let that many samples become dead letters."""
+        await self.offer(count)
+        worker = await self.worker("hopeless worker")
+        await worker.fail(failed(await worker.claim(count)))
+        return await letters_of(self.dead)
+
     async def expire(self, stream: str) -> None:
         """Let all leases of a stream run out at once."""
         for group in await self.redis.xinfo_groups(stream):
@@ -103,8 +125,8 @@ class Shop:
         found: dict[str, Any] = {}
         for key in sorted(await self.redis.keys("cf:*")):
             kind = await self.redis.type(key)
-            read = self.redis.xrange if kind == b"stream" else self.redis.hgetall
-            found[key.decode()] = await read(key)
+            read = {b"stream": self.redis.xrange, b"set": self.redis.smembers}
+            found[key.decode()] = await read.get(kind, self.redis.hgetall)(key)
         return found
 
     async def check_books(self) -> None:
@@ -114,7 +136,7 @@ class Shop:
 
 def chunk_of(id_: str, count: int) -> Chunk:
     names = tuple(f"{id_}/{number}" for number in range(count))
-    return Chunk(id_, dataset="data", shard="shard", names=names)
+    return Chunk(id_, dataset="data", shard=ROOT_SHARD, names=names)
 
 
 def offer_of(chunk: Chunk, name: str, image: bytes | None = None) -> Offer:
@@ -160,6 +182,30 @@ def done(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
 
 def failed(leases: Sequence[Lease]) -> list[tuple[Lease, Failure]]:
     return [(lease, failure_of(lease)) for lease in leases]
+
+
+def deferred(
+    leases: Sequence[Lease], *, delay: float = 0.0, attempted: bool = True
+) -> list[Deferral]:
+    return [Deferral(lease, failure_of(lease), delay, attempted) for lease in leases]
+
+
+def retry_of(letters: Sequence[DeadLetter], token: str = "token") -> Chunk:
+    names = tuple(letter.sample.id for letter in letters)
+    return Chunk(f"{ROOT_SHARD}:retry-{token}", dataset="data", shard=ROOT_SHARD, names=names)
+
+
+async def letters_of(dead: RedisDeadLetters, **wanted: Any) -> list[DeadLetter]:
+    return [letter async for batch in dead.letters(LetterFilter(**wanted)) for letter in batch]
+
+
+async def renew(queue: Any, held: Sequence[Any]) -> set[str]:
+    """Renew as a role does, and drop what is lost; answers its entries."""
+    async with queue.renewals() as renew_now:
+        lost = await renew_now(held)
+    if not isinstance(queue, RedisCaptionQueue):
+        queue.drop(lost)
+    return {one if isinstance(one, str) else one.entry for one in lost}
 
 
 def ids_of(things: Sequence[Lease] | Sequence[Caption]) -> list[str]:

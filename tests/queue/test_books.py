@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from caption_flow.model import Caption, ChunkLease, Lease
+from caption_flow.model import Caption, ChunkLease, DeadLetter, Lease
 from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
 from caption_flow.queue.ports import Budget
@@ -30,11 +30,15 @@ from tests.queue.ledger import read_ledger
 from tests.queue.shop import (
     Shop,
     chunk_of,
+    deferred,
     done,
     entries_of,
     failed,
+    letters_of,
     offer_of,
     rejection_of,
+    renew,
+    retry_of,
 )
 from tests.redis_server import RedisServer
 
@@ -81,7 +85,7 @@ def one_of(roles: list[Role], who: int) -> Role:
 
 
 class Job(RuleBasedStateMachine):
-    """Two feeders, three workers, two sinks, two stages."""
+    """Two feeders, three workers, two sinks, two stages, and operators with the dead letters."""
 
     url = ""
 
@@ -90,6 +94,7 @@ class Job(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.planned: list[str] = []
         self.rows: dict[str, list[str]] = {}  # ids of the samples in each committed part
+        self.letters: list[DeadLetter] = []  # as the operators saw them when they last looked
         self.births = 0
         self.run(self._open())
 
@@ -140,6 +145,8 @@ class Job(RuleBasedStateMachine):
         self.claim(0, 1)
         self.complete(0, 1, again=False)
         self.read(0, 1)
+        self.offer(0, 2, bad=True, again=False)
+        self.look_at_dead_letters()
 
     @rule(count=st.integers(0, 3), who=someone, again=chance)
     def plan(self, count: int, who: int, *, again: bool) -> None:
@@ -184,7 +191,7 @@ class Job(RuleBasedStateMachine):
     @rule(who=someone)
     def renew_chunk(self, who: int) -> None:
         feeder = one_of(feeding(self), who)
-        if not self.run(feeder.queue.renew_chunk(feeder.chunk)):
+        if self.run(renew(feeder.queue, [feeder.chunk])):
             feeder.chunk = None
 
     @precondition(feeding)
@@ -218,10 +225,17 @@ class Job(RuleBasedStateMachine):
         self.run(self._do(lambda: worker.queue.fail(failed(batch)), again=again))
 
     @precondition(working)
-    @rule(who=someone, count=some, attempted=chance, again=chance)
-    def release(self, who: int, count: int, *, attempted: bool, again: bool) -> None:
+    @rule(who=someone, count=some, again=chance)
+    def release(self, who: int, count: int, *, again: bool) -> None:
         worker, batch = self._batch(who, count)
-        self.run(self._do(lambda: worker.queue.release(batch, attempted=attempted), again=again))
+        self.run(self._do(lambda: worker.queue.release(batch), again=again))
+
+    @precondition(working)
+    @rule(who=someone, count=some, attempted=chance, again=chance)
+    def defer(self, who: int, count: int, *, attempted: bool, again: bool) -> None:
+        worker, batch = self._batch(who, count)
+        deferrals = deferred(batch, attempted=attempted)
+        self.run(self._do(lambda: worker.queue.defer(deferrals), again=again))
 
     def _batch(self, who: int, count: int) -> tuple[Role, list[Lease]]:
         worker = one_of(working(self), who)
@@ -232,7 +246,7 @@ class Job(RuleBasedStateMachine):
     @rule(who=someone)
     def renew(self, who: int) -> None:
         worker = one_of(working(self), who)
-        lost = self.run(worker.queue.renew(worker.leases))
+        lost = self.run(renew(worker.queue, worker.leases))
         worker.leases = [lease for lease in worker.leases if lease.entry not in lost]
 
     # Sinks
@@ -263,7 +277,30 @@ class Job(RuleBasedStateMachine):
     @rule(who=someone)
     def renew_captions(self, who: int) -> None:
         sink = one_of(collecting(self), who)
-        self.run(sink.queue.renew_captions(entries_of(sink.captions)))
+        self.run(renew(sink.queue, entries_of(sink.captions)))
+
+    # Operators
+
+    @rule()
+    def look_at_dead_letters(self) -> None:
+        self.letters = self.run(letters_of(self.shop.dead))
+
+    @precondition(lambda self: self.letters)
+    @rule(count=some, again=chance)
+    def retry(self, count: int, *, again: bool) -> None:
+        letters = self.letters[:count]
+        chunk = retry_of(letters, self._name())
+        self.run(self._do(lambda: self.shop.dead.retry(chunk, letters), again=again))
+
+    @precondition(lambda self: self.letters)
+    @rule(count=some, again=chance)
+    def drop(self, count: int, *, again: bool) -> None:
+        letters = self.letters[-count:]
+        there = {letter.entry for letter in self.run(letters_of(self.shop.dead))}
+        self.run(self._do(lambda: self.shop.dead.drop(letters), again=again))
+        for letter in letters:
+            if letter.entry in there:
+                self.planned.remove(letter.sample.id)
 
     # Accidents
 
@@ -316,7 +353,7 @@ class Job(RuleBasedStateMachine):
             await self._go_round()
         assert (await self.shop.job.counts()).done
         ends = Counter(id_ for rows in self.rows.values() for id_ in rows)
-        ends.update(await feeder.dead_ids())
+        ends.update(letter.sample.id for letter in await letters_of(self.shop.dead))
         assert ends == Counter(self.planned)
 
     async def _go_round(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from caption_flow.codec import records
 from caption_flow.queue import consumer
-from tests.queue.shop import Shop, done, ids_of
+from tests.queue.shop import Shop, done, ids_of, renew
 
 
 async def test_claimed_sample_is_nobody_elses(shop: Shop):
@@ -54,7 +54,7 @@ async def test_sample_that_is_renewed_in_time_is_not_reclaimed(shop: Shop):
     worker = await shop.worker("first")
     leases = await worker.claim(1)
     await shop.expire(shop.lane.samples("caption"))
-    await worker.renew(leases)
+    await renew(worker, leases)
 
     assert await (await shop.worker("second")).claim(1) == []
 
@@ -76,8 +76,8 @@ async def test_lost_lease_that_comes_back_is_given_again(shop: Shop):
     [lease] = await worker.claim(1)
     await shop.expire(shop.lane.samples("caption"))
     stolen = await other.claim(1)
-    assert await worker.renew([lease]) == {lease.entry}
-    await other.release(stolen, attempted=False)
+    assert await renew(worker, [lease]) == {lease.entry}
+    await other.release(stolen)
 
     [again] = await worker.claim(1)
 

@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from caption_flow.queue.audit import RedisAuditQueue
 from caption_flow.queue.connect import connect
 from caption_flow.queue.keys import LaneKeys
-from tests.queue.shop import Shop, done, entries_of, failed
+from tests.queue.shop import (
+    Shop,
+    chunk_of,
+    deferred,
+    done,
+    entries_of,
+    failed,
+    renew,
+    retry_of,
+)
 from tests.redis_server import RedisServer
 
 SCRIPTS = sorted(
@@ -20,7 +30,7 @@ SCRIPTS = sorted(
 
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:,\s*'(?:STREAM|DELCONSUMER)')?(?:,\s*([^,)]+))?")
 _ALIASES = re.compile(r"^local ([\w, ]+) = (KEYS\[\d\](?:, KEYS\[\d\])*)$", re.MULTILINE)
-_KEY = re.compile(r"KEYS\[\d\]")
+_KEY = re.compile(r"KEYS\[\w+\]")
 
 
 def _keys_of(lane: LaneKeys) -> list[str]:
@@ -57,7 +67,7 @@ def test_script_touches_its_keys_only(name: str, text: str):
     strangers = [
         (command, key)
         for command, key in calls
-        if command != "TIME" and key not in named and not _KEY.fullmatch(key)
+        if command not in {"TIME", "INFO"} and key not in named and not _KEY.fullmatch(key)
     ]
     assert strangers == [], name
 
@@ -91,13 +101,36 @@ async def test_job_runs_on_a_cluster(cluster: Shop):
     await cluster.offer(3)
     worker, sink = await cluster.worker(), cluster.sink()
     leases = await worker.claim(3)
-    await worker.renew(leases)
+    await renew(worker, leases)
     await worker.fail(failed(leases[:1]))
-    await worker.release(leases[1:2], attempted=False)
+    await worker.defer(deferred(leases[1:2]))
+    await worker.release(await worker.claim(1))
     await worker.complete(done(leases[2:]))
     await sink.commit("part", b"{}", entries_of(await sink.read(5)))
     await worker.close()
 
     counts = await cluster.job.counts()
     assert (counts.captioned, counts.dead, counts.in_flight) == (2, 1, 2)
+    await cluster.check_books()
+
+
+async def test_books_are_mended_on_a_cluster(cluster: Shop):
+    await cluster.offer(2)
+    queue = RedisAuditQueue(cluster.job, stages=cluster.stages, lease_seconds=1.0)
+    [entry, _] = await cluster.entries(cluster.lane.samples("look"))
+    await cluster.redis.xdel(cluster.lane.samples("look"), entry)
+
+    await queue.disown()
+    assert await queue.reissue(chunk_of("fix", 1), await queue.mark(), "1", most=9) == "ok"
+    await queue.mend_books()
+
+    await cluster.check_books()
+
+
+async def test_dead_letters_are_retried_and_dropped_on_a_cluster(cluster: Shop):
+    first, second = await cluster.give_up(2)
+
+    assert await cluster.dead.retry(retry_of([first]), [first]) == set()
+    assert await cluster.dead.drop([second]) == 1
+    assert await cluster.feeder().dead_ids() == [first.sample.id, second.sample.id]
     await cluster.check_books()

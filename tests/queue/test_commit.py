@@ -2,7 +2,12 @@
 
 import asyncio
 
+import pytest
+
+from caption_flow.errors import QueueForgot
+from caption_flow.queue.connect import connect
 from tests.queue.shop import Shop, entries_of, ids_of
+from tests.redis_server import RedisServer
 
 
 async def test_committed_part_is_recorded_and_its_entries_are_gone(shop: Shop):
@@ -123,6 +128,61 @@ async def test_forgotten_part_is_recorded_once(shop: Shop):
 
     assert await shop.redis.hgetall(shop.lane.parts) == {b"part": b"first"}
     assert await sink.parts() == {"part"}
+
+
+async def test_forbidden_part_is_not_recorded_and_its_entries_stay(shop: Shop):
+    """Whoever deletes its file forbids it first, since a commit may still be on its way."""
+    await shop.caption(2)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(2))
+    assert await shop.sink("other").forbid("part")
+
+    assert await sink.commit("part", b"{}", entries) == entries
+
+    assert await sink.records() == {}
+    assert len(await shop.pending(shop.lane.captions, "sinks")) == 2
+    await shop.check_books()
+
+
+async def test_recorded_part_cannot_be_forbidden(shop: Shop):
+    await shop.caption(1)
+    sink = shop.sink()
+    await sink.commit("part", b"{}", entries_of(await sink.read(1)))
+
+    assert not await shop.sink("other").forbid("part")
+    assert await sink.records() == {"part": b"{}"}
+
+
+async def test_epoch_is_the_same_for_all_until_the_server_is_emptied_or_started_again(
+    own_server: RedisServer,
+):
+    async with connect(own_server.url, role="test") as connections:
+        shop = Shop(connections)
+        epochs = [await shop.sink().epoch(), await shop.sink("other").epoch()]
+        own_server.cli("FLUSHALL")
+        epochs.append(await shop.sink().epoch())
+        own_server.restart()
+        await connections.commands.connection_pool.disconnect()
+        epochs.append(await shop.sink().epoch())
+
+    first, same, emptied, restarted = epochs
+    assert first == same
+    assert len({first, emptied, restarted}) == 3
+
+
+async def test_commit_in_another_epoch_is_refused(shop: Shop):
+    """What stood in no part then may have come a second time since."""
+    await shop.caption(2)
+    sink = shop.sink()
+    entries, epoch = entries_of(await sink.read(2)), await sink.epoch()
+    await shop.redis.delete(shop.lane.epoch)
+    await shop.sink("other").epoch()
+
+    with pytest.raises(QueueForgot):
+        await sink.commit("part", b"{}", entries, epoch=epoch)
+
+    assert await sink.records() == {}
+    assert await sink.commit("part", b"{}", entries, epoch=await sink.epoch()) == []
 
 
 async def test_first_proposal_of_a_schema_holds_for_all(shop: Shop):

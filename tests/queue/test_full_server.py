@@ -15,6 +15,7 @@ from tests.queue.shop import (
     ids_of,
     offers_of,
     rejection_of,
+    renew,
 )
 
 
@@ -67,15 +68,15 @@ async def test_samples_leave_a_full_server(shop: Shop):
         worker, sink = await shop.worker(), shop.sink()
         leases = await worker.claim(1)
         leases += await worker.claim(3)
-        assert await worker.renew(leases) == set()
+        assert await renew(worker, leases) == set()
         assert await worker.fail(failed(leases[:1])) == [True]
-        await worker.release(leases[1:2], attempted=False)
+        await worker.release(leases[1:2])
         leases = leases[2:] + await worker.claim(1)
         assert await worker.complete(done(leases)) == [True] * 3
         entries = entries_of(await sink.read(3))
         await sink.release_captions(entries[:1])
         assert entries_of(await sink.read(3)) == entries[:1]
-        assert await sink.renew_captions(entries) == set()
+        assert await renew(sink, entries) == set()
         assert await sink.commit("part", b"{}", entries) == []
         await worker.close()
         await sink.close()

@@ -56,7 +56,7 @@ async def test_what_was_handed_back_waits(two_stages: Shop):
     await two_stages.offer(3)
     worker = await two_stages.worker()
     leases = await worker.claim(3)
-    await worker.release(leases[:2], attempted=False)
+    await worker.release(leases[:2])
 
     snapshot = await two_stages.inspector.snapshot()
 

@@ -13,6 +13,7 @@ from tests.queue.shop import (
     offer_of,
     offers_of,
     rejection_of,
+    renew,
 )
 
 
@@ -223,11 +224,11 @@ async def test_feeder_is_told_that_its_chunk_was_lost(shop: Shop):
     first = shop.feeder("first")
     lease = await first.claim_chunk()
     assert lease is not None
-    assert await first.renew_chunk(lease)
+    assert await renew(first, [lease]) == set()
     await shop.expire(shop.lane.chunks)
     await shop.feeder("second").claim_chunk()
 
-    assert not await first.renew_chunk(lease)
+    assert await renew(first, [lease]) == {lease.entry}
 
 
 async def test_two_feeders_never_share_a_chunk(shop: Shop):

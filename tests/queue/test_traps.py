@@ -3,7 +3,7 @@
 import pytest
 
 from caption_flow.queue import consumer
-from tests.queue.shop import PLENTY, Shop, done, entries_of, failed, ids_of, offers_of
+from tests.queue.shop import PLENTY, Shop, done, entries_of, failed, ids_of, offers_of, renew
 
 
 async def test_reclaim_follows_its_cursor_past_fresh_leases(shop: Shop):
@@ -25,9 +25,30 @@ async def test_reclaim_follows_its_cursor_past_fresh_leases(shop: Shop):
     )
     worker = await shop.worker()
 
-    looks = [await worker.claim(100) for _ in range(6)]
+    assert [lease.sample for lease in await worker.claim(100)] == [last]
 
-    assert [lease.sample for leases in looks for lease in leases] == [last]
+
+async def test_reclaim_of_one_goes_on_where_its_last_look_ended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """However little is wanted, and however many fresh leases stand in front."""
+    monkeypatch.setattr(consumer, "RECLAIM_STEPS", 2)  # of ten entries each
+    await shop.offer(50)
+    await (await shop.worker("busy")).claim(49)
+    await (await shop.worker("dead")).claim(1)
+    [row] = await shop.redis.xpending_range(
+        shop.lane.samples("caption"), "workers", "-", "+", 1, "dead"
+    )
+    await shop.redis.xclaim(
+        *(shop.lane.samples("caption"), "workers", "dead", 0, [row["message_id"]]),
+        idle=3_600_000,
+        justid=True,
+    )
+    worker = await shop.worker()
+
+    looks = [len(await worker.claim(1)) for _ in range(3)]
+
+    assert looks == [0, 0, 1]
 
 
 async def test_own_pending_entries_are_read_after_a_start(shop: Shop):
@@ -86,13 +107,13 @@ async def test_what_was_held_at_a_flush_is_lost_and_nothing_else(shop: Shop):
 
     assert await worker.complete(done(leases)) == [False, False]
     assert await worker.fail(failed(leases)) == [False, False]
-    assert await worker.renew(leases) == {lease.entry for lease in leases}
-    assert await sink.renew_captions(captions) == set(captions)
+    assert await renew(worker, leases) == {lease.entry for lease in leases}
+    assert await renew(sink, captions) == set(captions)
     assert await sink.commit("part", b"{}", captions) == captions
     assert await sink.discard(captions) == captions
     assert (await feeder.offer(chunk, offers_of(chunk.chunk), PLENTY)).status == "lost"
-    assert not await feeder.renew_chunk(chunk)
-    await worker.release(leases, attempted=False)
+    assert await renew(feeder, [chunk]) == {chunk.entry}
+    await worker.release(leases)
     await feeder.release_chunk(chunk)
     await sink.release_captions(captions)
     for role in (worker, sink, feeder):
@@ -137,6 +158,21 @@ async def test_consumer_that_is_long_gone_is_forgotten(shop: Shop, monkeypatch: 
     names = {found["name"] for found in known}
     assert b"idle" not in names
     assert b"holder" in names
+
+
+async def test_nothing_is_trimmed_however_long_it_waits(shop: Shop):
+    """MAXLEN drops entries that nobody has acked; `~` begins to at a hundred a node."""
+    await shop.offer(2_000)
+    await shop.plan(*[1] * 300)
+    worker = await shop.worker()
+    leases = [lease for _ in range(2) for lease in await worker.claim(1_000)]
+    await worker.fail(failed(leases[:1_000]))
+    await worker.complete(done(leases[1_000:]))
+
+    lengths = [
+        await shop.redis.xlen(key) for key in (shop.lane.dead, shop.lane.captions, shop.lane.chunks)
+    ]
+    assert lengths == [1_000, 1_000, 300]
 
 
 async def test_acked_entries_free_their_memory(shop: Shop):

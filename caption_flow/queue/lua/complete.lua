@@ -1,13 +1,14 @@
 -- complete: finished samples leave a stage, once each, for the next stage or for the sinks.
 --
 -- KEYS  1 samples:STAGE  2 samples:NEXT, or captions after the last stage  3 images  4 counts
---       5 contributors
+--       5 contributors  6 failures
 -- ARGV  1 group  2 worker  3 number of the next stage, "" after the last  4 stage
 --       5 contributor ("" for none)
 --       then for each sample: entry, outcome (JSON), prompt tokens, output tokens
 --
 -- True after it: each sample that was this worker's is in the next place with this outcome added,
--- its entry here is gone, and after the last stage its image too. Answers a list: 1 done, 0 lost.
+-- its entry here is gone with its failures, and after the last stage its image too. Answers a
+-- list: 1 done, 0 lost.
 -- XACK is the first write: a full server refuses scripts that begin with XADD, not this one.
 local samples, target = KEYS[1], KEYS[2]
 local last = ARGV[3] == ''
@@ -65,6 +66,7 @@ local function move(id, fields, outcome)
   passed[#passed + 1] = outcome
   redis.call('XADD', target, next_id(), unpack(passed))
   redis.call('XDEL', samples, id)
+  redis.call('HDEL', KEYS[6], id)
   if last then
     redis.call('XDEL', KEYS[3], image)
     bytes = bytes + size

@@ -1,10 +1,11 @@
 -- fail: samples that cannot be captioned become dead letters, once each.
 --
--- KEYS  1 samples:STAGE  2 dead  3 images  4 counts
+-- KEYS  1 samples:STAGE  2 dead  3 images  4 counts  5 failures
 -- ARGV  1 group  2 worker  then for each sample: entry, why (JSON)
 --
--- True after it: each sample that was this worker's is one dead letter with all its fields and
--- the reason; its entry and its image are gone (the source still has the image).
+-- True after it: each sample that was this worker's is one dead letter with all its fields, the
+-- reason, and those of its earlier attempts; its entry and its image are gone (the source still
+-- has the image).
 -- Answers a list: 1 done, 0 lost. XACK is the first write, as in `complete`.
 local answers = {}
 local done, bytes = 0, 0
@@ -24,7 +25,13 @@ for i = 3, #ARGV, 2 do
         bytes = bytes + (tonumber(fields[f + 1]) or 0)
       end
     end
+    local earlier = redis.call('HGET', KEYS[5], id)
+    if earlier then
+      fields[#fields + 1] = 'earlier'
+      fields[#fields + 1] = '[' .. earlier .. ']'
+    end
     redis.call('XADD', KEYS[2], '*', 'why', ARGV[i + 1], unpack(fields))
+    redis.call('HDEL', KEYS[5], id)
     redis.call('XDEL', KEYS[1], id)
     redis.call('XDEL', KEYS[3], image)
     done = done + 1
