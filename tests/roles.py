@@ -34,6 +34,7 @@ from caption_flow.queue.ports import Budget
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.sink import PartSize, Sink
 from caption_flow.worker.caption import Captioner
+from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.worker import Worker
 from feeders.folder import FolderSource
@@ -91,6 +92,7 @@ def settings(*, prompts: Sequence[str] = ("Describe.",), **changes: Any) -> Broa
         "images": ImagesConfig(),
         "lease_seconds": LEASE,
         "max_attempts": 3,
+        "engine_timeout": PATIENCE,
     }
     return Broadcast(**{**told, **changes})
 
@@ -207,10 +209,12 @@ class Roles:
         drain: Drain | None = None,
         queue: RedisFeedQueue | None = None,
     ) -> Planner:
+        queue = queue or self.feed_queue()
         return Planner(
-            queue or self.feed_queue(),
+            queue,
             source,
             self.folder,
+            introduce=lambda: queue.publish(self.told.encode(), "pictures"),
             chunk_size=chunk_size,
             drain=drain or Drain(),
         )
@@ -250,24 +254,25 @@ class Roles:
     ) -> Worker:
         meter = meter or Meter(engine.capacity)
         name = self._name("worker")
+        drain = drain or Drain()
+        caretaker = Caretaker(engine, timeout=self.told.engine_timeout, meter=meter, drain=drain)
         captioner = Captioner(
-            engine,
+            caretaker,
             self.told,
             version=1,
             worker=name,
             contributor="",
             threads=1,
-            meter=meter,
         )
         return Worker(
             queue or await self.work_queue(name),
+            caretaker,
             captioner,
             meter,
             name=name,
-            capacity=engine.capacity,
             max_attempts=self.told.max_attempts,
             lease_seconds=lease_seconds,
-            drain=drain or Drain(),
+            drain=drain,
             drain_timeout=drain_timeout,
             exit_when_done=exit_when_done,
         )

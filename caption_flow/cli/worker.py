@@ -19,6 +19,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.worker.caption import Captioner
+from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.worker import Worker
 
@@ -113,21 +114,26 @@ async def _serve(
         [stage.name for stage in settings.stages], lease_seconds=settings.lease_seconds
     )
     meter = Meter(engine.capacity)
-    captioner = Captioner(
+    caretaker = Caretaker(
         engine,
+        timeout=config.engine_timeout or settings.engine_timeout,
+        meter=meter,
+        drain=drain,
+    )
+    captioner = Captioner(
+        caretaker,
         settings,
         version=version,
         worker=name,
         contributor="",
         threads=config.decode_threads or min(MOST_THREADS, os.cpu_count() or 1),
-        meter=meter,
     )
     worker = Worker(
         queue,
+        caretaker,
         captioner,
         meter,
         name=name,
-        capacity=engine.capacity,
         max_attempts=settings.max_attempts,
         lease_seconds=settings.lease_seconds,
         drain=drain,

@@ -19,6 +19,7 @@ class Broadcast(Struct, frozen=True):
     images: ImagesConfig
     lease_seconds: float
     max_attempts: int
+    engine_timeout: float  # seconds
 
     def encode(self) -> bytes:
         """Write as JSON, the same bytes for the same settings."""
@@ -51,6 +52,7 @@ def broadcast(config: JobConfig) -> Broadcast:
         images=config.images,
         lease_seconds=config.lease_seconds,
         max_attempts=config.max_attempts,
+        engine_timeout=config.engine_timeout,
     )
 
 

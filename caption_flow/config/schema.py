@@ -19,6 +19,7 @@ _NAME = {"expected": "letters, digits, dots, underscores and hyphens, at most 10
 _SIZE = {"size": True, "expected": "a size above 0, such as 8MiB, or a number of bytes"}
 _REDIS = {"secret": True, "expected": "a URL that begins with redis://, rediss:// or unix://"}
 _SERVER = {"secret": True, "expected": "a URL that begins with ws:// or wss://"}
+_DIGEST = {"expected": "64 hexadecimal digits in lower case"}
 _SHA256 = {"secret": True, "expected": "64 hexadecimal digits in lower case"}
 _LANES = {"expected": "1: more lanes are not built yet"}
 _LOW_HIGH = {"expected": "two numbers, [lowest, highest], each 0 or more"}
@@ -29,6 +30,7 @@ LocalPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True})]
 Secret: TypeAlias = Annotated[str, Meta(min_length=1, extra={"secret": True})]
 SecretPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True, "secret": True})]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", extra=_SHA256)]
+Digest: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", extra=_DIGEST)]
 RedisUrl: TypeAlias = Annotated[str, Meta(pattern=r"\A(redis|rediss|unix)://.", extra=_REDIS)]
 ServerUrl: TypeAlias = Annotated[str, Meta(pattern=r"\Awss?://.", extra=_SERVER)]
 ByteSize: TypeAlias = Annotated[int, Meta(ge=1, extra=_SIZE)]
@@ -100,6 +102,7 @@ class SimulatedConfig(Settings, frozen=True):
     slots: Count = 64  # requests at once
     tokens: TokenRange = (20, 60)  # length of a caption, lowest and highest
     decode: bool = False  # decode the pixels as a real engine does
+    dies_of: tuple[Digest, ...] = ()  # images, by SHA-256 as fed: to rehearse an engine's death
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -262,6 +265,7 @@ class JobConfig(Settings, frozen=True):
     lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
     max_attempts: Count = 3  # deliveries of a sample before it is a dead letter
+    engine_timeout: Seconds = 300.0  # an engine that gives no token for so long is started again
     engine: Literal["vllm", "simulated"] = "vllm"
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
@@ -304,6 +308,7 @@ class WorkerConfig(Settings, frozen=True):
     trust_remote_code: bool = False  # run code that comes with the model
     drain_timeout: Pause = 30.0  # seconds a clean stop waits for requests in the engine
     decode_threads: Count | None = None  # None: by the number of cores
+    engine_timeout: Seconds | None = None  # None: as the job says
     exit_when_done: bool = False
     when_finished: Literal["stay_connected", "shutdown", "post_exec_hook"] | None = None
     post_exec_hook: str | tuple[str, ...] | None = None  # text: for the shell; list: as it is

@@ -12,6 +12,7 @@ class Request(Struct, frozen=True):
     """One prompt on one image."""
 
     id: str  # unique among the requests inside the engine
+    sample: str  # id of the sample
     stage: Stage
     prompt: str
     data: bytes  # the encoded image as fed
@@ -34,15 +35,20 @@ class Engine(Protocol):
     model: str  # likewise
     decodes: bool  # whether requests need pixels
     capacity: int  # requests that may be inside at once
+    signs: int  # of life: tokens that came out so far, or an ever rising number like it
 
     async def start(self) -> None:
-        """Load the model; EngineUnfit or ConfigError when it cannot."""
+        """Load the model, again if need be; EngineUnfit or ConfigError when it cannot."""
         ...
 
     async def caption(self, request: Request) -> Output:
-        """Run one request; EngineFailed harms only it, EngineDead means all are gone."""
+        """Run one request.
+
+        EngineFailed and EngineRefused harm only it, the second for good; EngineDead means that
+        all requests inside are gone.
+        """
         ...
 
     async def stop(self) -> None:
-        """Free what the engine holds."""
+        """Free what the engine holds, dead or alive."""
         ...

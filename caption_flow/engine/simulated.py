@@ -6,9 +6,11 @@ on the wrong image is found out. Every row it makes says `engine = "simulated"`.
 
 import asyncio
 import hashlib
+from contextlib import suppress
 
 from caption_flow.config.schema import SimulatedConfig
 from caption_flow.engine.port import Output, Request
+from caption_flow.errors import EngineDead
 
 _WORDS = ["quiet", "bright", "narrow", "old", "green", "round", "distant", "plain", "soft", "tall"]
 _HEAD = ("simulated", "caption")
@@ -29,28 +31,44 @@ class SimulatedEngine:
         self.model = "simulated"
         self.decodes = config.decode
         self.capacity = capacity
+        self.signs = 0
         self._latency = config.latency
         self._tokens = config.tokens
         self._seed = config.seed.to_bytes(8, "big", signed=True)
+        self._killers = frozenset(config.dies_of)
+        self._death = asyncio.Event()
 
     async def start(self) -> None:
-        """Nothing to load."""
+        """Live, once more."""
+        self._death = asyncio.Event()
 
     async def caption(self, request: Request) -> Output:
         """Wait as long as a model would, then say something true about the bytes."""
         digest = hashlib.sha256(request.data)
+        if digest.hexdigest() in self._killers:
+            self._death.set()
         latency, length = _draws(digest.digest() + request.prompt.encode() + self._seed)
         low, high = self._tokens
         tokens = low + int(length * (high - low + 1))
         shortest, longest = self._latency
-        if longest > 0:
-            await asyncio.sleep(shortest + latency * (longest - shortest))
+        if longest > 0 or self._killers:
+            await self._live(shortest + latency * (longest - shortest))
+        self.signs += tokens
         return Output(
             text=_caption(digest.hexdigest(), tokens),
             finish_reason="stop",
             prompt_tokens=len(request.prompt.split()),
             output_tokens=tokens,
         )
+
+    async def _live(self, seconds: float) -> None:
+        if not self._killers:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._death.wait(), seconds)
+        if self._death.is_set():
+            raise EngineDead("The simulated engine has died, as it was told to.")
 
     async def stop(self) -> None:
         """Nothing to free."""

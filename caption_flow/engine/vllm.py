@@ -5,18 +5,30 @@ each model spells its images. What a request adds is the picture.
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from PIL.Image import Image
 from PIL.Image import new as new_image
 
 from caption_flow.config.schema import Sampling, Stage
 from caption_flow.engine.arguments import engine_arguments, sampling_arguments
+from caption_flow.engine.orphans import OWNER
 from caption_flow.engine.port import Output, Request
-from caption_flow.errors import ConfigError, EngineDead, EngineFailed, EngineUnfit
+from caption_flow.errors import (
+    CaptionFlowError,
+    ConfigError,
+    EngineDead,
+    EngineFailed,
+    EngineRefused,
+    EngineUnfit,
+)
 
 STOP_SECONDS = 10.0  # for vLLM's own processes to end before it kills them
+# How often a request says that it lives. Each token would cost the event loop a wake-up.
+TOKENS_PER_SIGN = 32
 _TRIAL_SIDE = 64  # pixels of the blank picture that a template is rendered with
 
 
@@ -36,35 +48,31 @@ class VllmEngine:
     ) -> None:
         self.model = model
         self.capacity = capacity
+        self.signs = 0
         self._arguments = arguments
         self._trust_remote_code = trust_remote_code
         self._llm: Any = None
         self._prompts: dict[tuple[str | None, str], dict[str, Any]] = {}
-        self._sampling: dict[str, Any] = {}
+        self._sampling: dict[bytes, Any] = {}
 
     async def start(self) -> None:
         """Load the model, in another thread so that the process goes on answering."""
         self._llm = await asyncio.to_thread(self._load)
 
     async def caption(self, request: Request) -> Output:
-        """Run one request; EngineFailed harms only it, EngineDead means all are gone."""
-        from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415 - slow to import
-
+        """Run one request, see the port."""
+        llm = self._llm  # a later one is another life
         try:
-            return await self._generate(request)
-        except EngineDeadError as exc:
-            raise EngineDead("vLLM's engine has died; its own log lines say why.") from exc
+            return await self._generate(llm, request)
         except Exception as exc:
             # Around one sample: whatever vLLM or the model's processor makes of it.
-            if self._llm.errored:
-                raise EngineDead(f"vLLM's engine has died: {exc}") from exc
-            raise EngineFailed(f"{type(exc).__name__}: {exc}") from exc
+            raise _in_our_words(exc, dead=llm.errored) from exc
 
     async def stop(self) -> None:
         """End vLLM's own processes."""
-        if self._llm is not None:
-            await asyncio.to_thread(self._llm.shutdown, STOP_SECONDS)
-            self._llm = None  # now, while there still is an interpreter for its finalizer
+        llm, self._llm = self._llm, None  # now, while there is an interpreter for its finalizer
+        if llm is not None:
+            await asyncio.to_thread(llm.shutdown, STOP_SECONDS)
 
     def _load(self) -> Any:
         try:
@@ -75,6 +83,7 @@ class VllmEngine:
                 f"vLLM cannot be imported ({exc}). Install it with "
                 '"pip install caption-flow[vllm]", or caption-flow[cpu] where there is no GPU.'
             ) from exc
+        os.environ[OWNER] = str(os.getpid())
         arguments = engine_arguments(
             self._arguments, model=self.model, trust_remote_code=self._trust_remote_code
         )
@@ -83,31 +92,36 @@ class VllmEngine:
         except (ValueError, TypeError, OSError, RuntimeError) as exc:
             raise EngineUnfit(f'vLLM cannot load the model "{self.model}": {exc}') from exc
 
-    async def _generate(self, request: Request) -> Output:
-        prompt = await self._rendered(request.stage, request.prompt)
+    async def _generate(self, llm: Any, request: Request) -> Output:
+        prompt = await self._rendered(llm.renderer, request.stage, request.prompt)
         if request.image is not None:
             prompt = {**prompt, "multi_modal_data": {"image": request.image}}
-        renderer = self._llm.renderer
+        renderer = llm.renderer
         # The renderer runs the model's processor in a thread of its own; generate() would block.
         [inputs] = await renderer.render_cmpl_async([prompt], renderer.default_chat_tok_params)
-        stream = self._llm.generate(inputs, self._params(request.stage), request.id)
-        last = [output async for output in stream][-1]  # FINAL_ONLY: there is but one
-        answer = last.outputs[0]
+        stream = llm.generate(inputs, self._params(request.stage), request.id)
+        pieces = []
+        async for output in stream:
+            self.signs += 1
+            pieces.append(output)
+        answers = [piece.outputs[0] for piece in pieces]
         return Output(
-            text=answer.text.strip(),
-            finish_reason=answer.finish_reason or "",
-            prompt_tokens=len(last.prompt_token_ids or ()),
-            output_tokens=len(answer.token_ids),
+            text="".join(answer.text for answer in answers).strip(),
+            finish_reason=answers[-1].finish_reason or "",
+            prompt_tokens=len(pieces[-1].prompt_token_ids or ()),
+            output_tokens=sum(len(answer.token_ids) for answer in answers),
         )
 
-    async def _rendered(self, stage: Stage, prompt: str) -> dict[str, Any]:
+    async def _rendered(self, renderer: Any, stage: Stage, prompt: str) -> dict[str, Any]:
         """Apply the model's chat template, once per prompt."""
         key = (stage.system_prompt, prompt)
         if key not in self._prompts:
-            self._prompts[key] = await self._render(stage.system_prompt, prompt)
+            self._prompts[key] = await self._render(renderer, stage.system_prompt, prompt)
         return self._prompts[key]
 
-    async def _render(self, system_prompt: str | None, prompt: str) -> dict[str, Any]:
+    async def _render(
+        self, renderer: Any, system_prompt: str | None, prompt: str
+    ) -> dict[str, Any]:
         from vllm.renderers.params import ChatParams  # noqa: PLC0415 - slow to import
 
         messages: list[dict[str, Any]] = []
@@ -119,21 +133,43 @@ class VllmEngine:
         ]
         messages.append({"role": "user", "content": content})
         params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
-        _, rendered = await self._llm.renderer.render_messages_async(messages, params)
+        _, rendered = await renderer.render_messages_async(messages, params)
         return {k: v for k, v in rendered.items() if not k.startswith("multi_modal_")}
 
     def _params(self, stage: Stage) -> Any:
-        if stage.name not in self._sampling:
-            self._sampling[stage.name] = _sampling_params(stage.sampling)
+        # By what it says, since a sample may want another than its stage.
+        key = msgspec.json.encode(stage.sampling)
+        if key not in self._sampling:
+            self._sampling[key] = _sampling_params(stage.sampling)
         # vLLM may write into what it is given.
-        return self._sampling[stage.name].clone()
+        return self._sampling[key].clone()
 
 
 def _sampling_params(sampling: Sampling) -> Any:
     from vllm import SamplingParams  # noqa: PLC0415 - slow to import
     from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415 - likewise
 
-    return SamplingParams(**sampling_arguments(sampling), output_kind=RequestOutputKind.FINAL_ONLY)
+    return SamplingParams(
+        **sampling_arguments(sampling),
+        output_kind=RequestOutputKind.DELTA,
+        stream_interval=TOKENS_PER_SIGN,
+    )
+
+
+def _in_our_words(error: Exception, *, dead: bool) -> CaptionFlowError:
+    """Tell what is wrong with the engine from what is wrong with one request, for now or ever."""
+    from vllm.exceptions import VLLMClientError  # noqa: PLC0415 - slow to import
+    from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415 - likewise
+
+    if isinstance(error, EngineDeadError):
+        return EngineDead("vLLM's engine has died; its own log lines say why.")
+    if dead:
+        return EngineDead(f"vLLM's engine has died: {error}")
+    said = f"{type(error).__name__}: {error}"
+    # What they say of the request they would say of it again: too long, no image it can read.
+    if isinstance(error, VLLMClientError | ConfigError | ValueError | TypeError):
+        return EngineRefused(said)
+    return EngineFailed(said)
 
 
 def _blank() -> Image:

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from PIL.Image import Image
 
 from caption_flow.config.broadcast import Broadcast, fingerprint
+from caption_flow.config.sampling import resampled
 from caption_flow.config.schema import Stage
-from caption_flow.engine.port import Engine, Output, Request
-from caption_flow.errors import EngineDead, EngineFailed
+from caption_flow.engine.port import Output, Request
+from caption_flow.errors import EngineFailed
 from caption_flow.image import decode
 from caption_flow.model import Lease, Outcome
-from caption_flow.worker.meter import Meter
+from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.gate import Gate
 
 # Decoded images held for the next free slots: what a slot never waits for, yet bounded memory.
 DECODED_AHEAD = 0.25  # of the engine's capacity
@@ -28,14 +30,13 @@ class Captioner:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Caretaker,
         settings: Broadcast,
         *,
         version: int,
         worker: str,
         contributor: str,
         threads: int,
-        meter: Meter,
     ) -> None:
         self._engine = engine
         self._images = settings.images
@@ -43,22 +44,25 @@ class Captioner:
         self._version = version
         self._worker = worker
         self._contributor = contributor
-        self._meter = meter
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._death: EngineDead | None = None
-        self._slots = asyncio.Semaphore(engine.capacity)
+        self._gate = Gate()
         ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
         self._decoded = asyncio.Semaphore(engine.capacity + ahead)
 
-    async def caption(self, lease: Lease, data: bytes, entered: Callable[[], None]) -> Outcome:
-        """Caption one sample. Raises BadImage, EngineFailed or EngineDead.
+    async def caption(
+        self, lease: Lease, data: bytes, *, alone: bool, entered: Callable[[], None]
+    ) -> Outcome:
+        """Caption one sample, `alone` with no other beside it in the engine.
 
-        `entered` is called when its first request goes into the engine.
+        `entered` is called when its first request goes there. Raises BadImage, and what
+        Caretaker.ask raises.
         """
         stage, prompts = self._stages[lease.stage]
+        stage = resampled(stage, lease.sample.sampling)
         async with self._decoded:
             image = await self._decode(data)
-            outputs = await self._run(lease, stage, data, image, entered)
+            async with self._gate.passed(alone=alone):
+                outputs = await self._run(lease, stage, data, image, entered)
         texts = [output.text for output in outputs if output.text]
         if not texts:
             raise EngineFailed("The model answered with nothing.")
@@ -101,28 +105,16 @@ class Captioner:
         entered: Callable[[], None],
     ) -> list[Output]:
         requests = [
-            Request(f"{lease.entry}:{lease.attempt}:{n}", stage, prompt, data, image)
+            Request(
+                f"{lease.entry}:{lease.attempt}:{n}", lease.sample.id, stage, prompt, data, image
+            )
             for n, prompt in enumerate(stage.prompts)
         ]
         if len(requests) == 1:
-            return [await self._ask(requests[0], entered)]
-        asked = [asyncio.ensure_future(self._ask(request, entered)) for request in requests]
+            return [await self._engine.ask(requests[0], entered)]
+        asked = [asyncio.ensure_future(self._engine.ask(request, entered)) for request in requests]
         try:
             return await asyncio.gather(*asked)
         finally:
             for task in asked:  # those whose outputs nobody waits for any more
                 task.cancel()
-
-    async def _ask(self, request: Request, entered: Callable[[], None]) -> Output:
-        async with self._slots:
-            if self._death is not None:  # those behind the suspects are none
-                raise self._death
-            self._meter.enter()
-            entered()
-            try:
-                return await self._engine.caption(request)
-            except EngineDead as exc:
-                self._death = exc
-                raise
-            finally:
-                self._meter.exit()

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from caption_flow.lifecycle import Drain
 from caption_flow.model import EntryId, Failure, Lease, Outcome
 from caption_flow.patience import Interrupted, Patience
-from caption_flow.queue.ports import WorkQueue
+from caption_flow.queue.ports import Deferral, WorkQueue
+from caption_flow.retry import Backoff
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64  # samples settled at once
 GATHER_SECONDS = 0.01  # how long a settled sample waits for others to go with it
+RETRY_BACKOFF = Backoff(first=0.5, ceiling=30.0)  # of a sample that an engine failed on
 
 
 class Settler:
@@ -28,7 +30,7 @@ class Settler:
         self._settled = settled
         self._done: list[tuple[Lease, Outcome]] = []
         self._failed: list[tuple[Lease, Failure]] = []
-        self._again: list[Lease] = []
+        self._deferred: list[Deferral] = []
         self._changed = asyncio.Event()
         self._ending = False
         self.completed = 0
@@ -42,14 +44,19 @@ class Settler:
     def fail(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample is given up."""
         logger.warning("Gave up %s: %s, %s", lease.sample.id, reason, detail)
-        failure = Failure(reason, detail, time.time(), lease.stage, lease.attempt, self._worker)
-        self._failed.append((lease, failure))
+        self._failed.append((lease, self.failure(lease, reason, detail)))
         self._changed.set()
 
-    def again(self, lease: Lease) -> None:
-        """The sample failed, and may be tried again by anybody."""
-        self._again.append(lease)
+    def defer(self, lease: Lease, reason: str, detail: str) -> None:
+        """The sample failed, and may be tried again by anybody, but not at once."""
+        delay = RETRY_BACKOFF.delay(lease.attempt)
+        logger.warning("Trying %s again in %.1f s: %s", lease.sample.id, delay, detail)
+        self._deferred.append(Deferral(lease, self.failure(lease, reason, detail), delay))
         self._changed.set()
+
+    def failure(self, lease: Lease, reason: str, detail: str) -> Failure:
+        """Say why the sample failed."""
+        return Failure(reason, detail, time.time(), lease.stage, lease.attempt, self._worker)
 
     async def run(self) -> None:
         """Settle until told to end; what came last is left to `finish`."""
@@ -58,7 +65,7 @@ class Settler:
             if len(self._done) < BATCH:
                 await asyncio.sleep(GATHER_SECONDS)
             await self._settle()
-            if not (self._done or self._failed or self._again or self._ending):
+            if not (self._done or self._failed or self._deferred or self._ending):
                 self._changed.clear()
             await self._changed.wait()
 
@@ -70,14 +77,15 @@ class Settler:
     async def finish(self) -> None:
         """Settle what is left, once; what the queue does not take keeps its lease and moves on."""
         try:
-            while self._done or self._failed or self._again:
+            while self._done or self._failed or self._deferred:
                 await self._settle(last=True)
         except Interrupted as exc:
             logger.warning("%s Unsettled samples will be done again by others", exc)
 
     async def _settle(self, *, last: bool = False) -> None:
-        done, failed, again = self._done[:BATCH], self._failed[:BATCH], self._again[:BATCH]
         queue = self._queue
+        done, failed = self._done[:BATCH], self._failed[:BATCH]
+        deferred = self._deferred[:BATCH]
         if done:
             answers = await self._patience(lambda: queue.complete(done), last=last)
             self.completed += self._took([lease for lease, _ in done], answers)
@@ -86,10 +94,10 @@ class Settler:
             answers = await self._patience(lambda: queue.fail(failed), last=last)
             self.failed += self._took([lease for lease, _ in failed], answers)
             del self._failed[: len(failed)]
-        if again:
-            await self._patience(lambda: queue.release(again, attempted=True), last=last)
-            self._took(again, [True] * len(again))
-            del self._again[: len(again)]
+        if deferred:
+            await self._patience(lambda: queue.defer(deferred), last=last)
+            self._took([d.lease for d in deferred], [True] * len(deferred))
+            del self._deferred[: len(deferred)]
 
     def _took(self, leases: list[Lease], answers: list[bool]) -> int:
         for lease, ours in zip(leases, answers, strict=True):

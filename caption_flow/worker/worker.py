@@ -6,15 +6,18 @@ does. Four tasks share the work: claiming, fetching and captioning, settling, re
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
-from caption_flow.errors import BadImage, EngineDead, EngineFailed
+from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineGone, EngineRefused
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import EntryId, Lease
+from caption_flow.model import EntryId, Lease, Outcome
 from caption_flow.patience import Interrupted, Patience
-from caption_flow.queue.ports import WorkQueue
+from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.worker.caption import Captioner
+from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.fetch import Fetcher
+from caption_flow.worker.hand import ENGINE_DIED, Hand
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.settle import Settler
 
@@ -26,32 +29,17 @@ FETCHES = 2  # at once: while one group is parsed, the next is on its way
 SPACE_SECONDS = 0.5  # between two looks at whether to drain while there is no space
 
 
-class Hand:
-    """A sample in the worker's hands."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.task: asyncio.Task[None] | None = None
-        self.begun = False  # the engine has seen it
-        self.inside = False  # being captioned, or captioned and not settled yet
-
-    @property
-    def is_settling(self) -> bool:
-        """Nothing is left to do but to tell the queue, whose answer says if it is still ours."""
-        return self.task.done() if self.task is not None else self.inside
-
-
 class Worker:
     """One worker with one engine."""
 
     def __init__(
         self,
         queue: WorkQueue,
+        engine: Caretaker,
         captioner: Captioner,
         meter: Meter,
         *,
         name: str,
-        capacity: int,
         max_attempts: int,
         lease_seconds: float,
         drain: Drain,
@@ -59,21 +47,23 @@ class Worker:
         exit_when_done: bool,
     ) -> None:
         self._queue = queue
+        self._engine = engine
         self._captioner = captioner
         self._meter = meter
         self._max_attempts = max_attempts
         self._drain = drain
         self._drain_timeout = drain_timeout
         self._exit_when_done = exit_when_done
-        self._ahead = max(AHEAD_LEAST, capacity)
-        self._limit = capacity + self._ahead
+        self._ahead = max(AHEAD_LEAST, engine.capacity)
+        self._limit = engine.capacity + self._ahead
         self._patience = Patience(drain)
-        self._keeper = Keeper(self._renew, lease_seconds)
+        self._keeper = Keeper(
+            queue.renewals, held=self._held, lost=self._drop, lease_seconds=lease_seconds
+        )
         self._fetcher = Fetcher(queue, self._patience)
         self.settler = Settler(queue, worker=name, drain=drain, settled=self._forget)
         self._hands: dict[EntryId, Hand] = {}
         self._space = asyncio.Event()
-        self._death: EngineDead | None = None
 
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
@@ -82,23 +72,24 @@ class Worker:
             "captions": self.settler.completed,
             "failed": self.settler.failed,
             "in_hand": len(self._hands),
+            "engine_deaths": self._engine.deaths,
             "free_share": free,
             "idle_share": idle,
         }
 
     async def run(self) -> None:
-        """Caption until asked to drain, until the job is done, or until the engine dies."""
+        """Caption until asked to drain, until the job is done, or until the engine is gone."""
         fetching = [asyncio.create_task(self._fetch()) for _ in range(FETCHES)]
         settling = asyncio.create_task(self.settler.run(), name="settle")
         try:
-            async with self._keeper:
+            async with self._keeper, self._engine:
                 await self._claim_until_over(*fetching, settling)
                 await self._finish(settling)
         finally:
             await cancel(*fetching, settling)
             self._captioner.close()
-        if self._death is not None:
-            raise self._death
+        if self._engine.gone is not None:
+            raise self._engine.gone
 
     async def _claim_until_over(self, *helpers: "asyncio.Task[None]") -> None:
         try:
@@ -136,7 +127,7 @@ class Worker:
     def _take(self, leases: list[Lease]) -> None:
         fit = []
         for lease in leases:
-            self._hands[lease.entry] = hand = Hand(lease)
+            self._hands[lease.entry] = hand = Hand(lease, max_attempts=self._max_attempts)
             if lease.attempt > self._max_attempts:
                 hand.inside = True
                 times = lease.attempt - 1
@@ -161,14 +152,17 @@ class Worker:
     async def _work(self, hand: Hand, data: bytes) -> None:
         lease = hand.lease
         try:
-            outcome = await self._captioner.caption(lease, data, lambda: self._begin(hand))
+            outcome = await self._caption(hand, data)
         except BadImage as exc:
             self.settler.fail(lease, exc.reason, exc.detail)
+        except EngineRefused as exc:
+            self.settler.fail(lease, "refused", str(exc))
         except EngineFailed as exc:
             self._retry(lease, "engine", str(exc))
-        except EngineDead as exc:
-            self._death = exc
-            self._drain.ask()
+        except EngineDead as exc:  # nobody else was inside
+            self._retry(lease, ENGINE_DIED, str(exc))
+        except EngineGone:
+            logger.debug("Left %s to another worker", lease.sample.id)
         except Exception as exc:
             # Around one sample: left alone it would be renewed for ever, and the job never end.
             self._retry(lease, "error", f"{type(exc).__name__}: {exc}")
@@ -179,9 +173,19 @@ class Worker:
             self._enter(hand)
             self._fetcher.drop(lease.entry)
 
-    def _begin(self, hand: Hand) -> None:
-        hand.begun = True
-        self._enter(hand)
+    async def _caption(self, hand: Hand, data: bytes) -> Outcome:
+        """Caption a sample; once more and alone, when an engine died with it and others inside."""
+        while True:
+            alone = hand.suspect
+            try:
+                return await self._captioner.caption(
+                    hand.lease, data, alone=alone, entered=lambda: self._enter(hand)
+                )
+            except EngineDead as exc:
+                if alone:
+                    raise
+                hand.suspect, hand.witnessed = True, str(exc)
+                self._leave(hand)
 
     def _enter(self, hand: Hand) -> None:
         """Note that a sample waits no longer."""
@@ -189,24 +193,33 @@ class Worker:
             hand.inside = True
             self._meter.wait(-1)
 
+    def _leave(self, hand: Hand) -> None:
+        """Note that a sample waits again."""
+        if hand.inside:
+            hand.inside = False
+            self._meter.wait(1)
+
     def _retry(self, lease: Lease, reason: str, detail: str) -> None:
         if lease.attempt >= self._max_attempts:
             self.settler.fail(lease, reason, detail)
         else:
-            logger.warning("Trying %s again: %s", lease.sample.id, detail)
-            self.settler.again(lease)
+            self.settler.defer(lease, reason, detail)
 
     def _forget(self, entry: EntryId) -> None:
         self._hands.pop(entry, None)
         self._space.set()
 
-    async def _renew(self) -> None:
-        lost = await self._queue.renew([hand.lease for hand in self._hands.values()])
-        for entry in lost:
-            hand = self._hands.get(entry)
-            if hand is None or hand.is_settling:
+    def _held(self) -> list[Lease]:
+        return [hand.lease for hand in tuple(self._hands.values())]
+
+    def _drop(self, lost: list[Lease]) -> None:
+        """Do no more for samples that are another's."""
+        for lease in lost:
+            hand = self._hands.get(lease.entry)
+            if hand is None or hand.lease is not lease or hand.is_settling:
                 continue
-            del self._hands[entry]
+            del self._hands[lease.entry]
+            self._queue.drop([lease])
             logger.warning("Lost the lease on %s; dropping it", hand.lease.sample.id)
             if hand.task is not None:
                 hand.task.cancel()
@@ -217,30 +230,34 @@ class Worker:
         """Hand back what is not begun, wait for what runs, settle, hand back the rest."""
         await self._hand_back([hand for hand in self._hands.values() if not hand.inside])
         running = [hand.task for hand in self._hands.values() if hand.task is not None]
-        if running and self._death is None:
+        if running and self._engine.gone is None:
             logger.info("Finishing %d samples", len(running))
             await asyncio.wait(running, timeout=self._drain_timeout)
         # Not cancelled: a command cut short may be done or not, and would have to be repeated.
         self.settler.end()
         await asyncio.gather(settling, return_exceptions=True)
         await self.settler.finish()
-        if self._death is not None:  # one of these may have killed the engine
-            begun = [hand for hand in self._hands.values() if hand.begun]
-            await self._hand_back(begun, attempted=True)
         await self._hand_back(list(self._hands.values()))
 
-    async def _hand_back(self, hands: list[Hand], *, attempted: bool = False) -> None:
+    async def _hand_back(self, hands: list[Hand]) -> None:
         for hand in hands:
             if hand.task is not None:
                 hand.task.cancel()
             del self._hands[hand.lease.entry]
-        leases = [hand.lease for hand in hands]
-        if not leases:
+        if not hands:
             return
+        unmarked = [hand.lease for hand in hands if hand.witnessed is None]
+        suspects = list(self._suspects(hands))
         try:
-            await self._patience(
-                lambda: self._queue.release(leases, attempted=attempted), last=True
-            )
-            logger.info("Handed back %d samples", len(leases))
+            await self._patience(lambda: self._queue.release(unmarked), last=True)
+            await self._patience(lambda: self._queue.defer(suspects), last=True)
+            logger.info("Handed back %d samples", len(hands))
         except Interrupted as exc:
             logger.warning("%s Their leases will run out", exc)
+
+    def _suspects(self, hands: Iterable[Hand]) -> Iterable[Deferral]:
+        """Tell who has them next to try them alone; it was no attempt of theirs."""
+        for hand in hands:
+            if hand.witnessed is not None:
+                why = self.settler.failure(hand.lease, ENGINE_DIED, hand.witnessed)
+                yield Deferral(hand.lease, why, delay=0.0, attempted=False)

@@ -8,12 +8,13 @@ import pytest
 from caption_flow.config.schema import SimulatedConfig, Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
+from caption_flow.errors import EngineDead
 
 STAGE = Stage(name="caption", model="", prompts=("Describe it.",))
 
 
 def request(data: bytes = b"image", prompt: str = "Describe it.", id_: str = "1-0:1:0") -> Request:
-    return Request(id_, STAGE, prompt, data, None)
+    return Request(id_, "a.jpg", STAGE, prompt, data, None)
 
 
 async def output(config: SimulatedConfig | None = None, **made: str | bytes) -> Output:
@@ -85,3 +86,23 @@ def test_it_asks_for_pixels_where_it_should_act_as_a_model(decode: bool):
 
 def test_a_caption_of_no_length_is_a_caption():
     assert simulated_caption(b"image", 0).startswith("simulated caption ")
+
+
+async def test_an_image_it_dies_of_takes_all_inside_with_it_until_it_is_started_again():
+    killer = hashlib.sha256(b"killer").hexdigest()
+    engine = SimulatedEngine(SimulatedConfig(latency=(60, 60), dies_of=(killer,)), capacity=8)
+    neighbour = asyncio.ensure_future(engine.caption(request(data=b"good")))
+    await asyncio.sleep(0)
+
+    with pytest.raises(EngineDead):
+        await engine.caption(request(data=b"killer"))
+    with pytest.raises(EngineDead):
+        await neighbour
+    with pytest.raises(EngineDead):
+        await engine.caption(request(data=b"good"))
+
+    await engine.start()
+    living = asyncio.ensure_future(engine.caption(request(data=b"good")))
+    done, _ = await asyncio.wait({living}, timeout=0.01)
+    living.cancel()
+    assert not done

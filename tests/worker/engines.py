@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 
 from caption_flow.engine.port import Output, Request
-from caption_flow.errors import EngineDead, EngineFailed
+from caption_flow.errors import EngineDead, EngineFailed, EngineRefused, EngineUnfit
 
 
 class CountingEngine:
@@ -17,6 +17,7 @@ class CountingEngine:
     def __init__(self, capacity: int = 8, *, decodes: bool = False) -> None:
         self.capacity = capacity
         self.decodes = decodes
+        self.signs = 0
         self.inside = 0
         self.most = 0
         self.begun: list[str] = []  # the prompts, in order
@@ -33,7 +34,9 @@ class CountingEngine:
         try:
             await self.gate.wait()
             await asyncio.sleep(0)
-            return self.answer(request)
+            output = self.answer(request)
+            self.signs += 1
+            return output
         finally:
             self.inside -= 1
 
@@ -58,18 +61,59 @@ class FailingEngine(CountingEngine):
         return super().answer(request)
 
 
-class DyingEngine(CountingEngine):
-    """Is gone for good after some captions."""
+class MortalEngine(CountingEngine):
+    """Dies of some images, with all that is inside, and is well again when started again."""
 
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self._left = after
+    def __init__(
+        self, killers: Collection[bytes], *, starts: int = 1_000_000, capacity: int = 8
+    ) -> None:
+        super().__init__(capacity)
+        self._killers = frozenset(killers)
+        self._starts = starts  # that succeed
+        self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.beside: dict[bytes, list[int]] = {}  # image -> how many were inside, at each try
+
+    async def start(self) -> None:
+        self._starts -= 1
+        if self._starts < 0:
+            raise EngineUnfit("The GPU has fallen off the bus.")
+        self._death = asyncio.get_running_loop().create_future()
+
+    async def caption(self, request: Request) -> Output:
+        assert not self._death.done(), "asked while dead"
+        captioning = asyncio.ensure_future(super().caption(request))
+        await asyncio.wait({captioning, self._death}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._death.done():
+            return captioning.result()
+        captioning.cancel()
+        await asyncio.wait({captioning})
+        raise EngineDead("The engine is gone.")
 
     def answer(self, request: Request) -> Output:
-        self._left -= 1
-        if self._left < 0:
-            raise EngineDead("The engine is gone.")
+        self.beside.setdefault(request.data, []).append(self.inside)
+        if request.data in self._killers and not self._death.done():
+            self._death.set_result(None)
         return super().answer(request)
+
+
+class HangingEngine(CountingEngine):
+    """Says nothing any more once it has seen some image, until it is started again."""
+
+    def __init__(self, bad: bytes) -> None:
+        super().__init__()
+        self._bad = bad
+        self.hung = False
+        self.starts = 0
+
+    async def start(self) -> None:
+        self.hung = False
+        self.starts += 1
+
+    async def caption(self, request: Request) -> Output:
+        self.hung = self.hung or request.data == self._bad
+        if self.hung:
+            await asyncio.Event().wait()
+        return await super().caption(request)
 
 
 class LateEngine(CountingEngine):
@@ -87,6 +131,19 @@ class LateEngine(CountingEngine):
         self.begun.append(request.prompt)
         await self._other.wait()
         raise EngineFailed("It made no sense of this one.")
+
+
+class RefusingEngine(CountingEngine):
+    """Will not have one image, now or ever."""
+
+    def __init__(self, bad: bytes) -> None:
+        super().__init__()
+        self._bad = bad
+
+    def answer(self, request: Request) -> Output:
+        if request.data == self._bad:
+            raise EngineRefused("The prompt is longer than the model takes.")
+        return super().answer(request)
 
 
 class BrokenEngine(CountingEngine):
@@ -112,3 +169,11 @@ class QuietEngine(CountingEngine):
     def answer(self, request: Request) -> Output:
         text = "" if request.prompt in self._silent else f"about {request.prompt}"
         return Output(text, "stop", 3, 4)
+
+
+class TellingEngine(CountingEngine):
+    """Says which sampling it was asked for."""
+
+    def answer(self, request: Request) -> Output:
+        sampling = request.stage.sampling
+        return Output(f"{sampling.temperature} {sampling.extra}", "stop", 1, 2)

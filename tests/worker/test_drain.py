@@ -1,12 +1,9 @@
 """Drain: what is begun is finished, the rest goes back at once, and no attempt is counted."""
 
-import pytest
-
-from caption_flow.errors import EngineDead
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Lease
 from tests.roles import Roles, ends, jpeg, running, until
-from tests.worker.engines import CountingEngine, DyingEngine
+from tests.worker.engines import CountingEngine
 
 IMAGES = [jpeg(n) for n in range(20)]
 
@@ -83,33 +80,6 @@ async def test_what_is_captioned_is_settled_before_the_worker_ends(roles: Roles)
     captioned = len(await roles.captions())
     assert captioned == worker.settler.completed == len(engine.begun)
     assert captioned + len(await claimed(roles)) == 20
-
-
-async def test_a_dead_engine_ends_the_worker_and_everything_goes_back(roles: Roles):
-    await roles.offer(IMAGES)
-    worker = await roles.worker(DyingEngine(after=6))
-
-    with pytest.raises(EngineDead, match="The engine is gone"):
-        await ends(worker.run())
-
-    captioned = len(await roles.captions())
-    assert captioned == 6
-    assert len(await claimed(roles)) == 14
-
-
-async def test_a_dead_engine_counts_an_attempt_of_those_inside_alone(roles: Roles):
-    await roles.offer(IMAGES)
-    engine = DyingEngine(after=0)
-    engine.gate.clear()
-    async with running((await roles.worker(engine)).run()) as working:
-        await until(lambda: engine.inside == 8)
-        engine.gate.set()
-        with pytest.raises(EngineDead):
-            await ends(working)
-
-    others = await claimed(roles)
-    tried = [lease for lease in others if lease.attempt == 2]
-    assert (len(others), len(tried)) == (20, 8)
 
 
 async def test_a_drain_before_the_first_claim_ends_at_once(roles: Roles):

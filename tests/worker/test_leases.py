@@ -1,12 +1,15 @@
 """Leases: renewed while a sample is in hand; what is lost is dropped, and nothing is done twice."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from caption_flow.codec import records
 from caption_flow.errors import QueueUnfit
-from caption_flow.model import EntryId, Lease
+from caption_flow.keeper import Renew
+from caption_flow.model import Lease
 from caption_flow.queue.work import RedisWorkQueue
 from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
 from tests.worker.engines import CountingEngine
@@ -84,21 +87,30 @@ async def _is_young(roles: Roles) -> bool:
 
 
 class SlowCompleting(RedisWorkQueue):
-    """Answers a completion only after leases were renewed."""
+    """Answers a completion only after leases were renewed, and found to be lost."""
 
-    renewed: asyncio.Event
+    home: asyncio.AbstractEventLoop
 
     async def complete(self, done: object) -> list[bool]:
-        answer = await super().complete(done)  # type: ignore[arg-type]
         self.renewed = asyncio.Event()
+        answer = await super().complete(done)  # type: ignore[arg-type]
         await self.renewed.wait()
         return answer
 
-    async def renew(self, leases: object) -> set[EntryId]:
-        lost = await super().renew(leases)  # type: ignore[arg-type]
-        if lost:
-            self.renewed.set()
-        return lost
+    def drop(self, leases: object) -> None:
+        raise AssertionError(f"{leases} were being settled")
+
+    @asynccontextmanager
+    async def renewals(self) -> AsyncIterator[Renew[Lease]]:
+        home = self.home
+        async with super().renewals() as renew:
+
+            async def renew_and_tell(held: Sequence[Lease]) -> list[Lease]:
+                if lost := await renew(held):
+                    home.call_soon_threadsafe(self.renewed.set)
+                return lost
+
+            yield renew_and_tell
 
 
 async def test_a_renewal_while_a_completion_is_on_its_way_is_no_loss(
@@ -106,6 +118,7 @@ async def test_a_renewal_while_a_completion_is_on_its_way_is_no_loss(
 ):
     await roles.offer(IMAGES[:1])
     queue = SlowCompleting(roles.job, name="slow")
+    queue.home = asyncio.get_running_loop()
     await queue.serve(["caption"], lease_seconds=60)
     worker = await roles.worker(CountingEngine(), queue=queue, lease_seconds=0.03)
 

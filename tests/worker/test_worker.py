@@ -11,6 +11,7 @@ from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
 from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
 from caption_flow.queue.connect import Connections
+from caption_flow.retry import Backoff
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.worker import AHEAD_LEAST
 from tests.roles import (
@@ -28,6 +29,7 @@ from tests.worker.engines import (
     FailingEngine,
     LateEngine,
     QuietEngine,
+    RefusingEngine,
 )
 
 IMAGES = [jpeg(n) for n in range(40)]
@@ -168,6 +170,35 @@ async def test_a_sample_the_engine_always_fails_on_is_a_dead_letter_with_its_rea
     assert "made no sense" in letter.failure.detail
     assert len(engine.begun) == 3 + 3
     assert (worker.settler.completed, worker.settler.failed) == (3, 1)
+
+
+async def test_a_sample_the_engine_refuses_is_a_dead_letter_without_another_try(roles: Roles):
+    await roles.offer(IMAGES[:4])
+    engine = RefusingEngine(IMAGES[1])
+
+    await ends((await roles.worker(engine)).run())
+
+    [letter] = (await roles.dead()).values()
+    assert (letter.failure.reason, letter.failure.attempt) == ("refused", 1)
+    assert len(engine.begun) == 4
+
+
+async def test_a_sample_that_failed_waits_longer_each_time(
+    roles: Roles, monkeypatch: pytest.MonkeyPatch
+):
+    await roles.offer(IMAGES[:1])
+    asked: list[int] = []
+
+    class Noting(Backoff, frozen=True):
+        def delay(self, failures: int) -> float:
+            asked.append(failures)
+            return 0.0
+
+    monkeypatch.setattr("caption_flow.worker.settle.RETRY_BACKOFF", Noting())
+
+    await ends((await roles.worker(FailingEngine([IMAGES[0]]))).run())
+
+    assert asked == [1, 2]
 
 
 async def test_an_error_nobody_foresaw_is_one_samples_own(roles: Roles):

@@ -1,0 +1,29 @@
+"""Engine: vLLM's processes end with the worker that started them, even where it is killed.
+
+vLLM calls `follow_owner` in each of its processes, as one of its plugins (entry-point group
+`vllm.general_plugins`). Left to itself, the engine of a killed worker would stay, with all the
+memory of its GPU, and the next worker could not start.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from threading import Thread
+
+OWNER = "CAPTION_FLOW_INTERNAL_ENGINE_OWNER"  # process id of the worker; its engines inherit it
+LOOK_SECONDS = 1.0
+
+
+def follow_owner() -> None:
+    """End this process soon after its owner, where that is one of our workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and str(parent.pid) == os.environ.get(OWNER):
+        Thread(target=_follow, args=(parent.pid,), name="follow-owner", daemon=True).start()
+
+
+def _follow(owner: int) -> None:
+    while os.getppid() == owner:
+        time.sleep(LOOK_SECONDS)
+    # Nobody is left to be told, and what it shares with the GPU the driver frees.
+    os.kill(os.getpid(), signal.SIGKILL)
