@@ -62,9 +62,20 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             first_stage=settings.stages[0].name,
             lease_seconds=config.lease_seconds,
         )
-        await Patience(drain)(lambda: queue.publish(settings.encode(), dataset_identity(config)))
+
+        async def introduce() -> None:
+            await queue.publish(settings.encode(), dataset_identity(config))
+
+        await Patience(drain)(introduce)
         folder = PartFolder(Path(config.storage.data_dir), job_name(config))
-        planner = Planner(queue, source, folder, chunk_size=config.chunk_size, drain=drain)
+        planner = Planner(
+            queue,
+            source,
+            folder,
+            introduce=introduce,
+            chunk_size=config.chunk_size,
+            drain=drain,
+        )
         feeder = Feeder(
             queue,
             source,

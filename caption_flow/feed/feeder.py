@@ -43,7 +43,9 @@ class Feeder:
         self._budget = budget
         self._drain = drain
         self._patience = Patience(drain)
-        self._keeper = Keeper(self._renew, lease_seconds)
+        self._keeper = Keeper(
+            queue.renewals, held=self._held, lost=self._drop, lease_seconds=lease_seconds
+        )
         self._claiming = asyncio.Lock()
         self._leases: dict[EntryId, ChunkLease] = {}
         self._room = Room(bytes=0, samples=0)
@@ -56,37 +58,41 @@ class Feeder:
 
     async def run(self) -> None:
         """Plan and feed until the source is at its end, or until asked to drain."""
-        planning = asyncio.create_task(self._planner.run(), name="planner")
+        self._plan()
         try:
             async with self._keeper:
-                await self._feed_side_by_side(planning)
-            await planning
+                await self._feed_side_by_side()
+            await self._planning
         except Interrupted as exc:
             logger.warning("%s What is not offered stays in its chunk", exc)
         finally:
-            await cancel(planning)
+            await cancel(self._planning)
 
-    async def _feed_side_by_side(self, planning: "asyncio.Task[None]") -> None:
-        feeding = [asyncio.create_task(self._feed_chunks(planning)) for _ in range(CHUNKS_AT_ONCE)]
+    def _plan(self) -> None:
+        self._planning = asyncio.create_task(self._planner.run(), name="planner")
+
+    async def _feed_side_by_side(self) -> None:
+        feeding = [asyncio.create_task(self._feed_chunks()) for _ in range(CHUNKS_AT_ONCE)]
         try:
             await asyncio.gather(*feeding)
         finally:
             await cancel(*feeding)
 
-    async def _feed_chunks(self, planning: "asyncio.Task[None]") -> None:
-        while not self._drain.asked and not await self._is_over(planning):
+    async def _feed_chunks(self) -> None:
+        while not self._drain.asked and not await self._is_over():
             async with self._claiming:
                 lease = await self._patience(self._queue.claim_chunk)
             if lease is not None:
                 await self._feed(lease)
 
-    async def _is_over(self, planning: "asyncio.Task[None]") -> bool:
-        if not planning.done():
+    async def _is_over(self) -> bool:
+        if not self._planning.done():
             return False
-        planning.result()  # a source that cannot be read ends the feeder
+        self._planning.result()  # a source that cannot be read ends the feeder
         counts = await self._patience(self._queue.counts)
-        if not counts.plan_done:  # another feeder begins anew, or Redis has forgotten all
-            await self._planner.check()
+        if not counts.plan_done and self._planning.done():
+            # Another feeder begins anew, or the queue was set back, or emptied.
+            self._plan()
         return counts.plan_done and counts.in_chunks == 0
 
     async def _feed(self, lease: ChunkLease) -> None:
@@ -150,7 +156,12 @@ class Feeder:
                 why = offer.failure
                 logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
 
-    async def _renew(self) -> None:
-        for lease in list(self._leases.values()):
-            if not await self._queue.renew_chunk(lease):
+    def _held(self) -> tuple[ChunkLease, ...]:
+        return tuple(self._leases.values())
+
+    def _drop(self, lost: list[ChunkLease]) -> None:
+        for lease in lost:
+            held = self._leases.get(lease.entry)
+            if held is not None and held.chunk is lease.chunk:
                 logger.warning("Lost the lease on the chunk %s", lease.chunk.id)
+                self._queue.drop([lease])

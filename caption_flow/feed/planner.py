@@ -6,7 +6,7 @@ who knows it. Who is beaten waits, and takes over when the position no longer mo
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import islice
 
 import msgspec
@@ -28,6 +28,10 @@ FULL_SECONDS = 0.2  # between two tries while the backlog is full
 BEATEN_SECONDS = 5.0  # a position that stands still for so long has no planner
 
 
+class PlanForgotten(CaptionFlowError):
+    """Redis has lost the plan, and with it the job, as after a flush."""
+
+
 class Planner:
     """Plans the source for as long as nobody else does."""
 
@@ -37,12 +41,15 @@ class Planner:
         source: Source,
         folder: PartFolder,
         *,
+        introduce: Callable[[], Awaitable[object]],
         chunk_size: int,
         drain: Drain,
     ) -> None:
+        """`introduce` tells the queue what it must know of the job, should it forget that."""
         self._queue = queue
         self._source = source
         self._folder = folder
+        self._introduce = introduce
         self._known = Known(())
         self._chunk_size = chunk_size
         self._drain = drain
@@ -50,7 +57,19 @@ class Planner:
         self._stands = ""  # the position as the queue has it
 
     async def run(self) -> None:
-        """Plan until the source is at its end, whoever planned it."""
+        """Plan until the source is at its end, whoever planned it; anew if the queue forgets."""
+        while True:
+            try:
+                return await self._plan()
+            except PlanForgotten:
+                logger.warning(
+                    "The queue has forgotten this job, as after a flush. Planning anew what "
+                    "stands in no part"
+                )
+                self._stands = ""
+                await self._patience(self._introduce)
+
+    async def _plan(self) -> None:
         position = await self._begin()
         if not position.done:
             self._known = await self._read_known(position)
@@ -58,10 +77,6 @@ class Planner:
             position = await self._plan_from(position)
             if not position.done:
                 position = await self._wait_while_others_plan(position)
-
-    async def check(self) -> None:
-        """Raise when Redis has forgotten the plan, as after a flush."""
-        await self._look()
 
     async def _begin(self) -> Position:
         """Find the position; when all is planned and settled, begin again for what is new."""
@@ -84,10 +99,7 @@ class Planner:
 
     def _note(self, stands: str) -> Position:
         if self._stands and not stands:
-            raise CaptionFlowError(
-                "Redis has forgotten this job, as after a flush. Start feeding again: "
-                "what stands in a part is not captioned twice."
-            )
+            raise PlanForgotten
         self._stands = stands
         return Position.decode(stands)
 

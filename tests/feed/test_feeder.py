@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.errors import CaptionFlowError, SourceError
+from caption_flow.codec import records
+from caption_flow.errors import SourceError
 from caption_flow.feed import look as looking
+from caption_flow.feed.position import Position
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Raw
+from caption_flow.model import ChunkLease, Raw
 from caption_flow.queue.connect import connect
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget, Offered
@@ -259,7 +261,7 @@ async def test_a_fed_source_ends_while_another_feeds_still(roles: Roles, tmp_pat
     assert await roles.waiting() == names(4)
 
 
-async def test_a_feeder_whose_job_redis_has_forgotten_says_so(roles: Roles, tmp_path: Path):
+async def test_a_feeder_whose_job_is_forgotten_feeds_it_again(roles: Roles, tmp_path: Path):
     root = pictures(tmp_path / "in", range(4))
     await ends(roles.planner(folder_source(root)).run())
     held = await roles.feed_queue("other").claim_chunk()
@@ -267,9 +269,37 @@ async def test_a_feeder_whose_job_redis_has_forgotten_says_so(roles: Roles, tmp_
     async with running(roles.feeder(folder_source(root)).run()) as feeding:
         await until(lambda: _waits_for_chunks(roles))
         await roles.client.flushall()
+        await ends(feeding)
 
-        with pytest.raises(CaptionFlowError, match="Redis has forgotten this job"):
-            await ends(feeding)
+    assert await roles.waiting() == names(4)
+
+
+async def test_a_feeder_plans_on_when_the_plan_was_set_back(roles: Roles, tmp_path: Path):
+    """As by a server that crashed and lost its last second."""
+    root = pictures(tmp_path / "in", range(8))
+    queue = roles.feed_queue("other")
+    await ends(roles.planner(folder_source(root), queue=queue).run())
+    held = await queue.claim_chunk()
+    assert held is not None
+    async with running(roles.feeder(folder_source(root)).run()) as feeding:
+        await until(lambda: _waits_for_chunks(roles))
+        await _set_back_to(roles, held)
+        await ends(feeding)
+
+    assert await roles.waiting() == names(8)
+    assert (await roles.counts()).in_chunks == 0
+
+
+async def _set_back_to(roles: Roles, lease: ChunkLease) -> None:
+    """Let Redis know of the first chunk only, which nobody has claimed."""
+    lane = roles.job.lane
+    after = Position(shard=".", after=lease.chunk.names[-1], ordinal=lease.chunk.count)
+    async with roles.client.pipeline(transaction=True) as pipe:
+        pipe.delete(*(lane.chunks, lane.samples("caption"), lane.images, lane.cursors, lane.counts))
+        pipe.hset(lane.cursors, "plan", after.encode())
+        pipe.hset(lane.counts, mapping={"planned": lease.chunk.count, "plan_done": 0})
+        pipe.xadd(lane.chunks, {"chunk": records.encode(lease.chunk), "count": lease.chunk.count})
+        await pipe.execute()
 
 
 async def _waits_for_chunks(roles: Roles) -> bool:

@@ -248,15 +248,20 @@ async def test_with_redis_emptied_only_what_no_part_holds_is_planned(roles: Role
     assert await roles.planned() == names(0, 3, 4, 5, 6, 8, 9)
 
 
-async def test_a_planner_whose_plan_redis_has_forgotten_says_so(roles: Roles, tmp_path: Path):
+async def test_a_planner_whose_plan_is_forgotten_begins_again_without_what_parts_hold(
+    roles: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     root = pictures(tmp_path / "in", range(200))
     planner = roles.planner(folder_source(root), chunk_size=2)
-    async with running(planner.run()) as planning:
+    async with running(planner.run()):
         await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        publish(roles, 0, 3)
         await roles.client.flushall()
+        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
 
-        with pytest.raises(CaptionFlowError, match="Redis has forgotten this job"):
-            await ends(planning)
+        assert (await roles.planned())[:4] == names(1, 2, 4, 5)
+        assert await roles.job.settings() is not None
+    assert "has forgotten this job" in caplog.text
 
 
 class Endless:
