@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,7 @@ class Child:
 
     def __init__(self, role: Role, logs: Path, environ: Mapping[str, str]) -> None:
         self.role = role
+        self._started = time.monotonic()
         self.log = logs / f"{role.name}.log"
         logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "caption_flow", *role.arguments]
@@ -46,6 +48,11 @@ class Child:
                 # The terminal's Ctrl-C must reach us alone: we end the roles in their order.
                 start_new_session=True,
             )
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._started
 
     @property
     def code(self) -> int | None:

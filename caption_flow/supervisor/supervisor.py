@@ -13,7 +13,8 @@ from caption_flow.supervisor.child import Child, Role
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.2
-MOST_RESTARTS = 5  # of one role, before it is given up
+MOST_RESTARTS = 5  # of one role in quick succession, before it is given up
+STEADY_SECONDS = 60.0  # a role that ran for so long begins anew to be restarted
 EXIT_WRONG = 2  # a role that is wrongly configured is so again
 
 
@@ -75,6 +76,9 @@ class Supervisor:
 
     def _next_delay(self, child: Child, code: int) -> float:
         name = child.role.name
+        if child.age >= STEADY_SECONDS:
+            self._counts.pop(name, None)
+            self._restarts.pop(name, None)
         self._counts[name] = self._counts.get(name, 0) + 1
         if code == EXIT_WRONG or self._counts[name] > MOST_RESTARTS:
             raise RoleFailed(
