@@ -1,10 +1,10 @@
-"""How every role waits for a queue that does not answer: with back-off, and saying so."""
+"""How every role waits for a queue that does not answer, or a disk: with back-off, saying so."""
 
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnreachable
+from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnreachable, StorageBlocked
 from caption_flow.lifecycle import Drain
 from caption_flow.retry import Backoff
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Interrupted(CaptionFlowError):
-    """The process was asked to drain while it waited for the queue."""
+    """The process was asked to drain while it waited."""
 
 
 class Patience:
-    """Repeats a call to the queue until it is answered, or until the process should end."""
+    """Repeats a call until it is answered, or until the process should end."""
 
     def __init__(self, drain: Drain, backoff: Backoff | None = None) -> None:
         self.failures = 0  # calls that went unanswered so far
@@ -30,7 +30,7 @@ class Patience:
         for delay in self._backoff.delays():
             try:
                 return await call()
-            except (QueueUnreachable, QueueFull) as exc:
+            except (QueueUnreachable, QueueFull, StorageBlocked) as exc:
                 self.failures += 1
                 if last or self._drain.asked:
                     raise Interrupted(f"Gave up while draining. {exc}") from exc

@@ -1,8 +1,12 @@
 """Queue: CaptionQueue on Redis. Finished samples are leased until a part holds them."""
 
+import secrets
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from caption_flow.codec import records
+from caption_flow.errors import QueueForgot
+from caption_flow.keeper import Renew
 from caption_flow.model import Caption, EntryId
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
@@ -10,6 +14,7 @@ from caption_flow.queue.consumer import Consumer, readable
 from caption_flow.queue.job import RedisJob
 
 SCHEMA = "schema"  # field of the settings that holds the agreed schema
+FORBIDDEN_SECONDS = 3600  # far longer than a commit whose sender is gone can be on its way
 
 
 class RedisCaptionQueue(RedisJob):
@@ -32,23 +37,26 @@ class RedisCaptionQueue(RedisJob):
         taken = await self._consumer.take(count)
         return readable(taken, lambda d: records.caption_from(d.entry, d.fields))
 
-    async def renew_captions(self, entries: Sequence[EntryId]) -> set[EntryId]:
-        """Begin the leases anew; answers the entries that were lost."""
-        # Not forgotten: should one come back before the part is committed, the part holds it.
-        return await self._consumer.renew(self.lane.captions, entries)
+    def renewals(self) -> AbstractAsyncContextManager[Renew[EntryId]]:
+        """Open a way to renew leases, in whatever event loop asks."""
+        return self._consumer.renewals(lambda entry: (self.lane.captions, entry))
 
     async def release_captions(self, entries: Sequence[EntryId]) -> None:
         """Hand finished samples back, for another sink at once."""
-        await self._consumer.release(self.lane.captions, entries, attempted=False)
+        await self._consumer.release(self.lane.captions, entries)
 
-    async def commit(self, part: str, record: bytes, entries: Sequence[EntryId]) -> list[EntryId]:
+    async def commit(
+        self, part: str, record: bytes, entries: Sequence[EntryId], *, epoch: str = ""
+    ) -> list[EntryId]:
         """Record the part and take its entries off the queue; answers those that were lost."""
         lane = self.lane
         answer = await self._consumer.settle(
             "commit",
-            [lane.captions, lane.parts, lane.counts],
-            [keys.SINKS, self._name, part, record, *entries],
+            [lane.captions, lane.parts, lane.counts, lane.forbidden, lane.epoch],
+            [keys.SINKS, self._name, part, record, epoch, *entries],
         )
+        if answer == b"forgotten":
+            raise QueueForgot("Redis was started anew, replaced or emptied.")
         lost = list(entries) if answer is None else [entry.decode() for entry in answer]
         self._consumer.forget(lane.captions, lost or entries)
         return lost
@@ -60,17 +68,35 @@ class RedisCaptionQueue(RedisJob):
         # A commit with losses does nothing; here the others need not wait for them.
         return lost + await self.discard(kept) if lost and kept else lost
 
-    async def record_part(self, part: str, record: bytes) -> None:
-        """Record a published part that the queue has forgotten."""
+    async def epoch(self) -> str:
+        """Name what the queue remembers; another name: it may have forgotten something."""
+        name = await self.scripts.run("epoch", [self.lane.epoch], [secrets.token_hex(8)])
+        return str(name.decode())
+
+    async def records(self) -> dict[str, bytes]:
+        """Read what is recorded of each committed part."""
         with translated():
-            await self.client.hsetnx(self.lane.parts, part, record)
+            records = await self.client.hgetall(self.lane.parts)
+        return {name.decode(): record for name, record in records.items()}
+
+    async def forbid(self, part: str) -> bool:
+        """See to it that a part is never recorded; False when it is already."""
+        at = [self.lane.parts, self.lane.forbidden]
+        return bool(await self.scripts.run("forbid", at, [part, FORBIDDEN_SECONDS]))
+
+    async def record_part(self, part: str, record: bytes) -> bool:
+        """Record a published part that the queue has forgotten; False when it has not."""
+        with translated():
+            return bool(await self.client.hsetnx(self.lane.parts, part, record))
 
     async def agree(self, schema: bytes) -> bytes:
         """Propose a schema for the sample columns; answers the one that holds for the job."""
-        client = self.client
+        at = (self.keys.settings, SCHEMA)
         with translated():
-            await client.hsetnx(self.keys.settings, SCHEMA, schema)
-            agreed = await client.hget(self.keys.settings, SCHEMA)
+            agreed = await self.client.hget(*at)
+            if agreed is None:  # looked for first: a full server refuses HSETNX even where it is
+                await self.client.hsetnx(*at, schema)
+                agreed = await self.client.hget(*at)
         return agreed or schema
 
     async def close(self) -> None:

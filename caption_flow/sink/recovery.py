@@ -1,75 +1,143 @@
-"""Sink: what a crash left half done is finished, whoever began it.
+"""Sink: what a crash left half done is finished, whoever began it and whatever crashed.
 
-A recorded part that is still temporary is renamed; an unrecorded one is deleted, since its rows
-are still in the queue. A published part that the queue has forgotten is recorded again. Its
-samples may come a second time, to any sink, and are then dropped; and since another sink may have
-been the one to record it, all parts that are young when Redis comes back are treated alike.
+A temporary part whose writer is gone is renamed if it is recorded, and else deleted, since its
+rows are still in the queue. When the queue may have forgotten something, as after a flush or a
+crash of the server, the published parts that it does not know are recorded again, with a mark.
+Their samples may come a second time, to any sink and days later, and are then dropped.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import msgspec
+from msgspec import Struct
 
 from caption_flow.dataset.known import Known
-from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.parts import AbandonedPart, PartFolder
+from caption_flow.errors import QueueFull, StorageBlocked
 from caption_flow.queue.ports import CaptionQueue
 
 logger = logging.getLogger(__name__)
 
-RECENT_SECONDS = 600.0  # a part this young may be one that the queue has forgotten
+
+class Record(Struct, frozen=True, omit_defaults=True):
+    """What the queue keeps of a part."""
+
+    rows: int = 0
+    again: bool = False  # the queue had forgotten it, so its samples may come a second time
 
 
-def record(rows: int) -> bytes:
+def record(rows: int, *, again: bool = False) -> bytes:
     """Write what the queue keeps of a part."""
-    return msgspec.json.encode({"rows": rows})
+    return msgspec.json.encode(Record(rows, again))
 
 
 class Recovery:
-    """Settles parts that nobody else will."""
+    """Settles parts that nobody else will, and knows the samples that may come again."""
 
     def __init__(self, queue: CaptionQueue, folder: PartFolder) -> None:
         self._queue = queue
         self._folder = folder
-        self._suspects: list[Known] = []  # samples that stand in a part and may come again
+        self.epoch = ""  # of the queue, when all that it had forgotten was found
+        self._suspects = Known(())  # samples that stand in a part and may come again
         self._rows: dict[str, int] = {}  # part they stand in -> its rows
+        self._rivals: dict[str, Known] = {}  # parts that others may be about to publish
 
-    async def run(self, *, doubt: bool) -> None:
-        """Settle what is abandoned, record what is forgotten; `doubt`: Redis was away."""
+    async def run(self) -> None:
+        """Settle what is abandoned, and find what the queue has forgotten since the last time."""
+        epoch = await self._queue.epoch()
+        await self._settle_abandoned()
+        if epoch != self.epoch:
+            await self._find_forgotten()
+            self.epoch = epoch
+
+    async def make_sure(self, part: str, ids: Sequence[str]) -> None:
+        """Let `doubles` tell all samples of a part of ours that stand in another.
+
+        To be asked after they were read and before the part is prepared: a sink that waits here
+        holds up no other. Raises StorageBlocked for as long as it cannot be known.
+        """
+        if self._rivals or await self._queue.epoch() != self.epoch:
+            await self.run()
+        self._rivals.pop(part, None)
+        for rival in list(self._rivals):
+            await self._settle_rival(rival, ids)
+
+    def doubles(self, ids: Sequence[str]) -> set[str]:
+        """Find the samples that stand in a part already."""
+        return set(ids).difference(self._suspects.unknown(ids)) if self._rows else set()
+
+    async def _settle_abandoned(self) -> None:
         abandoned = await asyncio.to_thread(self._folder.abandoned)
         with ExitStack() as held:
             for part in abandoned:
                 held.callback(part.close)
-            published = await asyncio.to_thread(self._folder.published)
-            # Asked only now: a writer records a part before it publishes it, and may have
-            # recorded one just before it died and we had its lock.
-            recorded = await self._queue.parts()
             for part in abandoned:
-                known = part.name in recorded
-                logger.info("%s the part %s", "Publishing" if known else "Dropping", part.name)
-                await asyncio.to_thread(part.settle, recorded=known)
-        forgotten = [part for part in published if part not in recorded]
-        recent = await asyncio.to_thread(self._folder.recent, RECENT_SECONDS) if doubt else []
-        await asyncio.to_thread(self._suspect, {*forgotten, *recent}.difference(self._rows))
-        for name in forgotten:
-            await self._queue.record_part(name, record(self._rows[name]))
-            logger.warning("Recorded the part %s again; the queue had forgotten it", name)
+                await self._settle(part)
 
-    def doubles(self, ids: Sequence[str]) -> set[str]:
-        """Find the samples that stand in a part already."""
-        unknown = ids
-        for known in self._suspects:
-            unknown = known.unknown(unknown)
-        return set(ids).difference(unknown) if self._suspects else set()
+    async def _settle(self, part: AbandonedPart) -> None:
+        try:
+            # Its writer may have sent a commit just before it died, which is still on its way.
+            recorded = not await self._queue.forbid(part.name)
+        except QueueFull:
+            return  # a sink that waited here would not make room
+        logger.info("%s the part %s", "Publishing" if recorded else "Dropping", part.name)
+        await asyncio.to_thread(part.settle, recorded=recorded)
 
-    def _suspect(self, parts: Collection[str]) -> None:
-        if parts:
-            self._suspects.append(Known(self._ids(parts)))
+    async def _find_forgotten(self) -> None:
+        # In this order: whoever holds a prepared part now may have had it recorded before the
+        # queue forgot that; once published it is found here, or else when it is settled.
+        rivals = await asyncio.to_thread(self._read_rivals)
+        published = await asyncio.to_thread(self._folder.published)
+        records = await self._queue.records()
+        marked = {name for name, value in records.items() if _read(value).again}
+        forgotten = [part for part in published if part not in records]
+        await self._suspect([*forgotten, *marked.intersection(published)])
+        self._rivals |= rivals
+        await self._record_again(forgotten)
 
-    def _ids(self, parts: Iterable[str]) -> Iterator[str]:
+    async def _settle_rival(self, part: str, ids: Sequence[str]) -> None:
+        """Note what became of another's part; it is waited for where it may hold one of these."""
+        if await asyncio.to_thread(self._folder.is_unpublished, part):
+            if len(self._rivals[part].unknown(ids)) < len(ids):
+                raise StorageBlocked(
+                    f"Another sink has yet to publish {self._folder.file(part)}, which may hold "
+                    "samples that came a second time. If it hangs, end it."
+                )
+            return
+        if await asyncio.to_thread(self._folder.is_published, part):
+            await self._suspect([part])
+            await self._record_again([part])
+        del self._rivals[part]
+
+    async def _suspect(self, parts: Iterable[str]) -> None:
+        new = sorted(set(parts).difference(self._rows))
+        if len(new) > 1:
+            logger.info("Reading the samples of %d parts that Redis had forgotten", len(new))
+        rows: dict[str, int] = {}
+        ids = self._ids(new, rows)
+        self._suspects = await asyncio.to_thread(self._suspects.with_more, ids)
+        self._rows |= rows
+
+    async def _record_again(self, parts: Sequence[str]) -> None:
+        count = 0
+        for part in parts:
+            count += await self._queue.record_part(part, record(self._rows[part], again=True))
+        if count:
+            logger.warning("Recorded parts again that Redis had forgotten: %d", count)
+
+    def _read_rivals(self) -> dict[str, Known]:
+        read = {part: self._folder.ids_if_prepared(part) for part in self._folder.unpublished()}
+        return {part: Known(ids) for part, ids in read.items() if ids is not None}
+
+    def _ids(self, parts: Iterable[str], rows: dict[str, int]) -> Iterator[str]:
         for part in parts:
             ids = self._folder.ids(part)
-            self._rows[part] = len(ids)
+            rows[part] = len(ids)
             yield from ids
+
+
+def _read(value: bytes) -> Record:
+    return msgspec.json.decode(value, type=Record)

@@ -1,19 +1,21 @@
 """Sink: captions become a Parquet data set.
 
 Reads the caption stream, writes parts. A part is complete on disk before its entries are
-acked and renamed after, so a crash repeats a step and never loses or doubles a caption.
+acked and renamed after, so a crash repeats a step and never loses or doubles a caption. While the
+disk refuses a part, its captions are in the queue, for any sink that can write them.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from caption_flow.dataset.columns import ColumnSchema, infer
 from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.errors import QueueForgot, StorageBlocked
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Caption, EntryId
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 READ_COUNT = 512  # captions asked for at once
 RECOVER_SECONDS = 10.0  # between two looks for what other sinks left
+RECOVER_SHARE = 0.05  # of our time, at most, where listing the folder takes long
 
 
 class PartSize(Struct, frozen=True):
@@ -55,13 +58,15 @@ class Sink:
         self._drain = drain
         self._exit_when_done = exit_when_done
         self._patience = Patience(drain)
-        self._keeper = Keeper(self._renew, lease_seconds)
+        self._keeper = Keeper(
+            queue.renewals, held=lambda: self._held, lost=_say_lost, lease_seconds=lease_seconds
+        )
         self._recovery = Recovery(queue, folder)
-        self._failures_seen = -1  # so that the first recovery doubts
         self._recover_at = 0.0
         self._agreed: ColumnSchema | None = None
         self._part: OpenPart | None = None
         self._part_due = 0.0
+        self._held: tuple[EntryId, ...] = ()  # ours until committed; replaced, never changed
         self.rows = 0  # captions this sink has put into published parts
 
     @property
@@ -77,15 +82,12 @@ class Sink:
         """Write parts until asked to drain, or until the job is done."""
         try:
             async with self._keeper:
-                while not self._drain.asked:
-                    await self._recover_now_and_then()
-                    captions = await self._patience(lambda: self._queue.read(self._wanted()))
-                    await self._add(captions)
-                    if self._is_due() or (not captions and await self._is_over()):
-                        await self._close_part()
-                    if not captions and self._exit_when_done and await self._is_done():
-                        break
-                await self._close_part()
+                await self._patience(lambda: asyncio.to_thread(self._folder.make))
+                while not self._drain.asked and not await self._turn():
+                    pass
+                await self._write(self._close_part)
+                if not self._drain.asked:  # the last part of all may be a dead sink's
+                    await self._patience(self._recover)
         except Interrupted as exc:
             logger.warning("%s What is not in a part stays in the queue", exc)
             if self._part is not None:
@@ -94,6 +96,17 @@ class Sink:
         finally:
             if self._part is not None:  # cut short, perhaps within a commit: recovery will know
                 self._part.abandon()
+
+    async def _turn(self) -> bool:
+        """Write what has come; answers whether nothing more will."""
+        if time.monotonic() >= self._recover_at:
+            await self._patience(self._recover)
+        captions = await self._patience(lambda: self._queue.read(self._wanted()))
+        self._held += tuple(caption.entry for caption in captions)
+        await self._write(lambda: self._add(captions))
+        if self._is_due() or (not captions and await self._is_over()):
+            await self._write(self._close_part)
+        return not captions and self._exit_when_done and await self._is_done()
 
     def _wanted(self) -> int:
         held = len(self._part.entries) if self._part else 0
@@ -113,6 +126,35 @@ class Sink:
     async def _is_done(self) -> bool:
         return (await self._patience(self._queue.counts)).done
 
+    async def _write(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step that the disk may refuse; if so, hand all back and wait for the disk."""
+        try:
+            await step()
+        except StorageBlocked as exc:
+            size = self._part.size if self._part else 0
+            await self._hand_back()
+            await self._wait_for_room(exc, size)
+
+    async def _hand_back(self) -> None:
+        """Give the open part up, and its captions to whichever sink can write them."""
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
+        held, self._held = self._held, ()
+        await self._patience(lambda: self._queue.release_captions(held))
+
+    async def _wait_for_room(self, trouble: StorageBlocked, size: int) -> None:
+        """Wait until a part can become larger than the one that was refused."""
+        troubles = [trouble]
+
+        async def look() -> None:
+            if troubles:
+                raise troubles.pop()
+            await asyncio.to_thread(self._folder.try_out, size)
+
+        await self._patience(look)
+        self._recover_at = 0.0  # a part that could not be deleted is abandoned
+
     async def _add(self, captions: Sequence[Caption]) -> None:
         captions = await self._new(captions)
         if not captions:
@@ -124,90 +166,102 @@ class Sink:
     async def _new(self, captions: Sequence[Caption]) -> list[Caption]:
         """Leave out what stands in a part already."""
         doubles = self._recovery.doubles([c.sample.id for c in captions])
-        if doubles:
-            await self._discard([c.entry for c in captions if c.sample.id in doubles])
+        await self._discard([c.entry for c in captions if c.sample.id in doubles])
         return [c for c in captions if c.sample.id not in doubles]
 
-    async def _discard(self, entries: Sequence[EntryId]) -> None:
+    async def _discard(self, entries: Collection[EntryId]) -> None:
+        if not entries:
+            return
         logger.warning("Dropping %d captions that stand in a part already", len(entries))
-        await self._patience(lambda: self._queue.discard(entries))
+        await self._patience(lambda: self._queue.discard(tuple(entries)))
+        gone = set(entries)
+        self._held = tuple(entry for entry in self._held if entry not in gone)
 
     async def _open_part(self, captions: Sequence[Caption]) -> OpenPart:
-        if self._agreed is None:
-            self._agreed = await self._agree(captions)
+        self._agreed = await self._agree(captions)
         self._part_due = time.monotonic() + self._size.seconds
         return await asyncio.to_thread(self._folder.open, self._agreed)
 
     async def _agree(self, captions: Sequence[Caption]) -> ColumnSchema:
         """Settle the columns for the job: the finished parts', or those of its first captions."""
-        ours = await asyncio.to_thread(self._folder.agreed)
-        if ours is None:
-            ours = infer(self._outputs, (c.sample.columns for c in captions))
-        proposal = ours.encode()
+        # Asked for each part: a Redis that was emptied would let another sink choose anew.
+        ours = self._agreed or await asyncio.to_thread(self._folder.agreed)
+        proposal = (ours or infer(self._outputs, (c.sample.columns for c in captions))).encode()
         return ColumnSchema.decode(await self._patience(lambda: self._queue.agree(proposal)))
 
     async def _close_part(self) -> None:
         """Prepare, commit and publish the open part."""
-        if self._part is None:
+        part = self._part
+        if part is None:
             return
-        await asyncio.to_thread(self._part.prepare)
+        doubles = await self._doubles(part)
+        await asyncio.to_thread(part.prepare)
+        await self._discard(doubles)
         try:
-            await self._commit(self._part)
+            part = await self._commit(await self._without(part, doubles))
+        except QueueForgot:
+            # Not looked for doubles here: others may be waiting for what becomes of this part.
+            await self._hand_back()
+            return
+        # Only now: its leases are renewed until the queue has taken it.
+        self._part, self._held = None, ()
+        if part.entries:
+            await self._publish(part)
+        else:
+            part.discard()
+
+    async def _doubles(self, part: OpenPart) -> set[EntryId]:
+        """Find the entries of an open part whose samples stand in a part already."""
+        await self._patience(lambda: self._recovery.make_sure(part.name, part.ids))
+        doubles = self._recovery.doubles(part.ids)
+        return {e for e, id_ in zip(part.entries, part.ids, strict=True) if id_ in doubles}
+
+    async def _commit(self, part: OpenPart) -> OpenPart:
+        """Record the open part; answers it without what turned out to be another's."""
+        while part.entries:
+            lost = await self._ask_to_commit(part)
+            if not lost:
+                break
+            logger.warning("Lost the lease on %d captions; another sink has them", len(lost))
+            part = await self._without(part, set(lost))
+        return part
+
+    async def _ask_to_commit(self, part: OpenPart) -> list[EntryId]:
+        rows, epoch = record(len(part.entries)), self._recovery.epoch
+        try:
+            return await self._patience(
+                lambda: self._queue.commit(part.name, rows, part.entries, epoch=epoch)
+            )
         except Interrupted:
-            # Perhaps the queue has recorded it and only its answer is lost: recovery will know.
-            self._part.abandon()
+            # Perhaps the queue has recorded it and only its answer is lost.
+            part.abandon()
             self._part = None
             raise
-        # Only now: its leases are renewed until the queue has taken it.
-        part, self._part = self._part, None
-        if not part.entries:
-            part.discard()
-            return
-        await asyncio.to_thread(part.publish)
-        self.rows += len(part.entries)
-        logger.info("Published the part %s with %d captions", part.name, len(part.entries))
 
-    async def _commit(self, part: OpenPart) -> None:
-        """Record the open part, less what turns out to be another's."""
-        while (part := await self._without_doubles(part)).entries:
-            lost = await self._patience(
-                lambda part=part: self._queue.commit(  # type: ignore[misc]
-                    part.name, record(len(part.entries)), part.entries
-                )
-            )
-            if not lost:
-                return
-            logger.warning("Lost the lease on %d captions; another sink has them", len(lost))
-            part = await self._reduce(part, set(lost))
-
-    async def _without_doubles(self, part: OpenPart) -> OpenPart:
-        """After a broken connection the queue may have forgotten parts, and deliver them again."""
-        if self._patience.failures != self._failures_seen:
-            await self._recover()
-        doubles = self._recovery.doubles(part.ids)
-        if not doubles:
-            return part
-        entries = [e for e, id_ in zip(part.entries, part.ids, strict=True) if id_ in doubles]
-        await self._discard(entries)
-        return await self._reduce(part, set(entries))
-
-    async def _reduce(self, part: OpenPart, entries: Collection[EntryId]) -> OpenPart:
+    async def _without(self, part: OpenPart, entries: Collection[EntryId]) -> OpenPart:
         """Let the open part be one without the rows of some entries."""
+        if not entries:
+            return part
         self._part = rest = await asyncio.to_thread(part.without, entries)
         await asyncio.to_thread(rest.prepare)
         return rest
 
-    async def _recover_now_and_then(self) -> None:
-        if time.monotonic() >= self._recover_at:
-            await self._recover()
+    async def _publish(self, part: OpenPart) -> None:
+        """Let everybody see a part that is recorded, however long it takes."""
+        try:
+            await self._patience(lambda: asyncio.to_thread(part.publish))
+        finally:
+            part.abandon()  # where we must go before: the next sink publishes it
+        self.rows += len(part.entries)
+        logger.info("Published the part %s with %d captions", part.name, len(part.entries))
 
     async def _recover(self) -> None:
-        failures = self._patience.failures
-        doubt = failures != self._failures_seen
-        await self._patience(lambda: self._recovery.run(doubt=doubt))
-        self._failures_seen = failures  # those since then raise doubts of their own
-        self._recover_at = time.monotonic() + RECOVER_SECONDS
+        begun = time.monotonic()
+        await self._recovery.run()
+        took = time.monotonic() - begun
+        self._recover_at = time.monotonic() + max(RECOVER_SECONDS, took / RECOVER_SHARE)
 
-    async def _renew(self) -> None:
-        if self._part is not None:
-            await self._queue.renew_captions(list(self._part.entries))
+
+def _say_lost(entries: list[EntryId]) -> None:
+    # The commit finds out, and leaves them to whoever has them then.
+    logger.debug("Lost the lease on %d captions", len(entries))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from caption_flow.dataset import parts
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.errors import StorageBlocked, StorageUnfit
 from tests.roles import caption
 
 AGREED = ColumnSchema(("captions",))
@@ -205,21 +207,23 @@ def test_a_part_that_is_taken_between_creating_and_locking_is_made_again(
 
 
 def test_a_writer_waits_for_who_looks_at_its_new_part(folder: PartFolder):
-    """The other way round: who looks has the lock first, and deletes while the writer waits."""
+    """The other way round: who looks has the lock first, and deletes while the writer waits.
+
+    A part of the first name would not be recorded any more.
+    """
     folder.path.mkdir(parents=True)
-    part = OpenPart.__new__(OpenPart)
-    part.name, part._folder = "part-race", folder
-    path = folder.temporary(part.name)
+    path = folder.temporary("part-race")
     with path.open("wb") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)
         made = []
-        writer = threading.Thread(target=lambda: made.append(part._create()))
+        writer = threading.Thread(target=lambda: made.append(parts._begin(folder, "part-race")))
         writer.start()
         path.unlink()
     writer.join()
 
-    [file] = made
-    assert os.path.samestat(os.fstat(file.fileno()), path.stat())
+    [(name, file)] = made
+    assert os.path.samestat(os.fstat(file.fileno()), folder.temporary(name).stat())
+    assert name != "part-race"
     file.close()
 
 
@@ -278,6 +282,52 @@ def test_a_prepared_part_is_whole_under_its_temporary_name(folder: PartFolder):
     part = prepared(folder, 1, 2)
 
     assert folder.ids(part.name) == ids(1, 2)
+    part.discard()
+
+
+def test_a_part_whose_file_was_deleted_is_not_prepared(folder: PartFolder):
+    """Once recorded, it would be lost with its writer."""
+    part = opened(folder, 1)
+    folder.delete(part.name)
+
+    with pytest.raises(StorageBlocked, match=r"^A file of ours in"):
+        part.prepare()
+    part.discard()
+
+
+def test_a_recorded_part_whose_file_was_deleted_is_published_all_the_same(folder: PartFolder):
+    part = prepared(folder, 1, 2)
+    folder.delete(part.name)
+
+    part.publish()
+
+    assert folder.ids(part.name) == ids(1, 2)
+    assert list(folder.path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:99], lambda data: data[:-99] + data[-50:]])
+def test_a_published_part_that_cannot_be_read_is_named(
+    folder: PartFolder, damage: Callable[[bytes], bytes]
+):
+    part = prepared(folder, 1)
+    part.publish()
+    file = folder.file(part.name)
+    file.write_bytes(damage(file.read_bytes()))
+
+    for read in (lambda: folder.ids(part.name), folder.agreed):
+        with pytest.raises(
+            StorageUnfit, match=rf"{part.name}\.parquet cannot be read \(.*\)\. Put"
+        ):
+            read()
+
+
+def test_a_part_that_is_being_written_has_no_ids_yet(folder: PartFolder):
+    part = opened(folder, 1)
+    assert folder.ids_if_prepared(part.name) is None
+
+    part.prepare()
+
+    assert folder.ids_if_prepared(part.name) == ids(1)
     part.discard()
 
 

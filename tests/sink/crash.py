@@ -1,14 +1,14 @@
 """Ways in which a sink, or the Redis under it, comes to a sudden end."""
 
 import fcntl
+import shutil
 from collections.abc import Sequence
-from typing import Any
 
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import OpenPart, PartFolder
-from caption_flow.errors import QueueUnreachable
-from caption_flow.model import Caption, EntryId
+from caption_flow.model import EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
+from tests.redis_server import RedisServer
 from tests.roles import LEASE, Roles
 
 
@@ -59,50 +59,31 @@ class CrashingQueue(RedisCaptionQueue):
         self._before = before
         self._after = after
 
-    async def commit(self, part: str, record: bytes, entries: Sequence[EntryId]) -> list[EntryId]:
+    async def commit(
+        self, part: str, record: bytes, entries: Sequence[EntryId], *, epoch: str = ""
+    ) -> list[EntryId]:
         if self._before:
             raise Crash
-        lost = await super().commit(part, record, entries)
+        lost = await super().commit(part, record, entries, epoch=epoch)
         if self._after:
             raise Crash
         return lost
 
 
 class Snapshot:
-    """Redis as it was, to go back to: what a crash of the server does to its last second."""
+    """A server as it was, to be set back to: what a crash does to its last second."""
 
-    def __init__(self, roles: Roles) -> None:
-        self._client: Any = roles.client
-        lane = roles.job.lane
-        self._keys = (lane.captions, lane.parts, lane.counts)
-        self._dumps: dict[str, bytes | None] = {}
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._copy = server.directory.with_name("snapshot")
 
-    async def take(self) -> None:
-        self._dumps = {key: await self._client.dump(key) for key in self._keys}
+    def take(self) -> None:
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(self._server.directory, self._copy)
 
-    async def restore(self) -> None:
-        for key, dump in self._dumps.items():
-            await self._client.delete(key)
-            if dump is not None:
-                await self._client.restore(key, 0, dump, replace=True)
-
-
-class ForgettingQueue(RedisCaptionQueue):
-    """Redis goes back to a snapshot once, and its clients find it gone for a moment."""
-
-    def __init__(self, roles: Roles, snapshot: Snapshot) -> None:
-        super().__init__(roles.job, name="forgetful", lease_seconds=LEASE)
-        self._snapshot = snapshot
-        self.goes_now = False
-        self.is_back = False
-
-    async def read(self, count: int) -> list[Caption]:
-        if self.goes_now and not self.is_back:
-            await self._snapshot.restore()
-            await self.others_are_quicker()
-            self.is_back = True
-            raise QueueUnreachable("No answer.")
-        return await super().read(count)
-
-    async def others_are_quicker(self) -> None:
-        """What the other clients do before this one finds the server again."""
+    def restore(self) -> None:
+        """Kill the server and start it with what it had then."""
+        self._server.kill()
+        shutil.rmtree(self._server.directory)
+        shutil.copytree(self._copy, self._server.directory)
+        self._server.start()

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from caption_flow.dataset.parts import PartFolder
 from caption_flow.queue.captions import RedisCaptionQueue
-from caption_flow.sink import sink as sinking
 from caption_flow.sink.recovery import Recovery
 from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
-from tests.sink.crash import Crash, CrashingQueue, ForgettingQueue, MortalFolder, Snapshot
+from tests.sink.crash import Crash, CrashingQueue, MortalFolder
+from tests.sink.steps import Hold, SteppingFolder
 
 NAMES = [f"{n:05}.jpg" for n in range(6)]
 
@@ -65,6 +64,29 @@ async def test_a_crash_loses_and_doubles_nothing(
     assert list(sound.path.glob(".*")) == []
 
 
+async def test_a_sink_ends_the_job_with_what_a_dead_one_has_recorded(
+    roles: Roles, mortal: list[MortalFolder]
+):
+    """It has looked around before that one died, and needs not look again for a while."""
+    await roles.finish(range(6))
+    await roles.offer([jpeg(999)], first=999)
+    hold, dying = Hold("published"), MortalFolder(roles, before_publish=True)
+    mortal.append(dying)
+    roles.folder = SteppingFolder(dying.path.parent, dying.path.name, hold)
+    async with running(roles.sink(rows=6).run()) as living:
+        await until(lambda: hold.reached)
+        await roles.finish_waiting()
+        roles.folder = dying
+        with pytest.raises(Crash):
+            await ends(roles.sink().run())
+        dying.die()
+        hold.let_go()
+        await ends(living)
+
+    assert ids(roles) == [*NAMES, "00999.jpg"]
+    assert list(dying.path.glob(".*")) == []
+
+
 async def test_a_crash_while_a_part_is_open_loses_and_doubles_nothing(
     roles: Roles, mortal: list[MortalFolder]
 ):
@@ -88,77 +110,8 @@ async def test_a_crash_while_a_part_is_open_loses_and_doubles_nothing(
     assert (await roles.counts()).captioned == 7
 
 
-@pytest.mark.parametrize("recover_seconds", [0.0, 1000.0])
-async def test_a_part_that_redis_forgot_is_recorded_and_its_captions_are_dropped(
-    roles: Roles, monkeypatch: pytest.MonkeyPatch, recover_seconds: float
-):
-    """Whether the sink looks around before or after it reads them again."""
-    monkeypatch.setattr(sinking, "RECOVER_SECONDS", recover_seconds)
-    await roles.finish(range(6))
-    snapshot = Snapshot(roles)
-    await snapshot.take()
-    queue = ForgettingQueue(roles, snapshot)
-    async with running(roles.sink(queue=queue, exit_when_done=False).run()):
-        await until(lambda: _captioned(roles, 6))
-        await until(roles.folder.published)
-        queue.goes_now = True
-        await until(lambda: queue.is_back)
-        await until(lambda: _captioned(roles, 6))
-        await until(lambda: not list(roles.folder.path.glob(".*")))
-
-    assert ids(roles) == NAMES
-    assert await roles.job.parts() == set(roles.folder.published())
-
-
-async def _captioned(roles: Roles, count: int) -> bool:
-    return (await roles.counts()).captioned == count
-
-
-class SlowerQueue(ForgettingQueue):
-    """Another sink is back before this one, and records what Redis has forgotten."""
-
-    folder: PartFolder
-
-    async def others_are_quicker(self) -> None:
-        await Recovery(self, self.folder).run(doubt=True)
-        assert await self.parts() == set(self.folder.published())
-
-
-async def test_captions_of_a_part_that_another_sink_recorded_again_are_dropped(roles: Roles):
-    await roles.finish(range(6))
-    snapshot = Snapshot(roles)
-    await snapshot.take()
-    queue = SlowerQueue(roles, snapshot)
-    queue.folder = roles.folder
-    async with running(roles.sink(queue=queue, exit_when_done=False).run()):
-        await until(lambda: _captioned(roles, 6))
-        await until(roles.folder.published)
-        queue.goes_now = True
-        await until(lambda: queue.is_back)
-        await until(lambda: _captioned(roles, 6))
-        await until(lambda: not list(roles.folder.path.glob(".*")))
-
-    assert ids(roles) == NAMES
-
-
 async def _recover_only(roles: Roles) -> None:
-    await Recovery(roles.caption_queue(), roles.folder).run(doubt=True)
-
-
-async def test_captions_of_a_forgotten_part_are_dropped_by_a_sink_that_starts_later(
-    roles: Roles,
-):
-    await roles.finish(range(6))
-    snapshot = Snapshot(roles)
-    await snapshot.take()
-    await ends(roles.sink().run())
-    await snapshot.restore()
-    await _recover_only(roles)
-
-    await ends(roles.sink().run())
-
-    assert ids(roles) == NAMES
-    assert (await roles.counts()).done
+    await Recovery(roles.caption_queue(), roles.folder).run()
 
 
 async def test_with_redis_emptied_the_parts_are_recorded_again(roles: Roles):

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from caption_flow.codec import records
+from caption_flow.keeper import Renew
 from caption_flow.lifecycle import Drain
 from caption_flow.model import EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
@@ -176,12 +179,17 @@ async def _take_over(roles: Roles, other: str, count: int) -> dict[EntryId, str]
 
 async def _sunk(roles: Roles) -> None:
     """Let a fresh sink write what is left, though a worker has still work to do."""
-    drain = Drain()
+    drain, queue = Drain(), roles.caption_queue("fresh")
     left = len(await roles.captions())
-    async with running(roles.sink(drain=drain).run()) as sinking:
-        await until(lambda: _held(roles, left))
+    async with running(roles.sink(drain=drain, queue=queue).run()) as sinking:
+        await until(lambda: _held_by(roles, "fresh", left))
         drain.ask()
         await sinking
+
+
+async def _held_by(roles: Roles, sink: str, count: int) -> bool:
+    stream = roles.job.lane.captions
+    return len(await roles.client.xpending_range(stream, "sinks", "-", "+", 99, sink)) == count
 
 
 class AsleepQueue(RedisCaptionQueue):
@@ -189,13 +197,21 @@ class AsleepQueue(RedisCaptionQueue):
 
     def __init__(self, roles: Roles) -> None:
         super().__init__(roles.job, name="asleep", lease_seconds=LEASE)
-        self.awake = asyncio.Event()
+        self.awake = threading.Event()
         self.lost: set[EntryId] = set()
 
-    async def renew_captions(self, entries: Sequence[EntryId]) -> set[EntryId]:
-        await self.awake.wait()
-        self.lost |= await super().renew_captions(entries)
-        return self.lost
+    @asynccontextmanager
+    async def renewals(self) -> AsyncIterator[Renew[EntryId]]:
+        async with super().renewals() as renew:
+
+            async def renew_when_awake(held: Sequence[EntryId]) -> list[EntryId]:
+                if not self.awake.is_set():
+                    return []
+                lost = await renew(held)
+                self.lost.update(lost)
+                return lost
+
+            yield renew_when_awake
 
 
 async def test_a_caption_that_was_taken_and_came_back_is_written_once(roles: Roles):
@@ -225,10 +241,12 @@ class SlowCommit(RedisCaptionQueue):
 
     roles: Roles
 
-    async def commit(self, part: str, record: bytes, entries: Sequence[EntryId]) -> list[EntryId]:
+    async def commit(
+        self, part: str, record: bytes, entries: Sequence[EntryId], *, epoch: str = ""
+    ) -> list[EntryId]:
         await self.roles.expire_captions()
         await until(self._is_young)
-        return await super().commit(part, record, entries)
+        return await super().commit(part, record, entries, epoch=epoch)
 
     async def _is_young(self) -> bool:
         rows = await self.client.xpending_range(self.lane.captions, "sinks", "-", "+", 99)
