@@ -117,7 +117,7 @@ def _report(config: JobConfig, last: Snapshot, dead: Sequence[DeadLetter], secon
         why = letter.failure
         click.echo(f"  given up: {letter.sample.id}: {why.reason}, {why.detail}")
     click.echo(
-        f"{counts.captioned:,} captions in {folder.path}, {counts.dead:,} dead letters, "
+        f"{folder.rows():,} captions in {folder.path}, {counts.dead:,} dead letters, "
         f"{seconds:.1f} s."
     )
     if counts.done and counts.captioned:

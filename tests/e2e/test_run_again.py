@@ -1,6 +1,7 @@
 """`caption-flow run` again and again: nothing twice, nothing left out."""
 
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -27,6 +28,15 @@ def third(shared_desk: Desk, second: Captioned) -> Captioned:
     assert second.ended.code == 0
     draw(shared_desk.folder / "photos" / "more", 7, first=500)
     draw(shared_desk.folder / "photos", 3, first=60)
+    return run(shared_desk, *SIMULATED)
+
+
+@pytest.fixture(scope="module")
+def fourth(shared_desk: Desk, third: Captioned) -> Captioned:
+    """The data of the embedded Redis is gone."""
+    assert third.ended.code == 0
+    shutil.rmtree(shared_desk.folder / "caption_data" / ".redis")
+    draw(shared_desk.folder / "photos", 2, first=63)
     return run(shared_desk, *SIMULATED)
 
 
@@ -86,3 +96,12 @@ def test_third_captions_only_what_is_new(second: Captioned, third: Captioned):
 def test_no_process_is_left(shared_desk: Desk, third: Captioned):
     assert third.ended.code == 0
     assert processes_in(shared_desk.folder) == []
+
+
+def test_fourth_captions_only_what_no_part_holds(third: Captioned, fourth: Captioned):
+    assert len(fourth.rows) == 72
+    assert third.rows.items() <= fourth.rows.items()
+
+
+def test_fourth_counts_all_captions_there_are(fourth: Captioned):
+    assert "72 captions in caption_data/photos, 0 dead letters, " in fourth.ended.out
