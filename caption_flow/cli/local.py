@@ -4,6 +4,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ from caption_flow.cli.running import (
     run_async,
 )
 from caption_flow.config import JobConfig
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.errors import StorageBlocked
 from caption_flow.lifecycle import Drain
 from caption_flow.model import DeadLetter
 from caption_flow.queue.inspect import RedisInspector
@@ -36,7 +39,8 @@ def run_job(
 ) -> tuple[Snapshot, list[DeadLetter]]:
     """Run the roles of a job here; `started` is told the URL of its Redis."""
     data_dir = Path(config.storage.data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True)
+    with suppress(StorageBlocked):  # what can be mended while it runs, the sink will wait for
+        PartFolder(data_dir, job_name(config)).make()
     with redis_for(config, embedded_directory(config)) as server:
         config = msgspec.structs.replace(config, redis=server.url, job=job_name(config))
         with handed_down(config) as settings:

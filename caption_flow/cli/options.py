@@ -33,8 +33,8 @@ def logged(function: F) -> F:
     )(function)
 
 
-def configured(function: F) -> F:
-    """Add the options every configured command has."""
+def located(function: F) -> F:
+    """Add the options that say where a job is."""
     for option in reversed(
         (
             click.option(
@@ -45,17 +45,22 @@ def configured(function: F) -> F:
             ),
             click.option("--redis", metavar="URL", help="redis://, rediss:// or unix:// URL."),
             click.option("--job", metavar="NAME", help="Name of the job."),
-            click.option(
-                "--set",
-                "changes",
-                metavar="KEY=VALUE",
-                multiple=True,
-                help="Override any setting, as in vllm.sampling.temperature=0.2.",
-            ),
         )
     ):
         function = option(function)
     return logged(function)
+
+
+def configured(function: F) -> F:
+    """Add the options every configured command has."""
+    function = click.option(
+        "--set",
+        "changes",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override any setting, as in vllm.sampling.temperature=0.2.",
+    )(function)
+    return located(function)
 
 
 def data_options(function: F) -> F:

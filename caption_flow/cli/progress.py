@@ -71,7 +71,8 @@ class JobProgress:
         while now - self._history[0][0] > RATE_SECONDS:
             self._history.pop(0)
         (start, first), span = self._history[0], now - self._history[0][0]
-        return (settled - first) / span if now > start else 0.0
+        # A retry takes dead letters back off what is settled.
+        return max(0.0, (settled - first) / span) if now > start else 0.0
 
 
 def _doing(snapshot: Snapshot) -> str:

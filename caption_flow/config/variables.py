@@ -77,13 +77,13 @@ def _hint(cls: type[Settings], path: tuple[str, ...]) -> Any:
 
 
 def _tree(kind: Kind, path: tuple[str, ...], value: object) -> Tree:
-    tree: Any = _read(_hint(SCHEMAS[kind], path), value)
+    tree: Any = read_value(_hint(SCHEMAS[kind], path), value)
     for name in reversed(path):
         tree = {name: tree}
     return dict(tree)
 
 
-def _read(hint: Any, value: object) -> Any:
+def read_value(hint: Any, value: object) -> Any:
     """Read the value as its field means it; text for a field of text is taken as it is."""
     if isinstance(value, Path):
         return str(value)

@@ -64,6 +64,12 @@ def sample_id(shard: str, name: str) -> str:
     return name if shard == ROOT_SHARD else f"{shard}/{name}"
 
 
+def sample_name(shard: str, id_: str) -> str | None:
+    """Find the name of a sample within its shard by its id; None where it has another's."""
+    name = id_ if shard == ROOT_SHARD else id_.removeprefix(f"{shard}/")
+    return name if sample_id(shard, name) == id_ else None
+
+
 def open_source(kind: str, options: SourceOptions) -> Source:
     """Open a data set of one of the installed kinds."""
     installed = {entry.name: entry for entry in entry_points(group=GROUP)}

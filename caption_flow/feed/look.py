@@ -41,7 +41,7 @@ def offers(
 
 def look(raw: Raw, chunk: Chunk, images: ImagesConfig) -> Offer:
     """Make an offer of one sample; a bad image becomes an offer that says why."""
-    bare = Sample(raw.id, chunk.dataset, chunk.shard, chunk.id, raw.source)
+    bare = Sample(raw.id, chunk.dataset, chunk.shard, chunk.id, raw.source, sampling=chunk.sampling)
     if raw.error:
         return _given_up(bare, "unreadable", raw.error)
     try:
@@ -110,17 +110,12 @@ def _with_image(sample: Sample, data: bytes, images: ImagesConfig) -> Offer:
     )
     if fed is not data:
         facts = inspect(fed, max_pixels=images.max_pixels)
-    described = Sample(
-        id=sample.id,
-        dataset=sample.dataset,
-        shard=sample.shard,
-        chunk=sample.chunk,
-        source=sample.source,
+    described = msgspec.structs.replace(
+        sample,
         width=facts.width,
         height=facts.height,
         format=facts.format,
         bytes=len(fed),
         sha256=hashlib.sha256(fed).hexdigest(),
-        columns=sample.columns,
     )
     return Offer(described, image=fed)

@@ -88,7 +88,7 @@ class LocalJob:
                 if fed and self._plan.ends and snapshot.counts.done:
                     break
                 if fed and not _is_fed(snapshot.counts):
-                    logger.warning("The queue has forgotten what was fed; feeding again")
+                    logger.warning("There is more to feed now; starting the feeder again")
                     self._feed()
             # The feeder and the workers first: the sink writes what they still hand over.
             seconds = self._plan.drain_timeout + SINK_SECONDS
@@ -126,7 +126,7 @@ class LocalJob:
 
 
 def _is_fed(counts: Counts) -> bool:
-    """Whether a feeder had no more to do, unless its queue was emptied, or set back by a crash."""
+    """Whether a feeder has no more to do: no retry came, nor was its queue emptied or set back."""
     return counts.plan_done and counts.in_chunks == 0
 
 

@@ -1,0 +1,204 @@
+"""`caption-flow dead`: look at the samples that were given up, and retry or drop them."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import click
+
+from caption_flow.cli.asking import ask, asking
+from caption_flow.cli.choosing import filtered, selection
+from caption_flow.cli.exporting import as_line, export
+from caption_flow.cli.letters import in_full, show_table, sum_up, survey
+from caption_flow.cli.options import overrides
+from caption_flow.config import JobConfig
+from caption_flow.config.sampling import sampling_keys
+from caption_flow.errors import CaptionFlowError
+from caption_flow.feed.again import Retried, retry
+from caption_flow.model import DeadLetter
+from caption_flow.queue.dead import RedisDeadLetters
+from caption_flow.queue.ports import DeadLetters, LetterFilter, Letters
+
+T = TypeVar("T")
+
+_of_a_job = asking("dead")
+_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
+_every = click.option("--all", "every", is_flag=True, help="All dead letters of the job.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+_STDOUT = Path("-")
+_SUFFIXES = {".jsonl": False, ".csv": True}
+
+
+@click.group("dead")
+def command() -> None:
+    """Look at samples that were given up; retry or drop them.
+
+    An ID is that of the sample, or of its letter in the stream of dead letters.
+    """
+
+
+@command.command("list")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most shown."
+)
+@click.option("--oldest", is_flag=True, help="Show the oldest; without it, the newest.")
+@_as_json
+@filtered
+@_of_a_job
+def list_letters(
+    config: JobConfig, wanted: LetterFilter, limit: int, oldest: bool, as_json: bool
+) -> None:
+    """List dead letters, with totals by reason."""
+    found = _ask(config, lambda queue: survey(queue.letters(wanted), limit, oldest=oldest))
+    if as_json:
+        click.echo(b"".join(map(as_line, found.shown)), nl=False)
+        return
+    if found.shown:
+        show_table(found.shown)
+    click.echo(sum_up(found.totals, len(found.shown)))
+
+
+@command.command("show")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@_as_json
+@filtered
+@_of_a_job
+def show_letters(
+    config: JobConfig, wanted: LetterFilter, ids: tuple[str, ...], as_json: bool
+) -> None:
+    """Show everything of some dead letters."""
+    search = Search(selection(wanted, ids, every=False))
+    for letter in _ask(config, lambda queue: _all(search.letters(queue))):
+        click.echo(as_line(letter) if as_json else in_full(letter), nl=not as_json)
+    search.complain()
+
+
+@command.command("retry")
+@_ids
+@_every
+@click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Sampling to change for these samples, as in temperature=0.8; may be repeated.",
+)
+@filtered
+@_of_a_job
+def retry_letters(
+    config: JobConfig,
+    wanted: LetterFilter,
+    ids: tuple[str, ...],
+    every: bool,
+    changes: tuple[str, ...],
+) -> None:
+    """Let samples be fed and captioned again."""
+    sampling = sampling_keys(overrides(changes))
+    search = Search(selection(wanted, ids, every=every))
+    retried = _ask(config, lambda queue: retry(queue, search.letters(queue), sampling))
+    click.echo(_told(retried))
+    search.complain()
+
+
+@command.command("drop")
+@_ids
+@_every
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@filtered
+@_of_a_job
+def drop_letters(
+    config: JobConfig, wanted: LetterFilter, ids: tuple[str, ...], every: bool, yes: bool
+) -> None:
+    """Forget samples that were given up.
+
+    They are not fed again, and count as if the data set had never had them.
+    """
+    search = Search(selection(wanted, ids, every=every))
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on: give --yes to drop them.")
+    dropped = _ask(config, lambda queue: _drop(queue, search, sure=yes))
+    click.echo(f"Dropped {dropped:,} dead letters.")
+    search.complain()
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@filtered
+@_of_a_job
+def export_letters(config: JobConfig, wanted: LetterFilter, file: Path) -> None:
+    """Write dead letters to a file.
+
+    The name of FILE ends in .jsonl or .csv and says which of the two it becomes; - stands for
+    standard output, as JSON lines.
+    """
+    if file != _STDOUT and file.suffix not in _SUFFIXES:
+        raise click.UsageError(f"FILE is {file}; its name must end in .jsonl or .csv, or be -.")
+    as_csv = _SUFFIXES.get(file.suffix, False)
+    with _written(file) as out:
+        count = _ask(config, lambda queue: export(queue.letters(wanted), out, as_csv=as_csv))
+    click.echo(f"Wrote {count:,} dead letters to {file}.", err=file == _STDOUT)
+
+
+class Search:
+    """Looks for letters, and notes which of the ids asked for are found."""
+
+    def __init__(self, wanted: LetterFilter) -> None:
+        self.wanted = wanted
+        self._missing = set(wanted.ids)
+
+    async def letters(self, queue: DeadLetters) -> Letters:
+        """Read what is meant."""
+        async for batch in queue.letters(self.wanted):
+            for letter in batch:
+                self._missing -= {letter.entry, letter.sample.id}
+            yield batch
+
+    def complain(self) -> None:
+        """Raise for ids that were not found."""
+        if self._missing:
+            raise CaptionFlowError(f"No dead letter fits {', '.join(sorted(self._missing))}.")
+
+
+def _ask(config: JobConfig, question: Callable[[DeadLetters], Awaitable[T]]) -> T:
+    return ask(config, "dead", lambda job: question(RedisDeadLetters(job.connections, job.job)))
+
+
+async def _all(letters: Letters) -> list[DeadLetter]:
+    return [letter async for batch in letters for letter in batch]
+
+
+async def _drop(queue: DeadLetters, search: Search, *, sure: bool) -> int:
+    if not sure:
+        count = sum([len(batch) async for batch in queue.letters(search.wanted)])
+        if count:
+            click.confirm(f"Drop {count:,} dead letters for good?", abort=True)
+    return sum([await queue.drop(batch) async for batch in search.letters(queue)])
+
+
+def _told(retried: Retried) -> str:
+    if not retried.samples:
+        return "No dead letter fits; nothing is retried."
+    return (
+        f"Retried {retried.samples:,} samples in {retried.chunks:,} chunks. A running feeder "
+        "feeds them; where the job has ended, start it again."
+    )
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[BinaryIO]:
+    """Write a file that has its name only once it is whole."""
+    if file == _STDOUT:
+        yield sys.stdout.buffer
+        return
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("wb") as out:
+            yield out
+        partial.replace(file)
+    except OSError as exc:
+        raise CaptionFlowError(f"{file} cannot be written: {exc.strerror}.") from exc
+    finally:
+        partial.unlink(missing_ok=True)

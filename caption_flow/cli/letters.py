@@ -1,0 +1,110 @@
+"""Command line: dead letters for people, as a table or in full."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Struct
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from caption_flow.codec import records
+from caption_flow.model import DeadLetter, Failure
+from caption_flow.queue.ports import Letters
+
+_FEEDER = "(feeder)"  # who gave up a sample before any stage
+_LONGEST = 200  # characters of a detail in the table
+_BEYOND = 10_000  # columns, where there is no terminal: a line of output is a letter
+
+
+class Survey(Struct, frozen=True):
+    """Some letters to show, and how many there are of each reason."""
+
+    shown: list[DeadLetter]  # the oldest first
+    totals: Counter[str]
+
+
+async def survey(letters: Letters, limit: int, *, oldest: bool) -> Survey:
+    """Count letters by reason, and keep the newest or the oldest of them."""
+    kept: deque[DeadLetter] = deque(maxlen=limit)
+    totals: Counter[str] = Counter()
+    async for batch in letters:
+        totals.update(letter.failure.reason for letter in batch)
+        kept.extend(batch[: limit - len(kept)] if oldest else batch)
+    return Survey(list(kept), totals)
+
+
+def show_table(letters: list[DeadLetter]) -> None:
+    """Print one line for each letter."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _BEYOND
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("given up", "reason", "stage", "sample"):
+        table.add_column(name, overflow="fold")
+    table.add_column("detail", overflow="ellipsis", no_wrap=True)
+    for letter in letters:
+        why = letter.failure
+        stage = why.stage or _FEEDER
+        cells = (_local(why.at), why.reason, stage, letter.sample.id, why.detail[:_LONGEST])
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console.print(table)
+
+
+def sum_up(totals: Counter[str], shown: int) -> str:
+    """Say how many letters there are, by reason."""
+    count = totals.total()
+    ranked = sorted(totals.items(), key=lambda of: (-of[1], of[0]))
+    listed = ", ".join(f"{printable(reason)} {n:,}" for reason, n in ranked)
+    rest = f" {shown:,} are shown." if shown < count else ""
+    return f"{count:,} dead letters: {listed}.{rest}" if count else "No dead letter fits."
+
+
+def in_full(letter: DeadLetter) -> str:
+    """Spell out everything of a letter."""
+    lines = [printable(letter.sample.id)]
+    lines += [f"  {name:<9} {printable(value)}" for name, value in _details(letter) if value]
+    return "\n".join(lines)
+
+
+def _details(letter: DeadLetter) -> Iterator[tuple[str, str]]:
+    sample, why = letter.sample, letter.failure
+    yield "reason", why.reason
+    yield "detail", why.detail
+    yield "given up", f"{_local(why.at)} by {_who(why)}"
+    for number, earlier in enumerate(letter.earlier, start=1):
+        said = f"{earlier.reason}, {earlier.detail}, {_local(earlier.at)} by {_who(earlier)}"
+        yield f"earlier {number}", said
+    yield "source", sample.source
+    yield "shard", sample.shard
+    yield "chunk", sample.chunk
+    if sample.width:
+        size = f"{sample.width} x {sample.height}, {sample.bytes:,} bytes"
+        yield "image", f"{sample.format}, {size}, sha256 {sample.sha256}"
+    yield "columns", _json(sample.columns) if sample.columns else ""
+    yield "sampling", "" if sample.sampling is UNSET else _json(sample.sampling)
+    for outcome in letter.outcomes:
+        yield "passed", f"{outcome.stage}: {_json(outcome.outputs)}"
+    yield "letter", letter.entry
+
+
+def _who(why: Failure) -> str:
+    if not why.stage:
+        return "the feeder"
+    return f"{why.member}, stage {why.stage}, attempt {why.attempt}"
+
+
+def _local(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _json(value: Any) -> str:
+    return records.encode(value).decode()
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would take for a command, or could not show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
