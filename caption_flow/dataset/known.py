@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import SourceError
 
-_DIGEST_BYTES = 16  # two of a billion ids collide with a chance of 1e-21
+DIGEST_BYTES = 16  # two of a billion ids collide with a chance of 1e-21
 
 
 class Known:
@@ -18,9 +19,21 @@ class Known:
     def __init__(self, ids: Iterable[str]) -> None:
         joined = bytearray()  # grows in place: a list of digests would take four times as much
         for id_ in ids:
-            joined += _digest(id_)
+            joined += digest(id_)
         # S, not V: numpy sorts and compares byte strings, and equal lengths make that exact.
-        self._digests = np.sort(np.frombuffer(joined, dtype=f"S{_DIGEST_BYTES}"))
+        self._digests = np.sort(np.frombuffer(joined, dtype=f"S{DIGEST_BYTES}"))
+
+    @classmethod
+    def of(cls, digests: Any) -> "Known":
+        """Make a set of digests that are sorted already."""
+        known = cls(())
+        known._digests = digests
+        return known
+
+    def with_more(self, ids: Iterable[str]) -> "Known":
+        """Make a set of these and more ids."""
+        more = Known(ids)
+        return Known.of(np.union1d(self._digests, more._digests)) if len(self) else more
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -32,10 +45,13 @@ class Known:
         """Keep, in order, the ids that are not in the set."""
         if not len(self._digests):
             return list(ids)
-        digests = np.array([_digest(id_) for id_ in ids], dtype=f"S{_DIGEST_BYTES}")
-        places = np.searchsorted(self._digests, digests)
+        digests = np.array([digest(id_) for id_ in ids], dtype=f"S{DIGEST_BYTES}")
+        order = np.argsort(digests)
+        # Looked for in order, they find in the cache what the one before has read.
+        places = np.searchsorted(self._digests, digests[order])
         places[places == len(self._digests)] = 0
-        known = self._digests[places] == digests
+        known = np.empty(len(ids), dtype=bool)
+        known[order] = self._digests[places] == digests[order]
         return [id_ for id_, found in zip(ids, known, strict=True) if not found]
 
 
@@ -56,7 +72,8 @@ def known_in(
     return Known(chain(finished, given_up))
 
 
-def _digest(id_: str) -> bytes:
+def digest(id_: str) -> bytes:
+    """Shorten an id to what no other has."""
     # surrogatepass: a source may name its samples by what is no UTF-8, and they must be found.
     raw = id_.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(raw, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(raw, digest_size=DIGEST_BYTES).digest()

@@ -1,6 +1,5 @@
 """Known: which samples stand in a part already, whatever they are called."""
 
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -43,6 +42,18 @@ def test_names_that_differ_in_a_byte_that_is_no_text_are_two():
 
 def test_a_set_counts_its_ids():
     assert len(Known(["a", "b"])) == 2
+
+
+@settings(deadline=None)
+@given(first=IDS, more=IDS, asked=IDS)
+def test_a_set_with_more_ids_knows_both(first: list[str], more: list[str], asked: list[str]):
+    grown = Known(first).with_more(more)
+
+    assert grown.unknown(asked) == Known([*first, *more]).unknown(asked)
+
+
+def test_a_set_does_not_grow_by_ids_it_has():
+    assert len(Known(["a", "b"]).with_more(["b", "a"])) == 2
 
 
 def test_a_hundred_thousand_ids_take_few_bytes_each():
@@ -88,15 +99,3 @@ def test_a_recorded_part_that_is_nowhere_is_an_error_with_a_way_out(tmp_path: Pa
 
     with pytest.raises(SourceError, match=r"lacks 1 finished parts, such as part-x\. Set"):
         known_in(folder, ["part-x"])
-
-
-def test_young_parts_are_told_from_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = PartFolder(tmp_path, "books")
-    part = prepared(folder, 1)
-    part.publish()
-    assert folder.recent(60) == [part.name]
-
-    later = time.time() + 100
-    monkeypatch.setattr(time, "time", lambda: later)
-
-    assert folder.recent(60) == []

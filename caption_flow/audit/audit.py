@@ -1,0 +1,129 @@
+"""Audit: hears the witnesses in the order of the flow, and compares.
+
+A sample only moves downstream: the plan is read first, then the streams in their order, the parts
+last, and so nothing that moves meanwhile is overlooked. Only the retry of a dead letter goes the
+other way; while somebody retries, the streams are read again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from msgspec import Struct
+
+from caption_flow.audit.compare import Comparison, Whereabouts, differences
+from caption_flow.audit.planned import planned
+from caption_flow.audit.shelf import read_parts
+from caption_flow.audit.tally import Findings
+from caption_flow.dataset.census import Home
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.source import Source, sample_id
+from caption_flow.feed.position import Position
+from caption_flow.model import Chunk
+from caption_flow.queue.audit_port import AuditQueue, Books, Mark
+
+SHOWN = 20  # samples that are named
+MOST_LOOKS = 5  # at the streams, while somebody retries dead letters again and again
+
+
+class Heard(Struct, frozen=True):
+    """What Redis said."""
+
+    mark: Mark
+    books: Books
+    plan: Position  # as in the mark
+    whereabouts: Whereabouts
+
+
+class Scan(Struct, frozen=True):
+    """One look at a job, with what is needed to mend it."""
+
+    findings: Findings
+    heard: Heard | None
+    comparison: Comparison
+
+
+class Audit:
+    """Looks at a job, as often as asked; without a queue or a source, at what is left."""
+
+    def __init__(
+        self,
+        folder: PartFolder,
+        *,
+        queue: AuditQueue | None,
+        source: Source | None,
+        chunk_size: int,
+    ) -> None:
+        self._folder = folder
+        self._queue = queue
+        self._source = source
+        self._chunk_size = chunk_size
+
+    async def scan(self) -> Scan:
+        """Look at everything once."""
+        heard = await self._hear(self._queue) if self._queue else None
+        shelf = await read_parts(self._folder, self._queue.recorded if self._queue else None)
+        comparison = Comparison(
+            heard.whereabouts if heard else Whereabouts(),
+            shelf.census,
+            chunk_size=self._chunk_size,
+        )
+        missing, some = await self._count_lost(comparison, heard)
+        unnamed = sum(shelf.found.gone.values()) + (_gap(heard.books) if heard else 0)
+        findings = Findings(
+            queue=heard is not None,
+            source=self._source is not None,
+            plan_done=heard is not None and heard.plan.done,
+            chunks=comparison.tallies(missing),
+            unnamed=0 if self._source else unnamed,
+            parts=shelf.found,
+            differences=tuple(differences(heard.books)) if heard else (),
+            missing=tuple(some),
+            doubled=tuple(await asyncio.to_thread(shelf.census.doubles, SHOWN)),
+        )
+        return Scan(findings, heard, comparison)
+
+    async def lost(self, comparison: Comparison, heard: Heard | None) -> AsyncIterator[Chunk]:
+        """Give what is planned and nowhere, by the chunk it will have been in."""
+        if self._source is None:
+            return
+        position = heard.plan if heard else None
+        walk = planned(self._source, position)
+        while (run := await asyncio.to_thread(next, walk, None)) is not None:
+            for chunk in comparison.lost(run):
+                yield chunk
+
+    async def _hear(self, queue: AuditQueue) -> Heard:
+        whereabouts = Whereabouts()
+        mark = await queue.mark()
+        for _ in range(MOST_LOOKS):
+            before = await queue.taken_back()
+            await _read_streams(queue, whereabouts)
+            if await queue.taken_back() == before:
+                break
+        return Heard(mark, await queue.books(), Position.decode(mark.position), whereabouts)
+
+    async def _count_lost(
+        self, comparison: Comparison, heard: Heard | None
+    ) -> tuple[Counter[Home], list[str]]:
+        missing: Counter[Home] = Counter()
+        some: list[str] = []
+        async for chunk in self.lost(comparison, heard):
+            missing[Home(chunk.shard, chunk.id)] += chunk.count
+            wanted = chunk.names[: SHOWN - len(some)]
+            some += [sample_id(chunk.shard, name) for name in wanted]
+        return missing, some
+
+
+async def _read_streams(queue: AuditQueue, whereabouts: Whereabouts) -> None:
+    whereabouts.see_waiting(await queue.chunks())
+    async for batch in queue.in_flight():
+        whereabouts.see("in_flight", batch)
+    async for batch in queue.dead():
+        whereabouts.see("dead", batch)
+    whereabouts.see_dropped(await queue.dropped())
+
+
+def _gap(books: Books) -> int:
+    """Count the samples that the books have and the streams have not."""
+    return max(0, books.counted.planned - books.found.planned)

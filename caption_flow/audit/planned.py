@@ -1,0 +1,50 @@
+"""Audit: what the source names, up to where it is planned."""
+
+from collections.abc import Iterator
+from itertools import islice, takewhile
+
+from msgspec import Struct
+
+from caption_flow.dataset.source import Source
+from caption_flow.feed.position import Position
+
+_NAMES = 10_000  # given at once
+
+
+class Run(Struct, frozen=True):
+    """Samples of one shard that follow one another."""
+
+    dataset: str
+    shard: str
+    place: int  # of the first within its shard
+    names: tuple[str, ...]
+
+
+def planned(source: Source, position: Position | None) -> Iterator[Run]:
+    """Walk the source up to a position; all of it where none is known."""
+    for shard, end in _shards(source, position):
+        names = _before(end, source.names(shard, None))
+        place = 0
+        while some := tuple(islice(names, _NAMES)):
+            yield Run(source.dataset, shard, place, some)
+            place += len(some)
+
+
+def _before(end: str | None, names: Iterator[str]) -> Iterator[str]:
+    return takewhile(lambda name: name != end, names)
+
+
+def _shards(source: Source, position: Position | None) -> Iterator[tuple[str, str | None]]:
+    """Give the shards that are planned, each with the first name that is not; None: all are."""
+    if position is None or position.done:
+        yield from ((shard, None) for shard in source.shards())
+    elif position.shard:
+        # What was planned last may be gone; what comes after it is where to stop.
+        border = next(source.shards(position.shard), None)
+        for shard in source.shards():
+            if shard != border:
+                yield shard, None
+                continue
+            if shard == position.shard:
+                yield shard, next(source.names(shard, position.after), None)
+            return
