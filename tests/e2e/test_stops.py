@@ -13,6 +13,8 @@ from tests.e2e.pictures import digests, draw, rows, said
 from tests.redis_server import RedisServer
 
 HAND_BACK = 1.0  # seconds until samples of a stopped worker are another's
+LEASE = 3.0  # seconds
+TAKE_OVER = LEASE + 1.0  # seconds until samples of a killed worker are another's
 SLOTS = 4  # samples that the stopped worker has begun, and finishes
 STREAM_OF = {"worker": "samples:caption", "sink": "captions", "feed": "chunks"}
 # Small chunks, parts and budget, so that whoever is killed holds a piece of the whole.
@@ -78,6 +80,28 @@ def test_samples_of_a_stopped_worker_are_with_another_within_a_second(
     assert said(rows(shop.parts)) == sorted(digests(shop.images).items())
     assert {row["attempt"] for row in rows(shop.parts)} == {1}
     assert seconds < HAND_BACK
+
+
+def test_samples_of_a_killed_worker_are_with_another_a_second_after_their_lease(
+    desk: Desk, redis_url: str, record_property: Callable[[str, object], None]
+):
+    shop = Shop(desk, redis_url, 40, simulated__latency="[2, 2]", lease_seconds=LEASE)
+    shop.start("feed").wait()
+    doomed = shop.start("worker", "--name", "doomed", "--batch-size", SLOTS)
+    wait_until(lambda: shop.holds("doomed") == 20, "a worker with its hands full")
+    staying = shop.start("worker", "--name", "staying", "--batch-size", 32)
+    wait_until(lambda: shop.holds("staying") == 20, "another worker with the rest")
+
+    doomed.kill()
+    begun = time.monotonic()
+    wait_until(lambda: shop.holds("doomed") == 0, "them to be taken over", every=0.01)
+    seconds = time.monotonic() - begun
+    ended = [running.wait() for running in (staying, shop.start("sink"))]
+
+    record_property("take_over_seconds", round(seconds, 2))
+    assert [end.code for end in ended] == [0, 0]
+    assert said(rows(shop.parts)) == sorted(digests(shop.images).items())
+    assert seconds < TAKE_OVER
 
 
 @pytest.mark.parametrize("victim", STREAM_OF)

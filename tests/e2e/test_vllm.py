@@ -1,43 +1,33 @@
 """The real vLLM, on a CPU, with the model of examples/shapes: what it says can be checked."""
 
 import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 
-from tests import require
-from tests.e2e.desk import Desk, Ended, Running, settings, wait_until
+from tests.e2e.desk import Desk, Ended, settings, wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import rows
 from tests.e2e.runs import processes_in
+from tests.e2e.shapes import (
+    LOADING,
+    ROOT,
+    SHAPES,
+    draw_shapes,
+    hand_over,
+    means,
+    right,
+    wait_for_engine,
+)
 from tests.redis_server import RedisServer
 
+__all__ = ["means"]
 pytestmark = pytest.mark.vllm
 
-ROOT = Path(__file__).parents[2]
-SHAPES = ROOT / "examples" / "shapes"
 DRAWN = 500
 SEED = 190_283  # of images that no training has seen
-LOADING = 300.0  # seconds that an engine may take to start
-
-
-@pytest.fixture(autouse=True, scope="module")
-def means() -> None:
-    """What these tests need."""
-    require(find_spec("vllm"), "vLLM")
-    require((SHAPES / "model" / "model.safetensors").is_file(), "the model of examples/shapes")
-
-
-def right(found: list[dict[str, Any]], truth: dict[str, str]) -> float:
-    """The share of captions that are true to the letter."""
-    return sum(row["captions"] == [truth[row["id"]]] for row in found) / len(truth)
 
 
 class Run(Struct, frozen=True):
@@ -94,7 +84,7 @@ class Apart(Struct, frozen=True):
 def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
     """Two loaded engines wait while the images are drawn, so that both have their share."""
     desk, drawn, images = shared_desk, shared_desk.folder / "drawn", shared_desk.folder / "images"
-    truth = draw_shapes(drawn)
+    truth = draw_shapes(drawn, DRAWN, SEED)
     hand_over(drawn, images, 2)
     with RedisServer(tmp_path_factory.mktemp("server")) as server:
         flags = ("--redis", server.url, "--job", "shapes")
@@ -120,30 +110,6 @@ def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             command = started[name]
             ended[name] = command.wait() if name == "feed" else command.terminate()
         yield Apart(rows(desk.folder / "out" / "shapes"), truth, job.counts(), ended)
-
-
-def draw_shapes(folder: Path) -> dict[str, str]:
-    """Draw images with the repository's own program; answers the truth about each."""
-    program = [sys.executable, SHAPES / "draw.py", folder]
-    subprocess.run(
-        [*program, "--count", str(DRAWN), "--seed", str(SEED), "--side", "0"],
-        check=True,
-        capture_output=True,
-    )
-    truth: dict[str, str] = json.loads((folder / "captions.json").read_text())
-    return truth
-
-
-def hand_over(drawn: Path, images: Path, count: int) -> None:
-    """Let the first images be among those to caption."""
-    images.mkdir(exist_ok=True)
-    for path in sorted(drawn.glob("[0-9]*"))[:count]:
-        shutil.copyfile(path, images / path.name)
-
-
-def wait_for_engine(worker: Running) -> None:
-    wait_until(lambda: worker.ended or "Captioning with" in worker.err, "an engine", LOADING)
-    assert not worker.ended, worker.err
 
 
 def test_fresh_images_are_captioned_truly(apart: Apart):
