@@ -1,0 +1,60 @@
+"""Chaos, the command: runs it once, and says what came of it.
+
+    python -m tests.chaos [--seed 7] [--samples 20000] [--kills 60]
+
+Ends with 0 where the equation holds, with 1 where it does not.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.plan import Plan
+from tests.chaos.report import chaos
+from tests.chaos.run import Stalled
+
+
+def main() -> int:
+    """Run it in a folder of its own, or in the one that is named."""
+    plan, place = _given()
+    # So that nobody of the cast outlives us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended by a signal."))
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        try:
+            report = chaos(plan, place or Path(temporary))
+        except Stalled as exc:
+            print(f"seed {plan.seed}: {exc}", flush=True)
+            return 1
+    print("\n".join(report.lines()))
+    return 1 if report.complaints() else 0
+
+
+def _given() -> tuple[Plan, Path | None]:
+    defaults = Plan()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    told = {
+        "seed": "what is done to whom, in which order",
+        "samples": "images to caption",
+        "kills": "processes to kill",
+        "workers": "how many",
+        "feeders": "how many",
+        "sinks": "how many",
+        "flush": "how often Redis is emptied",
+        "ungroup": "how often a group is destroyed",
+        "failover": "how often a replica takes Redis' place",
+    }
+    for name, what in told.items():
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name), help=what)
+    parser.add_argument("--aof", choices=["everysec", "always"], default=defaults.aof)
+    parser.add_argument("--place", type=Path, help="work in this new folder, and leave it there")
+    given = vars(parser.parse_args())
+    place = given.pop("place")
+    return Plan(**given), place
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Chaos, one run: the cast works, mischief is done at a steady pace, and the job must be done."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from tests.chaos.cast import Cast
+from tests.chaos.images import Fed
+from tests.chaos.mischief import REDIS, Pace
+from tests.chaos.parts import Parts
+from tests.chaos.plan import Plan
+from tests.chaos.server import JOB, Server
+from tests.e2e.desk import settings
+from tests.e2e.jobs import GROUPS
+
+TICK = 0.05  # seconds between two looks
+LOOK = 0.25  # seconds between two questions to Redis
+STALL = 90.0  # seconds without progress that are a failure
+
+_SLOTS = 32  # of a worker
+_UP = 0.7  # of the time, about, a worker has its slots full
+
+
+class Ending(Struct, frozen=True):
+    """How a run ended."""
+
+    seconds: float
+    deeds: Counter[tuple[str, str]]  # done, and to whom
+    books: dict[str, int]
+    falls: list[str]  # who ended unasked
+
+
+class Stalled(Exception):
+    """The run came to no end; says what stood where."""
+
+
+class Run:
+    """One run over a folder of images."""
+
+    def __init__(self, plan: Plan, fed: Fed, place: Path) -> None:
+        self._plan = plan
+        self._fed = fed
+        self.parts = Parts(place / "out" / JOB)
+        self.server = Server(place / "redis", plan.aof, with_replica=plan.failover > 0)
+        self._place = place
+        self._books: dict[str, int] = {}
+        self._rows = 0
+        self._asked_at = 0.0
+        self._progress: tuple[object, float] = (None, time.monotonic())
+        self._ends_at = time.monotonic() + 300.0 + 3 * plan.seconds
+
+    def run(self) -> Ending:
+        begun = time.monotonic()
+        self.server.start()
+        self._cast = Cast(self._plan.cast, self._words(), self._place / "roles")
+        try:
+            self._do_mischief()
+            self._until(self._is_over)
+            seconds = time.monotonic() - begun
+            self._cast.leave()
+        finally:
+            self._cast.close()
+        done = self._cast.done + self.server.done
+        return Ending(seconds, done, self.server.job.counts(), self._cast.falls)
+
+    def _do_mischief(self) -> None:
+        deeds = self._plan.deeds()
+        pace = Pace(self._fed.count, len(deeds))
+        for deed in deeds:
+            self._until(lambda: pace.is_due(self._rows) or self._is_over())
+            if self._is_over():
+                return  # nothing is left to be disturbed, and no deed counts any more
+            sufferer = self.server if deed.whom == REDIS else self._cast
+            sufferer.suffer(deed)
+            pace.step()
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self.server.tend()
+            self._cast.tend(is_fed=self._is_fed)
+            if not self.server.is_paused and time.monotonic() > self._asked_at + LOOK:
+                self._look()
+            time.sleep(TICK)
+
+    def _look(self) -> None:
+        """Ask for the books; complain where they stand still."""
+        self._books = self.server.job.counts()
+        self._rows = self.parts.rows()
+        self._asked_at = now = time.monotonic()
+        stands = (self._books, self._rows)
+        if stands != self._progress[0]:
+            self._progress = (stands, now)
+        if now > self._progress[1] + STALL:
+            raise Stalled(f"Nothing has moved for {STALL:.0f} s.\n{self.standing()}")
+        if now > self._ends_at:
+            raise Stalled(f"It took too long.\n{self.standing()}")
+
+    @property
+    def _is_fed(self) -> bool:
+        books = self._books
+        return bool(books.get("plan_done")) and books.get("planned") == books.get("offered", 0)
+
+    def _is_over(self) -> bool:
+        """Whether all is settled, nothing is in Redis, and each part has its name."""
+        books = self._books
+        return (
+            not self.server.is_paused
+            and self._is_fed
+            and self._cast.feeders_are_done
+            and books.get("planned") == books.get("captioned", 0) + books.get("dead", 0)
+            and not self.parts.hidden
+            and not any(self.server.job.lengths().values())
+        )
+
+    def standing(self) -> str:
+        """What stands where."""
+        job, parts = self.server.job, self.parts
+        lines = [
+            f"books    {self._books}",
+            f"streams  {job.lengths()}",
+            *(f"held     {name}: {job.pending(name)}" for name in GROUPS),
+            f"parts    {len(parts.published)} of {self._rows} rows, hidden {parts.hidden}",
+            f"members  {sorted(job.members())}",
+            f"falls    {self._cast.falls[-5:]}",
+        ]
+        for actor in self._cast.actors:
+            lines.append(f"{actor.name}, on {actor.is_on}, started {actor.starts} times")
+            lines += [f"    {line}" for line in actor.last_lines(8)]
+        return "\n".join(lines)
+
+    def _words(self) -> dict[str, tuple[str, ...]]:
+        """The commands of the cast."""
+        common = ("--redis", self.server.url, "--job", JOB, "--verbose")
+        given = (*common, "--data-dir", str(self.parts.folder.parent), *self._settings())
+        return {
+            "feed": ("feed", str(self._place / "images"), *given),
+            "worker": ("worker", *common),
+            "sink": ("sink", *given),
+        }
+
+    def _settings(self) -> tuple[str, ...]:
+        """Small chunks, parts and leases, so that whoever dies holds a piece of the whole."""
+        rate = self._fed.count / self._plan.seconds
+        latency = _UP * _SLOTS * self._plan.cast["worker"] / rate
+        return settings(
+            engine="simulated",
+            simulated__latency=f"[{latency / 2:.3f}, {latency * 1.5:.3f}]",
+            simulated__decode="true",
+            vllm__batch_size=_SLOTS,
+            lease_seconds=2,
+            max_attempts=50,  # a good sample is not given up for those who died with it
+            chunk_size=100,
+            budget__samples=1500,
+            storage__rows_per_part=200,
+            storage__seconds_per_part=5,
+        )

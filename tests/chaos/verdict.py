@@ -1,0 +1,111 @@
+"""Chaos, the equation: in == captioned + dead, each once, each caption that of its image."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.chaos.images import Fed
+from tests.chaos.parts import Parts
+from tests.e2e.jobs import Job
+
+_DIGITS = 32  # of its image's digest, in a simulated caption
+
+
+class Row(Struct, frozen=True):
+    """A row of a part, as far as it is judged."""
+
+    id: str
+    sha256: str
+    caption: str
+    attempt: int
+
+
+class Letter(Struct, frozen=True):
+    """A dead letter, as far as it is judged."""
+
+    id: str
+    reason: str
+
+
+class Found(Struct, frozen=True):
+    """What came out: all rows of all published parts, and all dead letters."""
+
+    rows: list[Row]
+    letters: list[Letter]
+
+
+class Verdict(Struct, frozen=True):
+    """The samples for which the equation does not hold, each with what is wrong."""
+
+    lost: list[str]
+    doubled: list[str]
+    wrong: list[str]
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong)
+
+
+def judge(fed: Fed, found: Found) -> Verdict:
+    """Compare what came out with what went in."""
+    captioned = Counter(row.id for row in found.rows)
+    dead = Counter(letter.id for letter in found.letters)
+    reasons = {letter.id: f", given up: {letter.reason}" for letter in found.letters}
+    missing = (fed.good.keys() - captioned.keys()) | (fed.bad.keys() - dead.keys())
+    return Verdict(
+        lost=sorted(id_ + reasons.get(id_, "") for id_ in missing),
+        doubled=sorted(f"{id_}, {n} times" for id_, n in (captioned + dead).items() if n > 1),
+        wrong=[_said(row) for row in found.rows if not _is_right(row, fed)]
+        + [f"{x.id}, {x.reason}" for x in found.letters if fed.bad.get(x.id) != x.reason],
+    )
+
+
+def _is_right(row: Row, fed: Fed) -> bool:
+    digest = fed.good.get(row.id, "")
+    return row.sha256 == digest and row.caption.split()[2:3] == [digest[:_DIGITS]]
+
+
+def _said(row: Row) -> str:
+    return f"{row.id} of image {row.sha256}, {row.caption}"
+
+
+def find(parts: Parts, job: Job) -> Found:
+    """Read what came out."""
+    rows = [row for file in parts.published for row in _rows(file)]
+    return Found(rows, letters(job))
+
+
+def _rows(file: Path) -> list[Row]:
+    columns = ["id", "sha256", "captions", "attempt"]
+    found = pq.read_table(file, columns=columns, partitioning=None).to_pylist()
+    return [Row(r["id"], r["sha256"], " ".join(r["captions"]), r["attempt"]) for r in found]
+
+
+def letters(job: Job) -> list[Letter]:
+    """Read the dead letters as an operator may: JSON, each field after its name."""
+    lines = job.cli("XRANGE", job.key("dead"), "-", "+").splitlines()
+    samples = [json.loads(lines[at + 1]) for at, line in enumerate(lines) if line == "sample"]
+    whys = [json.loads(lines[at + 1]) for at, line in enumerate(lines) if line == "why"]
+    pairs = zip(samples, whys, strict=True)
+    return [Letter(sample["id"], why["reason"]) for sample, why in pairs]
+
+
+def unseen(fed: Fed, found: Found) -> list[str]:
+    """Lose, double and exchange a row of what was found; answers what the equation overlooks."""
+    chance = random.Random(len(found.rows))
+    one, other = chance.sample(found.rows, 2)
+    rest = [row for row in found.rows if row is not one]
+    altered = {
+        "a lost row": replace(found, rows=rest),
+        "a doubled row": replace(found, rows=[*found.rows, one]),
+        "a wrong caption": replace(found, rows=[*rest, replace(one, caption=other.caption)]),
+        "a lost dead letter": replace(found, letters=found.letters[1:]),
+        "a row given up as well": replace(found, letters=[*found.letters, Letter(one.id, "x")]),
+    }
+    sound = judge(fed, found)
+    return [what for what, there in altered.items() if judge(fed, there) == sound]
