@@ -101,7 +101,7 @@ def test_example_of_an_orchestrator_runs(desk: Desk, redis_url: str):
 # What is told
 
 
-TOLD = re.compile(r"(?:^|[\s`/])caption-flow +([a-z]+\b[^`\n#]*)")
+TOLD = re.compile(r"(?:^|[\s`/])caption-flow +([a-z_]+\b[^`\n#]*)")
 TELLING = [*PAGES, *(p for p in FILES if p.suffix == ".yaml"), ROOT / "examples" / "quickstart.sh"]
 
 
