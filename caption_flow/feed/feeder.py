@@ -163,5 +163,6 @@ class Feeder:
         for lease in lost:
             held = self._leases.get(lease.entry)
             if held is not None and held.chunk is lease.chunk:
+                del self._leases[lease.entry]
                 logger.warning("Lost the lease on the chunk %s", lease.chunk.id)
                 self._queue.drop([lease])

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from caption_flow.codec import records
 from caption_flow.errors import SourceError
 from caption_flow.feed import look as looking
 from caption_flow.feed.position import Position
+from caption_flow.keeper import Renew
 from caption_flow.lifecycle import Drain
 from caption_flow.model import ChunkLease, Raw
 from caption_flow.queue.connect import connect
@@ -304,6 +306,44 @@ async def _set_back_to(roles: Roles, lease: ChunkLease) -> None:
 
 async def _waits_for_chunks(roles: Roles) -> bool:
     return bool((await roles.client.info("clients"))["blocked_clients"])
+
+
+@pytest.mark.usefixtures("small_offers")
+async def test_a_chunk_that_is_lost_while_there_is_no_room_is_said_once(
+    roles: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    source = folder_source(pictures(tmp_path / "in", range(9)))
+    few = Budget(bytes=1 << 30, samples=4)
+    queue = roles.feed_queue()
+    renewals = 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[Renew[ChunkLease]]:
+        async with RedisFeedQueue.renewals(queue) as renew:
+
+            async def renew_and_count(held: Sequence[ChunkLease]) -> list[ChunkLease]:
+                nonlocal renewals
+                renewals += 1
+                return await renew(held)
+
+            yield renew_and_count
+
+    queue.renewals = counted  # type: ignore[method-assign]
+    feeder = roles.feeder(source, chunk_size=9, budget=few, queue=queue, lease_seconds=0.03)
+    async with running(feeder.run()):
+        await until(lambda: _offered(roles, 4))
+        await _take_over_chunk(roles)
+        await until(lambda: "Lost the lease" in caplog.text)
+        so_far = renewals
+        await until(lambda: renewals > so_far + 3)
+
+    assert caplog.text.count("Lost the lease") == 1
+
+
+async def _take_over_chunk(roles: Roles) -> None:
+    stream = roles.job.lane.chunks
+    [row] = await roles.client.xpending_range(stream, "feeders", "-", "+", 9)
+    await roles.client.xclaim(stream, "feeders", "other", 0, [row["message_id"]])
 
 
 @pytest.mark.usefixtures("small_offers")
