@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -218,6 +219,8 @@ def test_a_writer_waits_for_who_looks_at_its_new_part(folder: PartFolder):
         made = []
         writer = threading.Thread(target=lambda: made.append(parts._begin(folder, "part-race")))
         writer.start()
+        while descriptors_of(path) < 2:  # until it waits for the lock
+            pass
         path.unlink()
     writer.join()
 
@@ -225,6 +228,15 @@ def test_a_writer_waits_for_who_looks_at_its_new_part(folder: PartFolder):
     assert os.path.samestat(os.fstat(file.fileno()), folder.temporary(name).stat())
     assert name != "part-race"
     file.close()
+
+
+def descriptors_of(path: Path) -> int:
+    """How often this process has a file open."""
+    found = 0
+    for entry in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself is closed by now
+            found += os.path.samestat(os.fstat(int(entry.name)), path.stat())
+    return found
 
 
 @settings(max_examples=25, deadline=None)
