@@ -43,11 +43,9 @@ class Job:
     def count(self, field: str) -> int:
         return self.counts().get(field, 0)
 
-    def wait_for(self, field: str, least: int) -> int:
+    def wait_for(self, field: str, least: int) -> None:
         """Wait until the books count so many."""
-        return wait_until(
-            lambda: (found := self.count(field)) >= least and found, f"{least} {field}"
-        )
+        wait_until(lambda: self.count(field) >= least, f"{least} {field}")
 
     def length(self, stream: str) -> int:
         return int(self.cli("XLEN", self.key(stream)) or 0)

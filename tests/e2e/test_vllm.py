@@ -100,6 +100,7 @@ def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert desk.run("feed", images, *given).code == 0
         for name in ("leaving", "staying"):
             wait_for_engine(started[name])
+        job.wait_for("captioned", 2)  # a feed looks for new images when all before are settled
         hand_over(drawn, images, DRAWN)
         started["feed"] = desk.start("feed", images, *given)
         wait_until(lambda: job.held_by("samples:caption", "leaving"), "a worker with samples")

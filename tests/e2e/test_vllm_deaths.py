@@ -38,13 +38,20 @@ class Survived(Struct, frozen=True):
 def survived(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
     desk, drawn, images = shared_desk, shared_desk.folder / "drawn", shared_desk.folder / "images"
     truth = draw_shapes(drawn, DRAWN, SEED)
-    hand_over(drawn, images, 2)
     with RedisServer(tmp_path_factory.mktemp("server")) as server:
         flags = ("--redis", server.url, "--job", "shapes")
         job = Job(server.url, "shapes")
         document = ("--config", ROOT / "examples" / "run.yaml", "--data-dir", "out")
         fast = settings(vllm__batch_size=8, lease_seconds=3, engine_timeout=SILENCE)
-        assert desk.run("feed", images, *flags, *document, *fast).code == 0
+
+        def feed(count: int) -> None:
+            """Feed the first images, as soon as those fed before are captioned."""
+            job.wait_for("captioned", job.count("planned"))
+            hand_over(drawn, images, count)
+            desk.start("feed", images, *flags, *document, *fast)
+            job.wait_for("planned", count)
+
+        feed(2)
         doomed, staying = (
             desk.start("worker", *flags, "--model", SHAPES / "model", "--name", name)
             for name in ("doomed", "staying")
@@ -52,25 +59,24 @@ def survived(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Ite
         sink = desk.start("sink", *flags, *document, *fast)
         for worker in (doomed, staying):
             wait_for_engine(worker)
-        hand_over(drawn, images, DRAWN)
-        feeding = desk.start("feed", images, *flags, *document, *fast)
+        # Each accident has images of its own to meet with, however fast the engines are.
+        feed(DRAWN // 3)
         wait_until(lambda: job.held_by("samples:caption", "doomed"), "a worker with samples")
-        job.wait_for("completed", 60)
         doomed.kill()
-        job.wait_for("completed", DRAWN // 3)
-        hurt_engine(staying, signal.SIGKILL, "vLLM's engine has died")
-        job.wait_for("completed", 2 * DRAWN // 3)
-        hurt_engine(staying, signal.SIGSTOP, "gave no token")
-        job.wait_for("completed", DRAWN)
-        feeding.wait()
+        feed(2 * DRAWN // 3)
+        hurt_engine(staying, job, signal.SIGKILL, "vLLM's engine has died")
+        feed(DRAWN)
+        hurt_engine(staying, job, signal.SIGSTOP, "gave no token")
+        job.wait_for("captioned", DRAWN)
         ended, said = staying.terminate(), staying.err
         sink.terminate()
         yield Survived(rows(desk.folder / "out" / "shapes"), truth, job.counts(), said, ended)
 
 
-def hurt_engine(worker: Running, how: signal.Signals, until_said: str) -> None:
-    """Let something befall the engine's own process, and wait until its worker has seen it."""
+def hurt_engine(worker: Running, job: Job, how: signal.Signals, until_said: str) -> None:
+    """Let something befall a busy engine's own process, and wait until its worker has seen it."""
     [engine] = [pid for pid in children(worker.pid) if "EngineCore" in name_of(pid)]
+    wait_until(lambda: job.held_by("samples:caption", "staying"), "a worker with samples")
     kill(engine, how)
     wait_until(lambda: until_said in worker.err, until_said)
 
@@ -101,7 +107,7 @@ def test_samples_of_the_killed_worker_went_to_the_other(survived: Survived):
 
 
 def test_engine_that_died_and_engine_that_hung_came_back(survived: Survived):
-    assert survived.said.count("The engine is back") == 2
+    assert survived.said.count("The engine is back") >= 2
 
 
 def test_their_worker_ends_well(survived: Survived):
