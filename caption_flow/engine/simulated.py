@@ -44,15 +44,16 @@ class SimulatedEngine:
 
     async def caption(self, request: Request) -> Output:
         """Wait as long as a model would, then say something true about the bytes."""
+        death = self._death  # of this life: a start before we wake begins another
         digest = hashlib.sha256(request.data)
         if digest.hexdigest() in self._killers:
-            self._death.set()
+            death.set()
         latency, length = _draws(digest.digest() + request.prompt.encode() + self._seed)
         low, high = self._tokens
         tokens = low + int(length * (high - low + 1))
         shortest, longest = self._latency
         if longest > 0 or self._killers:
-            await self._live(shortest + latency * (longest - shortest))
+            await self._live(death, shortest + latency * (longest - shortest))
         self.signs += tokens
         return Output(
             text=_caption(digest.hexdigest(), tokens),
@@ -61,13 +62,13 @@ class SimulatedEngine:
             output_tokens=tokens,
         )
 
-    async def _live(self, seconds: float) -> None:
+    async def _live(self, death: asyncio.Event, seconds: float) -> None:
         if not self._killers:
             await asyncio.sleep(seconds)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._death.wait(), seconds)
-        if self._death.is_set():
+            await asyncio.wait_for(death.wait(), seconds)
+        if death.is_set():
             raise EngineDead("The simulated engine has died, as it was told to.")
 
     async def stop(self) -> None:

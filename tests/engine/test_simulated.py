@@ -106,3 +106,14 @@ async def test_an_image_it_dies_of_takes_all_inside_with_it_until_it_is_started_
     done, _ = await asyncio.wait({living}, timeout=0.01)
     living.cancel()
     assert not done
+
+
+async def test_all_inside_at_a_death_hear_of_it_however_soon_it_is_started_again():
+    killer = hashlib.sha256(b"killer").hexdigest()
+    engine = SimulatedEngine(SimulatedConfig(latency=(60, 60), dies_of=(killer,)), capacity=8)
+    inside = [engine.caption(request(data=data)) for data in (b"good", b"killer")]
+    hearing = asyncio.gather(*inside, return_exceptions=True)
+    await asyncio.sleep(0)
+    await engine.start()
+
+    assert [type(answer) for answer in await hearing] == [EngineDead, EngineDead]
