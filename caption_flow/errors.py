@@ -65,6 +65,12 @@ class EngineGone(CaptionFlowError):
     """The engine has died and cannot be brought back."""
 
 
+class EngineUseless(EngineGone):
+    """The engine dies of whatever it is given, and would again."""
+
+    exit_code = 2
+
+
 class EngineUnfit(CaptionFlowError):
     """The engine cannot start with this model, these arguments, on this machine."""
 

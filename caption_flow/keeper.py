@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from threading import Thread
 from typing import Generic, Self, TypeAlias, TypeVar
 
-from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import cancel
 from caption_flow.retry import Backoff
 
@@ -93,8 +92,9 @@ class Keeper(Generic[T]):
                 try:
                     await self._renew(renew)
                     failures = 0
-                except CaptionFlowError as exc:
+                except Exception as exc:
                     # The next one may still be in time; if not, the lease is lost, not the work.
+                    # Of any kind: nobody waits for this thread, whose end no one would notice.
                     failures += 1
                     logger.warning("Leases not renewed: %s", exc)
 

@@ -3,6 +3,7 @@
 Frozen, without I/O; codec/ turns them into records and back.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -64,8 +65,11 @@ class Raw(Struct, frozen=True):
     error: str = ""  # why the source could not read the image; empty when it could
 
 
+WORKER_DIED = "worker_died"  # reason noted in advance of a sample that is tried alone
+
+
 class Failure(Struct, frozen=True):
-    """Why a sample is given up."""
+    """Why a sample is given up, or was on one of its attempts."""
 
     reason: str  # one stable word, for filters
     detail: str
@@ -73,6 +77,22 @@ class Failure(Struct, frozen=True):
     stage: str = ""  # empty: the feeder gave it up
     attempt: int = 0
     member: str = ""  # the process that gave it up
+    own: bool = True  # it counts as an attempt; not where others may have been to blame
+
+
+def came_true(failures: Iterable[Failure], attempt: int) -> tuple[Failure, ...]:
+    """Leave out what was noted in advance and did not come about, as seen from a delivery.
+
+    A worker that was heard of again has handed the sample back, so that its delivery was not
+    counted, or has said of the same one what became of it.
+    """
+    listed = tuple(failures)
+    told = {f.attempt for f in listed if f.own and f.reason != WORKER_DIED}
+    return tuple(
+        f
+        for f in listed
+        if f.reason != WORKER_DIED or (f.attempt < attempt and f.attempt not in told)
+    )
 
 
 class Offer(Struct, frozen=True):
@@ -111,6 +131,17 @@ class Lease(Struct, frozen=True):
     attempt: int  # 1 on the first delivery
     outcomes: tuple[Outcome, ...] = ()  # of the earlier stages, in stage order
     failures: tuple[Failure, ...] = ()  # of the earlier attempts, in their order
+
+    @property
+    def spent(self) -> int:
+        """How many attempts of its own the sample has had before this one."""
+        return len({failure.attempt for failure in self.failures if failure.own})
+
+    @property
+    def orphaned(self) -> int:
+        """How many who held the sample were never heard of again."""
+        told = {f.attempt for f in self.failures if f.own and f.reason != WORKER_DIED}
+        return self.attempt - 1 - len(told)
 
 
 class Caption(Struct, frozen=True):

@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from caption_flow.errors import CaptionFlowError
-from caption_flow.model import Caption, Chunk, DeadLetter, EntryId, Failure, Lease, Outcome, Sample
+from caption_flow.model import (
+    Caption,
+    Chunk,
+    DeadLetter,
+    EntryId,
+    Failure,
+    Lease,
+    Outcome,
+    Sample,
+    came_true,
+)
 
 Fields = Mapping[bytes, bytes]
 
@@ -63,7 +73,7 @@ def lease_from(
         image=fields.get(b"image", entry.encode()).decode("ascii", "replace"),
         attempt=attempt,
         outcomes=_outcomes_from(entry, fields),
-        failures=failures_from(b"[%b]" % failures),
+        failures=came_true(failures_from(b"[%b]" % failures), attempt),
     )
 
 
@@ -76,11 +86,12 @@ def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
     """Read a sample that was given up."""
     try:
         failure = _decode(_failure, fields[b"why"])
-        earlier = failures_from(fields.get(b"earlier", b"[]"))
+        noted = failures_from(fields.get(b"earlier", b"[]"))
     except _UNREADABLE as exc:
         raise UnreadableRecord(f"Dead letter {entry} gives no readable reason: {exc}") from exc
     sample, outcomes = _sample_from(entry, fields), _outcomes_from(entry, fields)
-    return DeadLetter(entry, sample, failure, earlier, outcomes)
+    *earlier, _ = came_true((*noted, failure), failure.attempt)
+    return DeadLetter(entry, sample, failure, tuple(earlier), outcomes)
 
 
 def failures_from(listed: bytes) -> tuple[Failure, ...]:

@@ -264,7 +264,7 @@ class JobConfig(Settings, frozen=True):
     chunk_size: Count = 1000  # samples
     lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
-    max_attempts: Count = 3  # deliveries of a sample before it is a dead letter
+    max_attempts: Count = 3  # failures of its own before a sample is a dead letter
     engine_timeout: Seconds = 300.0  # an engine that gives no token for so long is started again
     engine: Literal["vllm", "simulated"] = "vllm"
     dataset: DatasetConfig = field(default_factory=DatasetConfig)

@@ -32,7 +32,13 @@ def make_engine(
         )
     arguments = {**first.engine_args, **overrides}
     model = str(arguments.pop("model", first.model))
-    return VllmEngine(model, arguments, capacity=capacity, trust_remote_code=trust_remote_code)
+    return VllmEngine(
+        model,
+        arguments,
+        settings.stages,
+        capacity=capacity,
+        trust_remote_code=trust_remote_code,
+    )
 
 
 def select_gpu(gpu_id: int) -> None:

@@ -1,8 +1,10 @@
-"""Engine: vLLM's processes end with the worker that started them, even where it is killed.
+"""Engine: vLLM's processes end with the worker that started them, not before and not after.
 
 vLLM calls `follow_owner` in each of its processes, as one of its plugins (entry-point group
 `vllm.general_plugins`). Left to itself, the engine of a killed worker would stay, with all the
-memory of its GPU, and the next worker could not start.
+memory of its GPU, and the next worker could not start. And the engine would take a Ctrl-C, which
+a terminal sends to all of a process group, for meant for itself, while its worker still finishes
+what is inside.
 """
 
 import multiprocessing
@@ -16,9 +18,10 @@ LOOK_SECONDS = 1.0
 
 
 def follow_owner() -> None:
-    """End this process soon after its owner, where that is one of our workers."""
+    """End this process soon after its owner, where that is one of our workers, and by it alone."""
     parent = multiprocessing.parent_process()
     if parent is not None and str(parent.pid) == os.environ.get(OWNER):
+        os.setpgid(0, 0)  # its own processes follow it there
         Thread(target=_follow, args=(parent.pid,), name="follow-owner", daemon=True).start()
 
 

@@ -4,9 +4,11 @@ The chat template is applied once per prompt, with vLLM's own renderer, since on
 each model spells its images. What a request adds is the picture.
 """
 
-import asyncio
+import gc
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from PIL.Image import new as new_image
 
 from caption_flow.config.schema import Sampling, Stage
 from caption_flow.engine.arguments import engine_arguments, sampling_arguments
+from caption_flow.engine.aside import aside
 from caption_flow.engine.orphans import OWNER
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import (
@@ -25,6 +28,8 @@ from caption_flow.errors import (
     EngineRefused,
     EngineUnfit,
 )
+
+logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0  # for vLLM's own processes to end before it kills them
 # How often a request says that it lives. Each token would cost the event loop a wake-up.
@@ -42,6 +47,7 @@ class VllmEngine:
         self,
         model: str,
         arguments: Mapping[str, Any],
+        stages: Sequence[Stage],
         *,
         capacity: int,
         trust_remote_code: bool = False,
@@ -50,6 +56,7 @@ class VllmEngine:
         self.capacity = capacity
         self.signs = 0
         self._arguments = arguments
+        self._stages = stages
         self._trust_remote_code = trust_remote_code
         self._llm: Any = None
         self._prompts: dict[tuple[str | None, str], dict[str, Any]] = {}
@@ -57,7 +64,9 @@ class VllmEngine:
 
     async def start(self) -> None:
         """Load the model, in another thread so that the process goes on answering."""
-        self._llm = await asyncio.to_thread(self._load)
+        self._llm = await aside(self._load)
+        for stage in self._stages:
+            await self._rehearse(stage)
 
     async def caption(self, request: Request) -> Output:
         """Run one request, see the port."""
@@ -70,9 +79,14 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End vLLM's own processes."""
-        llm, self._llm = self._llm, None  # now, while there is an interpreter for its finalizer
+        llm, self._llm = self._llm, None
         if llm is not None:
-            await asyncio.to_thread(llm.shutdown, STOP_SECONDS)
+            try:
+                await aside(partial(llm.shutdown, STOP_SECONDS))
+            except Exception as exc:  # of any kind, and there is nothing left to do about it
+                logger.warning("vLLM did not end well: %s", exc)
+        del llm
+        gc.collect()  # now, while there is an interpreter for the finalizer of what is left of it
 
     def _load(self) -> Any:
         try:
@@ -89,8 +103,23 @@ class VllmEngine:
         )
         try:
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-        except (ValueError, TypeError, OSError, RuntimeError) as exc:
+        except Exception as exc:  # of any kind: what models, drivers and plugins raise
             raise EngineUnfit(f'vLLM cannot load the model "{self.model}": {exc}') from exc
+
+    async def _rehearse(self, stage: Stage) -> None:
+        """Make ready what a stage says for every sample; a mistake there is none of theirs."""
+        try:
+            self._params(stage)
+        except (ValueError, TypeError) as exc:
+            raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
+        try:
+            for prompt in stage.prompts:
+                await self._rendered(self._llm.renderer, stage, prompt)
+        except Exception as exc:  # of any kind: templates are programs
+            raise EngineUnfit(
+                f'vLLM cannot put an image and a prompt of the stage "{stage.name}" into the '
+                f'chat template of "{self.model}": {exc}'
+            ) from exc
 
     async def _generate(self, llm: Any, request: Request) -> Output:
         prompt = await self._rendered(llm.renderer, request.stage, request.prompt)

@@ -86,9 +86,8 @@ class Deferral(Struct, frozen=True):
     """A sample that failed and goes back, to be tried again."""
 
     lease: Lease
-    failure: Failure
+    failure: Failure  # where it is not the sample's own, the delivery does not count
     delay: float  # seconds until anybody may claim it
-    attempted: bool = True  # the delivery counts as an attempt
 
 
 class FeedQueue(Protocol):
@@ -182,6 +181,10 @@ class WorkQueue(Protocol):
 
     async def defer(self, deferrals: Sequence[Deferral]) -> None:
         """Hand back samples that failed, each with its reason, to be tried again after a while."""
+        ...
+
+    async def suspect(self, lease: Lease, failure: Failure) -> None:
+        """Note why a sample will have failed should its holder never be heard of again."""
         ...
 
     async def release(self, leases: Sequence[Lease]) -> None:

@@ -143,11 +143,19 @@ class RedisWorkQueue(RedisJob):
             arguments: list[Any] = [keys.WORKERS, self._name, keys.RETURNED]
             for deferral in group:
                 idle = max(0, self._lease_ms - int(deferral.delay * 1000))
-                attempt = "1" if deferral.attempted else "0"
+                attempt = "1" if deferral.failure.own else "0"
                 why = records.encode(deferral.failure)
                 arguments += (deferral.lease.entry, idle, attempt, why)
             await self._source.settle("defer", [stream, self.lane.failures], arguments)
             self._source.let_go(stream, [deferral.lease.entry for deferral in group])
+
+    async def suspect(self, lease: Lease, failure: Failure) -> None:
+        """Note why a sample will have failed should its holder never be heard of again."""
+        await self._source.settle(
+            "suspect",
+            [self.lane.samples(lease.stage), self.lane.failures],
+            [keys.WORKERS, self._name, lease.entry, records.encode(failure)],
+        )
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Hand samples back, for anybody at once; it is no attempt."""

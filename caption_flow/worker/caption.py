@@ -5,7 +5,7 @@ Pixels are decoded in other threads, so that neither the engine nor the queue wa
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL.Image import Image
@@ -50,19 +50,25 @@ class Captioner:
         self._decoded = asyncio.Semaphore(engine.capacity + ahead)
 
     async def caption(
-        self, lease: Lease, data: bytes, *, alone: bool, entered: Callable[[], None]
+        self,
+        lease: Lease,
+        data: bytes,
+        *,
+        alone: bool,
+        admitted: Callable[[], Awaitable[None]],
+        entered: Callable[[], None],
     ) -> Outcome:
-        """Caption one sample, `alone` with no other beside it in the engine.
+        """Caption one sample, `alone` with no other beside it, be it decoded or captioned.
 
-        `entered` is called when its first request goes there. Raises BadImage, and what
-        Caretaker.ask raises.
+        `admitted` is called before anything is done with it, `entered` when its first request
+        goes to the engine. Raises BadImage, and what Caretaker.ask and `admitted` raise.
         """
         stage, prompts = self._stages[lease.stage]
         stage = resampled(stage, lease.sample.sampling)
-        async with self._decoded:
+        async with self._decoded, self._gate.passed(alone=alone):
+            await admitted()
             image = await self._decode(data)
-            async with self._gate.passed(alone=alone):
-                outputs = await self._run(lease, stage, data, image, entered)
+            outputs = await self._run(lease, stage, data, image, entered)
         texts = [output.text for output in outputs if output.text]
         if not texts:
             raise EngineFailed("The model answered with nothing.")

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, cast
 
 from caption_flow.engine.port import Engine, Output, Request
-from caption_flow.errors import CaptionFlowError, EngineDead, EngineGone
+from caption_flow.errors import EngineDead, EngineGone, EngineUseless
 from caption_flow.lifecycle import Beside, Drain, cancel
 from caption_flow.retry import Backoff
 from caption_flow.worker.meter import Meter
@@ -20,6 +20,7 @@ from caption_flow.worker.meter import Meter
 logger = logging.getLogger(__name__)
 
 STARTS = 3  # tries to bring a dead engine back
+RESTART_SECONDS = 1800.0  # for all of them; a model of any size has loaded once by then
 START_BACKOFF = Backoff(first=1.0, ceiling=30.0)
 # An engine that dies with so many different samples, without one caption between, is not killed
 # by images.
@@ -140,17 +141,23 @@ class Caretaker(Beside):
     async def _revive(self, why: str) -> None:
         begun = time.monotonic()
         try:
-            await self._start_again(why)
-        except CaptionFlowError as exc:
-            self._gone = exc if isinstance(exc, EngineGone) else EngineGone(str(exc))
-            self._drain.ask()
-        else:
+            async with asyncio.timeout(RESTART_SECONDS):
+                await self._start_again(why)
             logger.info("The engine is back after %.1f s", time.monotonic() - begun)
-        self._up.set()
+        except TimeoutError:
+            self._give_up(EngineGone(f"{why} Starting it again took too long: its host may hang."))
+        except EngineGone as exc:
+            self._give_up(exc)
+        finally:
+            self._up.set()
+
+    def _give_up(self, why: EngineGone) -> None:
+        self._gone = why
+        self._drain.ask()
 
     async def _start_again(self, why: str) -> None:
         if len(self._killers) >= MOST_KILLERS:
-            raise EngineGone(
+            raise EngineUseless(
                 f"The engine died with {MOST_KILLERS} different samples, each alone, and captioned "
                 f"none in between. The last time: {why} What it says of itself in this log may "
                 "tell why."
@@ -159,7 +166,7 @@ class Caretaker(Beside):
             try:
                 await self._engine.stop()
                 await self._engine.start()
-            except CaptionFlowError as exc:
+            except Exception as exc:  # of any kind: it is one start that failed
                 failure = exc
                 logger.warning("The engine does not start again: %s", exc)
             else:

@@ -5,18 +5,21 @@ import asyncio
 from caption_flow.model import Lease
 
 ENGINE_DIED = "engine_died"  # reason of a sample that was inside when an engine died
+# Workers that may vanish with a sample before it is tried alone. One may go any time, and takes
+# all it holds with it; alone, so many would be slow.
+MOST_ORPHANED = 2
 
 
 class Hand:
     """A sample in the worker's hands."""
 
-    def __init__(self, lease: Lease, *, max_attempts: int) -> None:
+    def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.task: asyncio.Task[None] | None = None
         self.inside = False  # being captioned, or captioned and not settled yet
-        # Runs alone: it was there when an engine died, or is on its last attempt, which its
-        # neighbours shall not spoil, nor it theirs.
-        self.suspect = _died_before(lease) or lease.attempt >= max(2, max_attempts)
+        # It may be what the workers die of that hold it, or have been beside what they die of.
+        self.orphan = lease.orphaned >= MOST_ORPHANED
+        self.suspect = self.orphan or _died_before(lease)  # runs alone
         self.witnessed: str | None = None  # how an engine of ours died with it and others inside
 
     @property

@@ -32,6 +32,8 @@ class Settler:
         self._failed: list[tuple[Lease, Failure]] = []
         self._deferred: list[Deferral] = []
         self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._ending = False
         self.completed = 0
         self.failed = 0
@@ -39,24 +41,25 @@ class Settler:
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """The sample is captioned."""
         self._done.append((lease, outcome))
-        self._changed.set()
+        self._wake()
 
     def fail(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample is given up."""
         logger.warning("Gave up %s: %s, %s", lease.sample.id, reason, detail)
         self._failed.append((lease, self.failure(lease, reason, detail)))
-        self._changed.set()
+        self._wake()
 
     def defer(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample failed, and may be tried again by anybody, but not at once."""
-        delay = RETRY_BACKOFF.delay(lease.attempt)
+        delay = RETRY_BACKOFF.delay(lease.spent + 1)
         logger.warning("Trying %s again in %.1f s: %s", lease.sample.id, delay, detail)
         self._deferred.append(Deferral(lease, self.failure(lease, reason, detail), delay))
-        self._changed.set()
+        self._wake()
 
-    def failure(self, lease: Lease, reason: str, detail: str) -> Failure:
-        """Say why the sample failed."""
-        return Failure(reason, detail, time.time(), lease.stage, lease.attempt, self._worker)
+    def failure(self, lease: Lease, reason: str, detail: str, *, own: bool = True) -> Failure:
+        """Say why the sample failed; not `own`: others beside it may have been to blame."""
+        now = time.time()
+        return Failure(reason, detail, now, lease.stage, lease.attempt, self._worker, own)
 
     async def run(self) -> None:
         """Settle until told to end; what came last is left to `finish`."""
@@ -65,9 +68,14 @@ class Settler:
             if len(self._done) < BATCH:
                 await asyncio.sleep(GATHER_SECONDS)
             await self._settle()
-            if not (self._done or self._failed or self._deferred or self._ending):
+            if not (self._left or self._ending):
                 self._changed.clear()
+                self._idle.set()
             await self._changed.wait()
+
+    async def idle(self) -> None:
+        """Wait until the queue knows of all that was settled so far."""
+        await self._idle.wait()
 
     def end(self) -> None:
         """Let `run` end once it has the queue's answer."""
@@ -77,10 +85,18 @@ class Settler:
     async def finish(self) -> None:
         """Settle what is left, once; what the queue does not take keeps its lease and moves on."""
         try:
-            while self._done or self._failed or self._deferred:
+            while self._left:
                 await self._settle(last=True)
         except Interrupted as exc:
             logger.warning("%s Unsettled samples will be done again by others", exc)
+
+    @property
+    def _left(self) -> bool:
+        return bool(self._done or self._failed or self._deferred)
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._changed.set()
 
     async def _settle(self, *, last: bool = False) -> None:
         queue = self._queue
@@ -103,5 +119,5 @@ class Settler:
         for lease, ours in zip(leases, answers, strict=True):
             self._settled(lease.entry)
             if not ours:
-                logger.warning("Lost the lease on %s; another worker has it", lease.sample.id)
+                logger.warning("%s is settled already, or another worker has it", lease.sample.id)
         return sum(answers)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineGone, EngineRefused
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import EntryId, Lease, Outcome
+from caption_flow.model import WORKER_DIED, EntryId, Lease, Outcome
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.worker.caption import Captioner
@@ -127,11 +127,10 @@ class Worker:
     def _take(self, leases: list[Lease]) -> None:
         fit = []
         for lease in leases:
-            self._hands[lease.entry] = hand = Hand(lease, max_attempts=self._max_attempts)
-            if lease.attempt > self._max_attempts:
+            self._hands[lease.entry] = hand = Hand(lease)
+            if lease.spent >= self._max_attempts:
                 hand.inside = True
-                times = lease.attempt - 1
-                self.settler.fail(lease, "gave_up", f"claimed {times} times, never captioned")
+                self.settler.fail(lease, "gave_up", lease.failures[-1].detail)
             else:
                 fit.append(lease)
         self._meter.wait(len(fit))
@@ -161,7 +160,7 @@ class Worker:
             self._retry(lease, "engine", str(exc))
         except EngineDead as exc:  # nobody else was inside
             self._retry(lease, ENGINE_DIED, str(exc))
-        except EngineGone:
+        except (EngineGone, Interrupted):
             logger.debug("Left %s to another worker", lease.sample.id)
         except Exception as exc:
             # Around one sample: left alone it would be renewed for ever, and the job never end.
@@ -179,13 +178,27 @@ class Worker:
             alone = hand.suspect
             try:
                 return await self._captioner.caption(
-                    hand.lease, data, alone=alone, entered=lambda: self._enter(hand)
+                    hand.lease,
+                    data,
+                    alone=alone,
+                    admitted=lambda: self._note_in_advance(hand),
+                    entered=lambda: self._enter(hand),
                 )
             except EngineDead as exc:
                 if alone:
                     raise
                 hand.suspect, hand.witnessed = True, str(exc)
                 self._leave(hand)
+
+    async def _note_in_advance(self, hand: Hand) -> None:
+        """Note what an orphan will have done if it takes us with it: nobody else could tell."""
+        if hand.orphan:
+            # Who was captioned just now shall not go with us, and be tried again for it.
+            await self.settler.idle()
+            why = self.settler.failure(
+                hand.lease, WORKER_DIED, "its worker died with this sample alone in its hands"
+            )
+            await self._patience(lambda: self._queue.suspect(hand.lease, why))
 
     def _enter(self, hand: Hand) -> None:
         """Note that a sample waits no longer."""
@@ -200,7 +213,7 @@ class Worker:
             self._meter.wait(1)
 
     def _retry(self, lease: Lease, reason: str, detail: str) -> None:
-        if lease.attempt >= self._max_attempts:
+        if lease.spent + 1 >= self._max_attempts:
             self.settler.fail(lease, reason, detail)
         else:
             self.settler.defer(lease, reason, detail)
@@ -220,6 +233,7 @@ class Worker:
                 continue
             del self._hands[lease.entry]
             self._queue.drop([lease])
+            self._fetcher.drop(lease.entry)  # its task may not have begun
             logger.warning("Lost the lease on %s; dropping it", hand.lease.sample.id)
             if hand.task is not None:
                 hand.task.cancel()
@@ -259,5 +273,5 @@ class Worker:
         """Tell who has them next to try them alone; it was no attempt of theirs."""
         for hand in hands:
             if hand.witnessed is not None:
-                why = self.settler.failure(hand.lease, ENGINE_DIED, hand.witnessed)
-                yield Deferral(hand.lease, why, delay=0.0, attempted=False)
+                why = self.settler.failure(hand.lease, ENGINE_DIED, hand.witnessed, own=False)
+                yield Deferral(hand.lease, why, delay=0.0)

@@ -151,7 +151,6 @@ class Run:
             simulated__decode="true",
             vllm__batch_size=_SLOTS,
             lease_seconds=2,
-            max_attempts=50,  # a good sample is not given up for those who died with it
             chunk_size=100,
             budget__samples=1500,
             storage__rows_per_part=200,

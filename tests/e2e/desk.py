@@ -79,8 +79,8 @@ class Running:
         return self.wait()
 
     def interrupt(self) -> Ended:
-        """Press Ctrl-C."""
-        self.signal(signal.SIGINT)
+        """Press Ctrl-C: a terminal tells all of the process group."""
+        os.killpg(self.pid, signal.SIGINT)
         return self.wait()
 
     def kill(self) -> None:

@@ -105,7 +105,7 @@ def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         started["feed"] = desk.start("feed", images, *given)
         wait_until(lambda: job.held_by("samples:caption", "leaving"), "a worker with samples")
         job.wait_for("completed", DRAWN // 5)
-        ended = {"leaving": started["leaving"].terminate()}
+        ended = {"leaving": started["leaving"].interrupt()}
         job.wait_for("completed", DRAWN)
         for name in ("feed", "staying", "sink"):
             command = started[name]
@@ -136,16 +136,23 @@ def test_every_role_ends_well(apart: Apart):
     assert {name: end.code for name, end in apart.ended.items()} == dict.fromkeys(apart.ended, 0)
 
 
+def test_engine_of_who_leaves_finishes_what_is_inside(apart: Apart):
+    assert "Captioned" in apart.ended["leaving"].out
+    assert "has died" not in apart.ended["leaving"].err
+    assert "Traceback" not in apart.ended["leaving"].err
+
+
 class Wrong(Struct, frozen=True):
-    """Two runs that cannot be."""
+    """Three runs that cannot be."""
 
     misspelt: Ended
     missing: Ended
+    sampled: Ended
 
 
 @pytest.fixture(scope="module")
 def wrong(shared_desk: Desk) -> Wrong:
-    """Both at once, since most of the time is vLLM's import."""
+    """All at once, since most of the time is vLLM's import."""
     desk = shared_desk
     common = ("run", "examples/shapes/images", "--data-dir")
     misspelt = desk.start(
@@ -154,7 +161,10 @@ def wrong(shared_desk: Desk) -> Wrong:
     missing = desk.start(
         *common, desk.folder / "b", "--model", "examples/shapes/nowhere", folder=ROOT
     )
-    return Wrong(misspelt.wait(LOADING), missing.wait(LOADING))
+    sampled = desk.start(
+        *common, desk.folder / "c", *settings(vllm__sampling__min_p=5), folder=ROOT
+    )
+    return Wrong(misspelt.wait(LOADING), missing.wait(LOADING), sampled.wait(LOADING))
 
 
 def test_misspelt_engine_argument_ends_the_run_with_the_nearest(wrong: Wrong):
@@ -168,8 +178,15 @@ def test_missing_model_ends_the_run_with_its_name(wrong: Wrong):
     assert 'cannot load the model "examples/shapes/nowhere"' in wrong.missing.err
 
 
+def test_sampling_that_vllm_refuses_ends_the_run_and_costs_no_sample(wrong: Wrong):
+    assert wrong.sampled.code == 2, wrong.sampled.words
+    assert 'The sampling of the stage "caption"' in wrong.sampled.err
+    assert "min_p" in wrong.sampled.err
+    assert "Gave up" not in wrong.sampled.err
+
+
 def test_wrong_engine_is_told_without_a_traceback(wrong: Wrong):
-    assert "Traceback" not in wrong.misspelt.err + wrong.missing.err
+    assert "Traceback" not in wrong.misspelt.err + wrong.missing.err + wrong.sampled.err
 
 
 def test_no_process_is_left(shared_desk: Desk, wrong: Wrong):

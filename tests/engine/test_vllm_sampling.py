@@ -38,7 +38,7 @@ def params(engine: VllmEngine, keys: Mapping[str, Any]) -> Any:
 
 
 def test_each_sample_has_its_own_and_the_stages_stay(made: list[Sampling]):
-    engine = VllmEngine("model", {}, capacity=1)
+    engine = VllmEngine("model", {}, (), capacity=1)
 
     found = [params(engine, keys) for keys in ({}, {"temperature": 0.1}, {})]
 
@@ -47,7 +47,7 @@ def test_each_sample_has_its_own_and_the_stages_stay(made: list[Sampling]):
 
 
 def test_they_are_nobody_elses_to_write_into(made: list[Sampling]):
-    engine = VllmEngine("model", {}, capacity=1)
+    engine = VllmEngine("model", {}, (), capacity=1)
     params(engine, {})["temperature"] = 9
 
     assert params(engine, {}) == {"temperature": 0.7}

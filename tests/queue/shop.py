@@ -172,8 +172,8 @@ def outcome_of(lease: Lease, text: str = "a caption") -> Outcome:
     )
 
 
-def failure_of(lease: Lease) -> Failure:
-    return Failure("decode", "not an image", 1.0, lease.stage, lease.attempt, "worker")
+def failure_of(lease: Lease, reason: str = "decode", *, own: bool = True) -> Failure:
+    return Failure(reason, "not an image", 1.0, lease.stage, lease.attempt, "worker", own)
 
 
 def done(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
@@ -184,10 +184,8 @@ def failed(leases: Sequence[Lease]) -> list[tuple[Lease, Failure]]:
     return [(lease, failure_of(lease)) for lease in leases]
 
 
-def deferred(
-    leases: Sequence[Lease], *, delay: float = 0.0, attempted: bool = True
-) -> list[Deferral]:
-    return [Deferral(lease, failure_of(lease), delay, attempted) for lease in leases]
+def deferred(leases: Sequence[Lease], *, delay: float = 0.0, own: bool = True) -> list[Deferral]:
+    return [Deferral(lease, failure_of(lease, own=own), delay) for lease in leases]
 
 
 def retry_of(letters: Sequence[DeadLetter], token: str = "token") -> Chunk:

@@ -231,10 +231,10 @@ class Job(RuleBasedStateMachine):
         self.run(self._do(lambda: worker.queue.release(batch), again=again))
 
     @precondition(working)
-    @rule(who=someone, count=some, attempted=chance, again=chance)
-    def defer(self, who: int, count: int, *, attempted: bool, again: bool) -> None:
+    @rule(who=someone, count=some, own=chance, again=chance)
+    def defer(self, who: int, count: int, *, own: bool, again: bool) -> None:
         worker, batch = self._batch(who, count)
-        deferrals = deferred(batch, attempted=attempted)
+        deferrals = deferred(batch, own=own)
         self.run(self._do(lambda: worker.queue.defer(deferrals), again=again))
 
     def _batch(self, who: int, count: int) -> tuple[Role, list[Lease]]:

@@ -27,15 +27,17 @@ async def test_deferred_sample_waits_out_its_delay(shop: Shop):
     assert await worker.claim(1) == []
 
 
-@pytest.mark.parametrize(("attempted", "attempts"), [(False, [1, 1, 1]), (True, [1, 2, 3])])
-async def test_attempts_count_where_there_was_one(shop: Shop, attempted: bool, attempts: list[int]):
+@pytest.mark.parametrize(("own", "attempts"), [(False, [1, 1, 1]), (True, [1, 2, 3])])
+async def test_attempts_count_where_the_failure_was_its_own(
+    shop: Shop, own: bool, attempts: list[int]
+):
     await shop.offer(1)
     seen = []
     for name in ("first", "second", "third"):
         worker = await shop.worker(name)
         [lease] = await worker.claim(1)
         seen.append(lease.attempt)
-        await worker.defer(deferred([lease], attempted=attempted))
+        await worker.defer(deferred([lease], own=own))
 
     assert seen == attempts
 

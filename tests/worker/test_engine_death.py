@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from caption_flow.errors import EngineGone
+from caption_flow.errors import EngineGone, EngineUseless
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Failure
 from caption_flow.queue.ports import Deferral
+from caption_flow.retry import Backoff
+from caption_flow.worker import caretaker
 from caption_flow.worker.caretaker import MOST_KILLERS, STARTS
 from tests.roles import Roles, ends, jpeg, running, settings, until
 from tests.worker.engines import CountingEngine, HangingEngine, MortalEngine
@@ -75,28 +77,15 @@ async def test_who_waited_for_the_engine_is_no_suspect(roles: Roles):
 async def test_a_sample_that_saw_an_engine_die_elsewhere_is_tried_alone(roles: Roles):
     await roles.offer(IMAGES[:8])
     other = await roles.work_queue()
-    why = Failure("engine_died", "The engine is gone.", 1.0, "caption", 1, "other")
+    why = Failure("engine_died", "The engine is gone.", 1.0, "caption", 1, "other", own=False)
     [marked] = await other.claim(1)
-    await other.defer([Deferral(marked, why, 0.0, attempted=False)])
+    await other.defer([Deferral(marked, why, 0.0)])
     engine = MortalEngine([])
 
     await ends((await roles.worker(engine)).run())
 
     assert engine.beside[IMAGES[0]] == [1]
     assert max(inside for [inside] in engine.beside.values()) > 1
-
-
-async def test_the_last_attempt_is_made_alone(roles: Roles):
-    """As its holders died with it, it may be what kills whole processes."""
-    await roles.offer(IMAGES[:8])
-    for _ in range(2):
-        await (await roles.work_queue()).claim(1)
-        await roles.expire_samples()
-    engine = MortalEngine([])
-
-    await ends((await roles.worker(engine)).run())
-
-    assert engine.beside[IMAGES[0]] == [1]
 
 
 async def test_an_engine_that_does_not_start_again_ends_its_worker_and_costs_no_attempt(
@@ -133,9 +122,10 @@ async def test_an_engine_that_dies_of_everything_ends_its_worker(roles: Roles):
     """Instead of burning everyone's attempts."""
     await roles.offer(IMAGES)
 
-    with pytest.raises(EngineGone, match=f"died with {MOST_KILLERS} different samples"):
+    with pytest.raises(EngineUseless, match=f"died with {MOST_KILLERS} different samples") as told:
         await ends((await roles.worker(MortalEngine(IMAGES))).run())
 
+    assert told.value.exit_code == 2  # its supervisor shall not start it again
     assert await roles.dead() == {}
     others = await claimed(roles)
     assert sum(lease.attempt > 1 for lease in others) == MOST_KILLERS
@@ -218,3 +208,36 @@ async def test_a_stop_while_the_engine_is_away_hands_everything_back(roles: Role
     others = await claimed(roles)
     assert attempts(others) == {1}
     assert len(others) + len(await roles.captions()) == 20
+
+
+async def test_whatever_a_start_raises_is_a_start_that_failed(
+    roles: Roles, monkeypatch: pytest.MonkeyPatch
+):
+    """An engine's own errors are of any kind, and nobody else waits for them."""
+    monkeypatch.setattr(caretaker, "START_BACKOFF", Backoff(first=0.001))
+
+    class Broken(MortalEngine):
+        async def start(self) -> None:
+            raise AssertionError("a mistake in the engine")
+
+    await roles.offer(IMAGES)
+
+    with pytest.raises(EngineGone, match="does not start again: a mistake in the engine"):
+        await ends((await roles.worker(Broken(IMAGES[:1]))).run())
+
+
+async def test_an_engine_that_never_ends_starting_again_is_given_up(
+    roles: Roles, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(caretaker, "RESTART_SECONDS", 0.05)
+
+    class Stuck(MortalEngine):
+        async def start(self) -> None:
+            await asyncio.Event().wait()
+
+    await roles.offer(IMAGES)
+
+    with pytest.raises(EngineGone, match="Starting it again took too long"):
+        await ends((await roles.worker(Stuck(IMAGES[:1]))).run())
+
+    assert attempts(await claimed(roles)) == {1}

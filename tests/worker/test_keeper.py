@@ -99,7 +99,8 @@ async def test_what_is_lost_is_told_in_the_event_loop():
 
 
 @pytest.mark.parametrize(
-    "error", [QueueUnreachable("Away."), QueueFull("Full."), QueueUnfit("No.")]
+    "error",
+    [QueueUnreachable("Away."), QueueFull("Full."), QueueUnfit("No."), ValueError("What is that?")],
 )
 async def test_a_renewal_that_fails_is_said_and_the_next_is_tried(
     error: Exception, caplog: pytest.LogCaptureFixture

@@ -236,19 +236,6 @@ async def test_a_sample_whose_image_is_gone_is_a_dead_letter(roles: Roles):
     assert letter.failure.reason == "image_gone"
 
 
-async def test_a_sample_that_many_claimed_and_none_finished_is_given_up(roles: Roles):
-    await roles.offer(IMAGES[:2])
-    for _ in range(3):
-        assert len(await (await roles.work_queue()).claim(2)) == 2
-        await roles.expire_samples()
-    engine = CountingEngine()
-
-    await ends((await roles.worker(engine)).run())
-
-    assert {letter.failure.reason for letter in (await roles.dead()).values()} == {"gave_up"}
-    assert engine.begun == []
-
-
 async def test_the_books_balance_when_the_worker_is_done(roles: Roles):
     await roles.offer(IMAGES)
     await ends((await roles.worker(FailingEngine(IMAGES[:5]))).run())
