@@ -4,7 +4,6 @@ The chat template is applied once per prompt, with vLLM's own renderer, since on
 each model spells its images. What a request adds is the picture.
 """
 
-import gc
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -85,8 +84,8 @@ class VllmEngine:
                 await aside(partial(llm.shutdown, STOP_SECONDS))
             except Exception as exc:  # of any kind, and there is nothing left to do about it
                 logger.warning("vLLM did not end well: %s", exc)
-        del llm
-        gc.collect()  # now, while there is an interpreter for the finalizer of what is left of it
+            # Its finalizer would call it again, when the interpreter may be half gone.
+            llm.shutdown = _nothing
 
     def _load(self) -> Any:
         try:
@@ -110,7 +109,9 @@ class VllmEngine:
         """Make ready what a stage says for every sample; a mistake there is none of theirs."""
         try:
             self._params(stage)
-        except (ValueError, TypeError) as exc:
+        except ConfigError:
+            raise  # it says itself what is wrong
+        except Exception as exc:  # of any kind: vLLM has several for a value it will not have
             raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
         try:
             for prompt in stage.prompts:
@@ -199,6 +200,10 @@ def _in_our_words(error: Exception, *, dead: bool) -> CaptionFlowError:
     if isinstance(error, VLLMClientError | ConfigError | ValueError | TypeError):
         return EngineRefused(said)
     return EngineFailed(said)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _blank() -> Image:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ class Letter(Struct, frozen=True):
 
     id: str
     reason: str
+    history: str = ""  # its attempts before the last, as they stand in the letter
 
 
 class Found(Struct, frozen=True):
@@ -55,7 +57,7 @@ def judge(fed: Fed, found: Found) -> Verdict:
     """Compare what came out with what went in."""
     captioned = Counter(row.id for row in found.rows)
     dead = Counter(letter.id for letter in found.letters)
-    reasons = {letter.id: f", given up: {letter.reason}" for letter in found.letters}
+    reasons = {x.id: f", given up: {x.reason} {x.history}".rstrip() for x in found.letters}
     missing = (fed.good.keys() - captioned.keys()) | (fed.bad.keys() - dead.keys())
     return Verdict(
         lost=sorted(id_ + reasons.get(id_, "") for id_ in missing),
@@ -88,11 +90,19 @@ def _rows(file: Path) -> list[Row]:
 
 def letters(job: Job) -> list[Letter]:
     """Read the dead letters as an operator may: JSON, each field after its name."""
+    found: list[dict[str, str]] = [{}]
     lines = job.cli("XRANGE", job.key("dead"), "-", "+").splitlines()
-    samples = [json.loads(lines[at + 1]) for at, line in enumerate(lines) if line == "sample"]
-    whys = [json.loads(lines[at + 1]) for at, line in enumerate(lines) if line == "why"]
-    pairs = zip(samples, whys, strict=True)
-    return [Letter(sample["id"], why["reason"]) for sample, why in pairs]
+    for name, value in pairwise(lines):
+        if name in found[-1]:  # each letter has it once
+            found.append({})
+        if name in {"why", "sample", "earlier"}:
+            found[-1][name] = value
+    return [_letter(fields) for fields in found if fields]
+
+
+def _letter(fields: dict[str, str]) -> Letter:
+    sample, why = json.loads(fields["sample"]), json.loads(fields["why"])
+    return Letter(sample["id"], why["reason"], fields.get("earlier", ""))
 
 
 def unseen(fed: Fed, found: Found) -> list[str]:
