@@ -353,18 +353,26 @@ def _begin(folder: PartFolder, name: str) -> tuple[str, IO[bytes]]:
 def _lock(path: Path) -> IO[bytes] | None:
     """Lock a file whose writer is gone; None while it lives, or when somebody was quicker."""
     try:
-        file = path.open("rb")
+        file = _open_to_lock(path)
     except FileNotFoundError:
         return None
+    with ExitStack() as unlocked:
+        unlocked.enter_context(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if not _is_at(file, path):
+            return None
+        unlocked.pop_all()
+    return file
+
+
+def _open_to_lock(path: Path) -> IO[bytes]:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    if _is_at(file, path):
-        return file
-    file.close()
-    return None
+        return path.open("r+b")  # NFS locks nobody else out of what is only read
+    except PermissionError:  # of another user, in a folder that we may delete it from
+        return path.open("rb")
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

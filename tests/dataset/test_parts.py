@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -144,6 +145,23 @@ def test_an_abandoned_part_is_taken_by_one_only(folder: PartFolder):
 
     assert folder.abandoned() == []
     part.close()
+
+
+def test_what_is_locked_is_open_for_writing(folder: PartFolder, monkeypatch: pytest.MonkeyPatch):
+    """NFS refuses to lock others out of a file by a descriptor that can only read."""
+    prepared(folder, 1).abandon()
+    lock, modes = fcntl.flock, []
+
+    def noting_lock(file: IO[bytes], how: int) -> None:
+        modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", noting_lock)
+    [part] = folder.abandoned()
+    part.settle(recorded=False)
+    opened(folder, 2).discard()
+
+    assert modes == [os.O_RDWR] * 2
 
 
 def test_an_abandoned_part_that_was_let_go_is_found_again(folder: PartFolder):
