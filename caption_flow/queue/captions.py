@@ -86,8 +86,8 @@ class RedisCaptionQueue(RedisJob):
 
     async def record_part(self, part: str, record: bytes) -> bool:
         """Record a published part that the queue has forgotten; False when it has not."""
-        with translated():
-            return bool(await self.client.hsetnx(self.lane.parts, part, record))
+        at = [self.lane.parts, self.lane.epoch]
+        return bool(await self.scripts.run("record", at, [part, record, secrets.token_hex(8)]))
 
     async def agree(self, schema: bytes) -> bytes:
         """Propose a schema for the sample columns; answers the one that holds for the job."""

@@ -116,5 +116,5 @@ class LaneKeys(Struct, frozen=True):
 
     @property
     def epoch(self) -> str:
-        """String: a random word that is another when the lane was emptied and used again."""
+        """String: a random word, another one when the lane forgot something that others found."""
         return self._key("epoch")

@@ -240,7 +240,10 @@ class CaptionQueue(Protocol):
         ...
 
     async def record_part(self, part: str, record: bytes) -> bool:
-        """Record a published part that the queue has forgotten; False when it has not."""
+        """Record a published part that the queue has forgotten; False when it has not.
+
+        The epoch is another then: samples of the part may be on their way to any sink.
+        """
         ...
 
     async def agree(self, schema: bytes) -> bytes:

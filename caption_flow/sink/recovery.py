@@ -41,17 +41,19 @@ class Recovery:
         self._queue = queue
         self._folder = folder
         self.epoch = ""  # of the queue, when all that it had forgotten was found
+        self._unrecorded: set[str] = set()  # parts found forgotten, until they are recorded again
         self._suspects = Known(())  # samples that stand in a part and may come again
         self._rows: dict[str, int] = {}  # part they stand in -> its rows
         self._rivals: dict[str, Known] = {}  # parts that others may be about to publish
 
     async def run(self) -> None:
         """Settle what is abandoned, and find what the queue has forgotten since the last time."""
-        epoch = await self._queue.epoch()
         await self._settle_abandoned()
-        if epoch != self.epoch:
+        await self._record_again()
+        while (epoch := await self._queue.epoch()) != self.epoch:
             await self._find_forgotten()
             self.epoch = epoch
+            await self._record_again()  # which lets another epoch begin
 
     async def make_sure(self, part: str, ids: Sequence[str]) -> None:
         """Let `doubles` tell all samples of a part of ours that stand in another.
@@ -64,6 +66,8 @@ class Recovery:
         self._rivals.pop(part, None)
         for rival in list(self._rivals):
             await self._settle_rival(rival, ids)
+        if await self._record_again():
+            await self.make_sure(part, ids)  # in the epoch that has begun with it
 
     def doubles(self, ids: Sequence[str]) -> set[str]:
         """Find the samples that stand in a part already."""
@@ -96,7 +100,7 @@ class Recovery:
         forgotten = [part for part in published if part not in records]
         await self._suspect([*forgotten, *marked.intersection(published)])
         self._rivals |= rivals
-        await self._record_again(forgotten)
+        self._unrecorded |= set(forgotten)
 
     async def _settle_rival(self, part: str, ids: Sequence[str]) -> None:
         """Note what became of another's part; it is waited for where it may hold one of these."""
@@ -109,7 +113,7 @@ class Recovery:
             return
         if await asyncio.to_thread(self._folder.is_published, part):
             await self._suspect([part])
-            await self._record_again([part])
+            self._unrecorded.add(part)
         del self._rivals[part]
 
     async def _suspect(self, parts: Iterable[str]) -> None:
@@ -121,12 +125,15 @@ class Recovery:
         self._suspects = await asyncio.to_thread(self._suspects.with_more, ids)
         self._rows |= rows
 
-    async def _record_again(self, parts: Sequence[str]) -> None:
+    async def _record_again(self) -> int:
+        """Record what was found forgotten; answers how much nobody else had recorded yet."""
         count = 0
-        for part in parts:
+        for part in sorted(self._unrecorded):
             count += await self._queue.record_part(part, record(self._rows[part], again=True))
+            self._unrecorded.discard(part)
         if count:
             logger.warning("Recorded parts again that Redis had forgotten: %d", count)
+        return count
 
     def _read_rivals(self) -> dict[str, Known]:
         read = {part: self._folder.ids_if_prepared(part) for part in self._folder.unpublished()}

@@ -130,6 +130,17 @@ async def test_forgotten_part_is_recorded_once(shop: Shop):
     assert await sink.parts() == {"part"}
 
 
+async def test_epoch_ends_when_a_forgotten_part_is_recorded(shop: Shop):
+    """Its samples may be on their way to any sink."""
+    sink = shop.sink()
+    before = await sink.epoch()
+    await sink.record_part("part", b"first")
+    after = await sink.epoch()
+    await sink.record_part("part", b"second")
+
+    assert before != after == await sink.epoch()
+
+
 async def test_forbidden_part_is_not_recorded_and_its_entries_stay(shop: Shop):
     """Whoever deletes its file forbids it first, since a commit may still be on its way."""
     await shop.caption(2)

@@ -20,7 +20,7 @@ from caption_flow.sink import sink as sinking
 from caption_flow.sink.recovery import Recovery, record
 from caption_flow.sink.sink import PartSize, Sink
 from tests.redis_server import RedisServer
-from tests.roles import JOB, LEASE, Roles, ends, running, until
+from tests.roles import JOB, LEASE, Roles, ends, jpeg, running, until
 from tests.sink.crash import Snapshot
 from tests.sink.steps import STEPS, Hold, OnStep, SteppingFolder, SteppingQueue
 
@@ -219,6 +219,55 @@ async def test_captions_of_a_forgotten_part_are_dropped_by_a_sink_that_starts_la
     await ends((await sinks.make("later")).run())
 
     await check(roles)
+
+
+async def test_captions_of_a_part_that_was_away_are_dropped_by_a_sink_that_ran_meanwhile(
+    roles: Roles, sinks: Sinks, tmp_path: Path
+):
+    """It stood nowhere and was fed again when it came back, and another has recorded it again."""
+    await roles.finish(range(len(NAMES)))
+    drain = Drain()
+    sink = await sinks.make("all the while", drain=drain, exit_when_done=False)
+    async with running(sink.run()) as sinking:
+        await until(lambda: is_done(roles))
+        part = roles.folder.file(roles.folder.published()[0])
+        away = part.rename(tmp_path / part.name)
+        await roles.client.hdel(roles.job.lane.parts, part.stem)
+        again = [n for n, name in enumerate(NAMES) if name not in {r["id"] for r in roles.rows()}]
+        await roles.offer([jpeg(n) for n in again], first=again[0])
+        away.rename(part)
+        await looks_around(roles)
+        await roles.finish_waiting()
+        await until(lambda: is_done(roles))
+        drain.ask()
+        await ends(sinking)
+
+    await check(roles)
+
+
+async def is_done(roles: Roles) -> bool:
+    return (await roles.counts()).done
+
+
+async def test_who_records_a_part_again_has_looked_in_the_epoch_that_begins_with_it(
+    roles: Roles,
+):
+    await forget_a_part(roles)
+    queue = roles.caption_queue()
+    before = await queue.epoch()
+    recovery = Recovery(queue, roles.folder)
+    await recovery.run()
+
+    assert before != recovery.epoch == await queue.epoch()
+
+
+async def forget_a_part(roles: Roles) -> str:
+    """Redis loses the record of the only part, of three samples."""
+    await roles.finish(range(ROWS))
+    await ends(roles.sink().run())
+    [part] = roles.folder.published()
+    await roles.client.hdel(roles.job.lane.parts, part)
+    return part
 
 
 async def test_a_sink_notices_that_redis_was_emptied_where_another_has_healed_the_group(

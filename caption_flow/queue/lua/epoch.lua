@@ -4,7 +4,8 @@
 -- ARGV  1 a new word, should there be none
 --
 -- True after it: the name stays as long as the server is not started anew, replaced by another, or
--- emptied; whoever reads another name cannot rely on what it was told before. Answers the name.
+-- emptied, and no part is recorded again, see `record`; whoever reads another name cannot rely on
+-- what it was told before. Answers the name.
 -- Who answers: another after a restart (run_id), and after a fail-over and back (master_replid).
 local function server()
   local told = redis.pcall('INFO', 'server', 'replication')
