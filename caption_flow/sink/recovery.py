@@ -129,7 +129,10 @@ class Recovery:
         """Record what was found forgotten; answers how much nobody else had recorded yet."""
         count = 0
         for part in sorted(self._unrecorded):
-            count += await self._queue.record_part(part, record(self._rows[part], again=True))
+            try:
+                count += await self._queue.record_part(part, record(self._rows[part], again=True))
+            except QueueFull:
+                break  # a sink that waited here would not make room; we know what is suspect
             self._unrecorded.discard(part)
         if count:
             logger.warning("Recorded parts again that Redis had forgotten: %d", count)

@@ -229,7 +229,7 @@ async def test_captions_of_a_part_that_was_away_are_dropped_by_a_sink_that_ran_m
     drain = Drain()
     sink = await sinks.make("all the while", drain=drain, exit_when_done=False)
     async with running(sink.run()) as sinking:
-        await until(lambda: is_done(roles))
+        await until(lambda: len(roles.folder.published()) == len(NAMES) // ROWS)
         part = roles.folder.file(roles.folder.published()[0])
         away = part.rename(tmp_path / part.name)
         await roles.client.hdel(roles.job.lane.parts, part.stem)
@@ -268,6 +268,34 @@ async def forget_a_part(roles: Roles) -> str:
     [part] = roles.folder.published()
     await roles.client.hdel(roles.job.lane.parts, part)
     return part
+
+
+async def test_sinks_of_a_full_server_commit_although_it_has_forgotten_a_part(
+    roles: Roles, server: RedisServer
+):
+    """Only what leaves makes room; what the part holds is dropped all the same."""
+    await forget_a_part(roles)
+    await roles.finish(range(len(NAMES)))
+    server.cli("CONFIG", "SET", "maxmemory", 1)
+
+    await ends(roles.sink().run())
+
+    await check(roles)
+
+
+async def test_part_that_a_full_server_forgot_is_recorded_when_it_has_room(
+    roles: Roles, server: RedisServer
+):
+    part = await forget_a_part(roles)
+    recovery = Recovery(roles.caption_queue(), roles.folder)
+    server.cli("CONFIG", "SET", "maxmemory", 1)
+    await recovery.run()
+    assert await roles.job.parts() == set()
+    server.cli("CONFIG", "SET", "maxmemory", 0)
+
+    await recovery.run()
+
+    assert await roles.job.parts() == {part}
 
 
 async def test_a_sink_notices_that_redis_was_emptied_where_another_has_healed_the_group(
