@@ -50,10 +50,24 @@ def asking(component: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     return decorated
 
 
-def ask(config: JobConfig, role: str, question: Callable[[RedisJob], Awaitable[T]]) -> T:
-    """Put a question to the job; an error where no Redis or no such job is there."""
+class Job:
+    """A job to put questions to, one at a time; between two of them a person may be asked."""
+
+    def __init__(self, url: str, role: str, name: str | None) -> None:
+        self._url = url
+        self._role = role
+        self._name = name
+
+    def ask(self, question: Callable[[RedisJob], Awaitable[T]]) -> T:
+        """Put a question; an error where no Redis or no such job is there."""
+        return asyncio.run(_ask(self._url, self._role, self._name, question))
+
+
+@contextmanager
+def job_of(config: JobConfig, role: str) -> Iterator[Job]:
+    """Give the job for as long as the context lasts, and so its Redis where that is embedded."""
     with redis_of(config) as url:
-        return asyncio.run(_ask(url, role, known_job(config), question))
+        yield Job(url, role, known_job(config))
 
 
 async def _ask(

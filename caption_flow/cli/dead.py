@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeVar
 
 import click
 
-from caption_flow.cli.asking import ask, asking
+from caption_flow.cli.asking import Job, asking, job_of
 from caption_flow.cli.choosing import filtered, selection
 from caption_flow.cli.exporting import as_line, export
 from caption_flow.cli.letters import in_full, show_table, sum_up, survey
@@ -17,8 +17,9 @@ from caption_flow.config import JobConfig
 from caption_flow.config.sampling import sampling_keys
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.again import Retried, retry
-from caption_flow.model import DeadLetter
+from caption_flow.model import DeadLetter, EntryId
 from caption_flow.queue.dead import RedisDeadLetters
+from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import DeadLetters, LetterFilter, Letters
 
 T = TypeVar("T")
@@ -119,7 +120,9 @@ def drop_letters(
     search = Search(selection(wanted, ids, every=every))
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask on: give --yes to drop them.")
-    dropped = _ask(config, lambda queue: _drop(queue, search, sure=yes))
+    with job_of(config, "dead") as job:
+        newest = None if yes else _agreed(job, search.wanted)
+        dropped = job.ask(lambda found: _drop(_letters(found), search, newest))
     click.echo(f"Dropped {dropped:,} dead letters.")
     search.complain()
 
@@ -163,19 +166,45 @@ class Search:
 
 
 def _ask(config: JobConfig, question: Callable[[DeadLetters], Awaitable[T]]) -> T:
-    return ask(config, "dead", lambda job: question(RedisDeadLetters(job.connections, job.job)))
+    with job_of(config, "dead") as job:
+        return job.ask(lambda found: question(_letters(found)))
+
+
+def _letters(job: RedisJob) -> DeadLetters:
+    return RedisDeadLetters(job.connections, job.job)
 
 
 async def _all(letters: Letters) -> list[DeadLetter]:
     return [letter async for batch in letters for letter in batch]
 
 
-async def _drop(queue: DeadLetters, search: Search, *, sure: bool) -> int:
-    if not sure:
-        count = sum([len(batch) async for batch in queue.letters(search.wanted)])
-        if count:
-            click.confirm(f"Drop {count:,} dead letters for good?", abort=True)
-    return sum([await queue.drop(batch) async for batch in search.letters(queue)])
+def _agreed(job: Job, wanted: LetterFilter) -> EntryId:
+    """Ask whether to drop those that fit; answers the newest of them."""
+    count, newest = job.ask(lambda found: _count(_letters(found), wanted))
+    # Asked in no event loop: there a Ctrl-C would end the loop's task, and not the question.
+    if count:
+        click.confirm(f"Drop {count:,} dead letters for good?", abort=True)
+    return newest
+
+
+async def _count(queue: DeadLetters, wanted: LetterFilter) -> tuple[int, EntryId]:
+    count, newest = 0, "0-0"
+    async for batch in queue.letters(wanted):
+        count, newest = count + len(batch), batch[-1].entry
+    return count, newest
+
+
+async def _drop(queue: DeadLetters, search: Search, newest: EntryId | None) -> int:
+    """Drop what is meant, up to a letter: what has come after it nobody has agreed to."""
+    dropped = 0
+    async for batch in search.letters(queue):
+        meant = [one for one in batch if newest is None or _place(one.entry) <= _place(newest)]
+        dropped += await queue.drop(meant)
+    return dropped
+
+
+def _place(entry: EntryId) -> tuple[int, ...]:
+    return tuple(map(int, entry.split("-")))
 
 
 def _told(retried: Retried) -> str:

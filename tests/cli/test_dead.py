@@ -4,8 +4,11 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +65,53 @@ class Office:
 
     def on_terminal(self, answer: str, *words: str) -> str:
         """Run a command on a terminal where somebody answers."""
+        with self.asking(*words) as asked:
+            asked.answer(answer)
+            return asked.rest()
+
+    @contextmanager
+    def asking(self, *words: str) -> Iterator["Asking"]:
+        """Run a command on a terminal until it asks."""
         ours, theirs = os.openpty()
-        command = [sys.executable, "-m", "caption_flow", "dead", words[0], *self._redis]
-        try:
-            os.write(ours, answer.encode())
-            done = subprocess.run(
-                [*command, *words[1:]],
-                cwd=self.desk.folder,
-                env=environment(self.desk.folder),
-                stdin=theirs,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-        finally:
-            os.close(ours)
-            os.close(theirs)
-        return done.stdout + done.stderr
+        with subprocess.Popen(
+            [sys.executable, "-m", "caption_flow", "dead", words[0], *self._redis, *words[1:]],
+            cwd=self.desk.folder,
+            env=environment(self.desk.folder),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as command:
+            try:
+                yield Asking(command, ours)
+            finally:
+                command.kill()
+                os.close(ours)
+                os.close(theirs)
+
+
+class Asking:
+    """A command that waits for somebody at its terminal."""
+
+    def __init__(self, command: subprocess.Popen[bytes], terminal: int) -> None:
+        assert command.stdout is not None
+        self._command = command
+        self._terminal = terminal
+        self.said = b""
+        while b"[y/N]" not in self.said:
+            piece = os.read(command.stdout.fileno(), 1000)
+            assert piece, self.said
+            self.said += piece
+
+    def answer(self, answer: str) -> None:
+        os.write(self._terminal, answer.encode())
+
+    def interrupt(self) -> None:
+        self._command.send_signal(signal.SIGINT)
+
+    def rest(self) -> str:
+        """All it said until it ended."""
+        said, _ = self._command.communicate(timeout=PATIENCE)
+        return (self.said + said).decode()
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +274,29 @@ def test_drop_asks_on_a_terminal(own_office: Office):
     said = own_office.on_terminal("y\n", "drop", "--reason", "empty")
     assert said.endswith("Dropped 1 dead letters.\n")
     assert own_office.listed() == {PAGE, HALF}
+
+
+def test_drop_that_is_interrupted_drops_nothing(own_office: Office):
+    with own_office.asking("drop", "--all") as asked:
+        asked.interrupt()
+        said = asked.rest()
+
+    assert said.endswith("Error: Stopped.\n")
+    assert own_office.listed() == BAD
+
+
+def test_drop_takes_only_those_it_has_counted(own_office: Office):
+    """What is given up while somebody thinks it over was not agreed to."""
+    job = own_office.job
+    _, *letter = job.cli("XRANGE", job.key("dead"), "-", "+", "COUNT", 1).splitlines()
+    with own_office.asking("drop", "--all") as asked:
+        job.cli("XADD", job.key("dead"), "*", *letter)
+        asked.answer("y\n")
+        said = asked.rest()
+
+    assert "Drop 3 dead letters for good?" in said
+    assert said.endswith("Dropped 3 dead letters.\n")
+    assert len(own_office.letters()) == 1
 
 
 def test_drop_forgets_samples_and_the_books_balance(own_office: Office):
