@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.disk import on_disk
+from caption_flow.dataset.ids import read_ids
 from caption_flow.dataset.rows import LOW_CARDINALITY, arrow_schema, table
 from caption_flow.errors import StorageBlocked, StorageUnfit
 from caption_flow.model import Caption, EntryId
@@ -124,7 +125,9 @@ class PartFolder:
         with on_disk(self.path):
             try:
                 return self._ids(part)
-            except (pa.ArrowInvalid, OSError) as exc:
+            except StorageUnfit:
+                return None  # somebody else's
+            except (pa.ArrowException, OSError) as exc:
                 if getattr(exc, "errno", None) not in {None, errno.ENOENT}:
                     raise
                 return None
@@ -160,7 +163,7 @@ class PartFolder:
         try:
             with on_disk(self.path):
                 yield
-        except (pa.ArrowInvalid, OSError) as exc:
+        except (pa.ArrowException, OSError) as exc:
             why = " ".join(str(exc).split())
             raise StorageUnfit(
                 f"{self.file(part)} cannot be read ({why}). Put a sound copy in its place."
@@ -176,12 +179,9 @@ class PartFolder:
 
     def _ids(self, part: str) -> list[str]:
         try:
-            file = pq.ParquetFile(self.temporary(part))
+            return read_ids(self.temporary(part))
         except FileNotFoundError:  # so it is renamed: the usual case
-            file = pq.ParquetFile(self.file(part))
-        with file:
-            ids: list[str] = file.read(columns=["id"]).column("id").to_pylist()
-        return ids
+            return read_ids(self.file(part))
 
     def _write_trial(self, size: int) -> None:
         # Named and locked like a part: who is killed here leaves what recovery deletes.

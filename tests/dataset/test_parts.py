@@ -351,6 +351,32 @@ def test_a_published_part_that_cannot_be_read_is_named(
             read()
 
 
+FOREIGN = {
+    "no column id": {"name": ["a"]},
+    "numbers": {"id": [1]},
+    "nothing": {"id": pa.array([None], pa.string())},
+    "something and nothing": {"id": ["a", None]},
+}
+
+
+@pytest.mark.parametrize("columns", FOREIGN.values(), ids=FOREIGN)
+def test_file_that_is_no_part_is_named_with_what_to_do(
+    folder: PartFolder, columns: dict[str, object]
+):
+    folder.path.mkdir()
+    pq.write_table(pa.table(columns), folder.file("part-theirs"))
+
+    with pytest.raises(StorageUnfit, match=r"part-theirs\.parquet is no part: .* Move it"):
+        folder.ids("part-theirs")
+
+
+def test_temporary_file_that_is_no_part_has_no_ids(folder: PartFolder):
+    folder.path.mkdir()
+    pq.write_table(pa.table({"name": ["a"]}), folder.temporary("part-theirs"))
+
+    assert folder.ids_if_prepared("part-theirs") is None
+
+
 def test_a_part_that_is_being_written_has_no_ids_yet(folder: PartFolder):
     part = opened(folder, 1)
     assert folder.ids_if_prepared(part.name) is None
