@@ -64,11 +64,12 @@ class Mender:
             return Mended()
         await self._recovery.run()
         after = await asyncio.to_thread(take_inventory, self._folder)
+        recorded = await self._queue.recorded()
         settled = before.abandoned - after.abandoned
         return Mended(
             published=len(settled & after.published),
             deleted=len(settled - after.published),
-            recorded=len(forgotten),
+            recorded=len(forgotten & recorded.keys()),
         )
 
     async def _mend(self, mended: Mended, scan: Scan) -> Mended:

@@ -148,7 +148,7 @@ async def _mend(
     config: JobConfig, job: RedisJob, audit: Audit, queue: RedisAuditQueue, folder: PartFolder
 ) -> Mended:
     captions = RedisCaptionQueue(job, name=member_name("scan"), lease_seconds=config.lease_seconds)
-    recovery = Recovery(captions, folder)
+    recovery = Recovery(captions, folder, leave_unreadable=True)
     return await Mender(audit, queue, folder, recovery, chunk_size=config.chunk_size).run()
 
 

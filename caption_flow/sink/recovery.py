@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from caption_flow.dataset.known import Known
 from caption_flow.dataset.parts import AbandonedPart, PartFolder
-from caption_flow.errors import QueueFull, StorageBlocked
+from caption_flow.errors import QueueFull, StorageBlocked, StorageUnfit
 from caption_flow.queue.ports import CaptionQueue
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,17 @@ def record(rows: int, *, again: bool = False) -> bytes:
 
 
 class Recovery:
-    """Settles parts that nobody else will, and knows the samples that may come again."""
+    """Settles parts that nobody else will, and knows the samples that may come again.
 
-    def __init__(self, queue: CaptionQueue, folder: PartFolder) -> None:
+    Who commits nothing may leave alone what cannot be read; a sink must know what stands in it.
+    """
+
+    def __init__(
+        self, queue: CaptionQueue, folder: PartFolder, *, leave_unreadable: bool = False
+    ) -> None:
         self._queue = queue
         self._folder = folder
+        self._leave_unreadable = leave_unreadable
         self.epoch = ""  # of the queue, when all that it had forgotten was found
         self._unrecorded: set[str] = set()  # parts found forgotten, until they are recorded again
         self._suspects = Known(())  # samples that stand in a part and may come again
@@ -100,7 +106,7 @@ class Recovery:
         forgotten = [part for part in published if part not in records]
         await self._suspect([*forgotten, *marked.intersection(published)])
         self._rivals |= rivals
-        self._unrecorded |= set(forgotten)
+        self._unrecorded |= self._rows.keys() & set(forgotten)
 
     async def _settle_rival(self, part: str, ids: Sequence[str]) -> None:
         """Note what became of another's part; it is waited for where it may hold one of these."""
@@ -144,7 +150,12 @@ class Recovery:
 
     def _ids(self, parts: Iterable[str], rows: dict[str, int]) -> Iterator[str]:
         for part in parts:
-            ids = self._folder.ids(part)
+            try:
+                ids = self._folder.ids(part)
+            except StorageUnfit:
+                if not self._leave_unreadable:
+                    raise
+                continue
             rows[part] = len(ids)
             yield from ids
 

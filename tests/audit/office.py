@@ -141,7 +141,7 @@ class Office:
 
     def mender(self, *, source: bool = True) -> Mender:
         folder = self.roles.folder
-        recovery = Recovery(self.roles.caption_queue(), folder)
+        recovery = Recovery(self.roles.caption_queue(), folder, leave_unreadable=True)
         audit = self.audit(source=source)
         return Mender(audit, self.queue(), folder, recovery, chunk_size=CHUNK)
 

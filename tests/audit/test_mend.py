@@ -322,6 +322,22 @@ async def test_nothing_is_fed_again_while_a_part_cannot_be_read(office: Office):
     assert (await office.look()).balanced
 
 
+async def test_what_is_beside_an_unreadable_part_is_mended(office: Office):
+    """A part that is torn and not recorded: it is left to its owner."""
+    await office.midway()
+    forgotten = await office.part(2, commit=False)
+    file = office.roles.folder.file("part-empty")
+    file.touch()
+    await office.roles.client.hincrby(office.lane.counts, "dead", 3)
+
+    mended = await office.fix()
+
+    assert (mended.recorded, mended.books_changed, mended.left) == (1, True, ())
+    assert forgotten.name in await office.queue().recorded()
+    assert file.stem not in await office.queue().recorded()
+    assert (await office.look()).parts.unreadable == (file.stem,)
+
+
 async def test_folder_of_another_job_is_not_touched(office: Office):
     """None of the recorded parts is in it, but others are: it is not the one of the sinks."""
     await office.midway()

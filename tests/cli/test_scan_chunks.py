@@ -143,6 +143,17 @@ def test_doubled_row_is_told_with_its_parts(desk: Desk, redis_url: str):
 
 
 @pytest.mark.usefixtures("fed")
+def test_torn_part_is_told_and_the_rest_is_mended(desk: Desk, redis_url: str):
+    finish(desk, redis_url)
+    (desk.folder / "caption_data" / "photos" / "part-empty.parquet").touch()
+
+    document = told(desk, "photos", "--redis", redis_url, "--fix", code=1)
+
+    assert document["parts"]["unreadable"] == ["part-empty"]
+    assert document["mended"]["recorded"] == 0
+
+
+@pytest.mark.usefixtures("fed")
 def test_parts_are_enough_when_redis_is_gone(desk: Desk, redis_url: str):
     finish(desk, redis_url)
 
