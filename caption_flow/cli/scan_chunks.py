@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -70,6 +72,10 @@ def command(
     return 0 if report.findings.balanced else EXIT_UNBALANCED
 
 
+class _NoRedis(CaptionFlowError):
+    """A Redis of our own does not start."""
+
+
 class _NoJob(CaptionFlowError):
     """Redis has no such job."""
 
@@ -97,15 +103,24 @@ def _with_what_is_there(config: JobConfig, source: Source | None, *, fix: bool) 
         why = "None is configured."
     else:
         try:
-            with redis_of(config) as url:
+            with _started(config) as url:
                 return asyncio.run(_with_redis(config, url, source, fix=fix))
-        except (QueueUnreachable, _NoJob) as exc:
+        except (QueueUnreachable, _NoRedis, _NoJob) as exc:
             why = str(exc)
+    return asyncio.run(_without_redis(config, source, why, fix=fix))
+
+
+@contextmanager
+def _started(config: JobConfig) -> Iterator[str]:
+    """Give the job's Redis; one of our own may not start, as on a disk that is read-only."""
+    with ExitStack() as running:
+        try:
+            url = running.enter_context(redis_of(config))
         except QueueUnfit as exc:
             if config.redis:
                 raise
-            why = str(exc)  # our own does not start, as on a disk that is read-only
-    return asyncio.run(_without_redis(config, source, why, fix=fix))
+            raise _NoRedis(str(exc)) from exc
+        yield url
 
 
 async def _with_redis(config: JobConfig, url: str, source: Source | None, *, fix: bool) -> Report:

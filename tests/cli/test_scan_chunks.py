@@ -206,6 +206,16 @@ def test_embedded_redis_that_has_ended_is_asked(desk: Desk):
     assert said(found) == sorted(digests(desk.folder / "photos").items())
 
 
+def test_redis_of_our_own_that_cannot_start_is_left_out(desk: Desk):
+    draw(desk.folder / "photos", 1)
+    (desk.folder / "caption_data").mkdir()
+    (desk.folder / "caption_data" / ".redis").touch()
+
+    document = told(desk, "photos", code=1)
+
+    assert "No Redis can run in" in document["redis"]["left_out"]
+
+
 def test_data_set_that_only_the_settings_name_may_be_elsewhere(
     desk: Desk, fed: Job, redis_url: str
 ):
@@ -242,6 +252,17 @@ def test_another_data_set_is_refused(desk: Desk, fed: Job, redis_url: str):
 
     assert_refused(done, 2, '"photos"', str(desk.folder / "photos"), "--job")
     assert fed.length("chunks") == 0
+
+
+def test_another_data_set_than_that_of_our_own_redis_is_refused(desk: Desk):
+    """Its Redis is there, and says that it is another."""
+    draw(desk.folder / "photos", 1)
+    draw(desk.folder / "others", 2)
+    assert desk.run("run", "photos", *SIMULATED).code == 0
+
+    done = scan(desk, "others", "--job", "photos")
+
+    assert_refused(done, 2, '"photos"', str(desk.folder / "photos"), "--job")
 
 
 WRONG: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = [
