@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from msgspec import Struct
 
 from caption_flow.audit.compare import Comparison, Whereabouts, differences
-from caption_flow.audit.planned import planned
-from caption_flow.audit.shelf import read_parts
+from caption_flow.audit.planned import Run, planned
+from caption_flow.audit.shelf import Shelf, read_parts
 from caption_flow.audit.tally import Findings
 from caption_flow.dataset.census import Home
 from caption_flow.dataset.parts import PartFolder
@@ -41,6 +41,7 @@ class Scan(Struct, frozen=True):
     findings: Findings
     heard: Heard | None
     comparison: Comparison
+    lost_rows: int  # of parts that are gone, as far as no other part has them
 
 
 class Audit:
@@ -69,7 +70,8 @@ class Audit:
             chunk_size=self._chunk_size,
         )
         missing, some = await self._count_lost(comparison, heard)
-        unnamed = sum(shelf.found.gone.values()) + (_gap(heard.books) if heard else 0)
+        lost_rows = _lost_rows(heard.books, comparison, shelf) if heard else 0
+        unnamed = lost_rows + (_gap(heard.books) if heard else 0)
         findings = Findings(
             queue=heard is not None,
             source=self._source is not None,
@@ -81,17 +83,24 @@ class Audit:
             missing=tuple(some),
             doubled=tuple(await asyncio.to_thread(shelf.census.doubles, SHOWN)),
         )
-        return Scan(findings, heard, comparison)
+        return Scan(findings, heard, comparison, lost_rows)
 
     async def lost(self, comparison: Comparison, heard: Heard | None) -> AsyncIterator[Chunk]:
         """Give what is planned and nowhere, by the chunk it will have been in."""
-        if self._source is None:
-            return
-        position = heard.plan if heard else None
-        walk = planned(self._source, position)
-        while (run := await asyncio.to_thread(next, walk, None)) is not None:
+        async for run in self._planned(heard):
             for chunk in comparison.lost(run):
                 yield chunk
+
+    async def captioned(self, scan: Scan) -> int:
+        """Count the samples that the source names and a part has; none without a source."""
+        return sum([scan.comparison.captioned_of(run) async for run in self._planned(scan.heard)])
+
+    async def _planned(self, heard: Heard | None) -> AsyncIterator[Run]:
+        if self._source is None:
+            return
+        walk = planned(self._source, heard.plan if heard else None)
+        while (run := await asyncio.to_thread(next, walk, None)) is not None:
+            yield run
 
     async def _hear(self, queue: AuditQueue) -> Heard:
         whereabouts = Whereabouts()
@@ -122,6 +131,17 @@ async def _read_streams(queue: AuditQueue, whereabouts: Whereabouts) -> None:
     async for batch in queue.dead():
         whereabouts.see("dead", batch)
     whereabouts.see_dropped(await queue.dropped())
+
+
+def _lost_rows(books: Books, comparison: Comparison, shelf: Shelf) -> int:
+    """Count the rows of parts that are gone and in no other part, since parts may be merged.
+
+    They are what was committed and stands nowhere now. A Redis that was emptied has not counted
+    all that stands in parts: then the answer is too low.
+    """
+    committed = books.counted.captioned + comparison.returning
+    lost = max(0, committed - comparison.captioned)
+    return min(lost, sum(shelf.found.gone.values()))
 
 
 def _gap(books: Books) -> int:

@@ -56,13 +56,14 @@ class Whereabouts:
     def __contains__(self, id_: str) -> bool:
         return id_ in self._spots or id_ in self._dropped
 
-    def drop_captioned(self, census: Census) -> None:
-        """Forget the samples that stand in a part: a sink drops them should they come again."""
+    def drop_captioned(self, census: Census) -> int:
+        """Forget the samples that stand in a part, for a sink will drop them; answers how many."""
         ids = list(self._spots)
         for first in range(0, len(ids), _ASKED):
             asked = ids[first : first + _ASKED]
             for id_ in set(asked).difference(census.unknown(asked)):
                 del self._spots[id_]
+        return len(ids) - len(self._spots)
 
     def counts(self) -> Counter[Spot]:
         """Count the samples of each spot."""
@@ -73,10 +74,20 @@ class Comparison:
     """The parts against the queue, and then the source against both."""
 
     def __init__(self, whereabouts: Whereabouts, census: Census, *, chunk_size: int) -> None:
-        whereabouts.drop_captioned(census)
+        self.returning = whereabouts.drop_captioned(census)  # samples that come a second time
         self._chunk_size = chunk_size
         self._whereabouts = whereabouts
         self._census = census
+
+    @property
+    def captioned(self) -> int:
+        """Count the samples that stand in a part."""
+        return sum(self._census.captioned().values())
+
+    def captioned_of(self, run: Run) -> int:
+        """Count those of them that the source names."""
+        ids = [sample_id(run.shard, name) for name in run.names]
+        return len(ids) - len(self._census.unknown(ids))
 
     def lost(self, run: Run) -> list[Chunk]:
         """Name the planned samples that are nowhere, by the chunk each will have been in."""

@@ -6,7 +6,7 @@ that somebody deleted, whose holders may yet offer or commit them. What is missi
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,11 +53,16 @@ class Mender:
         """Mend what can be."""
         before = await asyncio.to_thread(take_inventory, self._folder)
         recorded = await self._queue.recorded()
-        if _is_another(self._folder, before, recorded):
+        if _is_another(self._folder, before, recorded) and not await self._holds(recorded):
             return Mended(left=(_ANOTHER.format(folder=self._folder.path, count=len(recorded)),))
         mended = await self._settle_parts(before, before.published - recorded.keys())
         mended = replace(mended, disowned=await self._queue.disown())
         return await self._mend(mended, await self._audit.scan())
+
+    async def _holds(self, recorded: Mapping[str, int]) -> bool:
+        """Whether the folder has as many of the data set's samples as the parts that are gone."""
+        there = await self._audit.captioned(await self._audit.scan())
+        return 0 < sum(recorded.values()) <= there
 
     async def _settle_parts(self, before: Inventory, forgotten: frozenset[str]) -> Mended:
         if not before.abandoned and not forgotten:
@@ -80,8 +85,7 @@ class Mender:
         if reissued.stopped:
             # The books are not touched: where no source tells, they alone know what is missing.
             return replace(mended, left=(reissued.stopped,))
-        for part in findings.parts.gone:
-            await self._queue.forget_part(part)
+        await self._forget(scan)
         if findings.differences:
             await self._queue.mend_books()
         return replace(
@@ -89,6 +93,14 @@ class Mender:
             parts_forgotten=tuple(findings.parts.gone),
             books_changed=bool(findings.differences),
         )
+
+    async def _forget(self, scan: Scan) -> None:
+        """Take parts that are gone off the books, with those of their rows that are lost."""
+        left = scan.lost_rows
+        for part, rows in scan.findings.parts.gone.items():
+            lost = min(rows, left)
+            await self._queue.forget_part(part, lost)
+            left -= lost
 
     async def _reissue(self, scan: Scan) -> Reissued:
         reissued = Reissued()
@@ -144,7 +156,7 @@ async def _merged(lost: AsyncIterator[Chunk], most: int) -> AsyncIterator[Chunk]
         yield held
 
 
-def _is_another(folder: PartFolder, inventory: Inventory, recorded: Collection[str]) -> bool:
+def _is_another(folder: PartFolder, inventory: Inventory, recorded: Mapping[str, int]) -> bool:
     """Whether the folder is not that of the sinks: it has none of their parts, but others."""
     if not recorded or any(folder.exists(part) for part in recorded):
         return False
@@ -153,19 +165,26 @@ def _is_another(folder: PartFolder, inventory: Inventory, recorded: Collection[s
 
 def _obstacle(findings: Findings) -> str:
     """Say why nothing may be fed again; empty where it may."""
-    missing = findings.totals.missing
-    if missing and findings.parts.unreadable:
+    missing, parts = findings.totals.missing, findings.parts
+    if (missing or parts.gone) and parts.unreadable:
         return _UNREADABLE
-    return "" if findings.source or not missing else _UNNAMED.format(missing=missing)
+    if findings.source:
+        return ""
+    return _UNNAMED.format(missing=missing) if missing else _UNSURE if parts.gone else ""
 
 
 _ANOTHER = (
     "Nothing was mended: {folder} has none of the {count:,} parts that are recorded. "
-    "Set storage.data_dir to the folder that the sinks write to."
+    "Set storage.data_dir to the folder that the sinks write to; if they were merged there, give "
+    "the PATH of the data set."
 )
 _UNNAMED = (
     "{missing:,} missing samples are not fed again: without the data set nobody can name them. "
     "Give its PATH."
+)
+_UNSURE = (
+    "Parts that are gone stay recorded: whether others have all their rows only the data set "
+    "tells. Give its PATH."
 )
 _UNREADABLE = (
     "Nothing is fed again while there are parts that cannot be read, since they may hold what is "

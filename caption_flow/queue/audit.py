@@ -125,10 +125,10 @@ class RedisAuditQueue(RedisJob):
         )
         return status.decode()  # type: ignore[return-value]
 
-    async def forget_part(self, part: str) -> None:
-        """Take a part that is gone off the committed ones."""
-        with translated():
-            await self.client.hdel(self.lane.parts, part)
+    async def forget_part(self, part: str, lost: int = 0) -> None:
+        """Take a part that is gone off the committed ones, and its lost rows off the books."""
+        at = [self.lane.parts, self.lane.counts]
+        await self.scripts.run("forget", at, [part, lost])
 
     async def _balance(self, arguments: list[str]) -> Books:
         lane = self.lane

@@ -88,6 +88,6 @@ class AuditQueue(Protocol):
         """Add a chunk and put the plan at `after`, if the mark is as seen and there is room."""
         ...
 
-    async def forget_part(self, part: str) -> None:
-        """Take a part that is gone off the committed ones."""
+    async def forget_part(self, part: str, lost: int = 0) -> None:
+        """Take a part that is gone off the committed ones, and its lost rows off the books."""
         ...

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from redis.exceptions import ResponseError
 
 from caption_flow.audit.audit import Audit
@@ -160,6 +162,16 @@ class Office:
         entries = await self.roles.client.xrange(stream, count=most)
         ids = [entry for entry, _ in entries]
         return int(await self.roles.client.xdel(stream, *ids)) if ids else 0
+
+    def merge(self) -> Path:
+        """Put all published parts into one, as an operator does who has too many."""
+        folder = self.roles.folder
+        files = [folder.file(part) for part in folder.published()]
+        rows = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
+        pq.write_table(rows, folder.file("part-merged"))
+        for file in files:
+            file.unlink()
+        return folder.file("part-merged")
 
     def close(self) -> None:
         for part in self._parts:

@@ -220,6 +220,30 @@ async def test_part_that_is_gone_is_told_with_its_rows(office: Office):
     assert not blind.balanced
 
 
+@pytest.mark.parametrize("source", [True, False])
+async def test_rows_of_parts_that_were_merged_are_not_missing(office: Office, source: bool):
+    await office.midway()
+    await office.part(2)
+    office.merge()
+
+    found = await office.look(source=source)
+
+    assert sum(found.parts.gone.values()) == 5
+    assert figures(found.totals) == {**MIDWAY, "captioned": 5, "in_flight": 9}
+
+
+async def test_rows_beside_those_that_were_merged_are_missing(office: Office):
+    await office.midway()
+    lost = await office.part(2)
+    office.roles.folder.file(lost.name).unlink()
+    await office.part(1)
+    office.merge()
+
+    found = await office.look(source=False)
+
+    assert found.totals.missing == 2
+
+
 async def test_part_that_cannot_be_read_is_told(office: Office):
     await office.midway()
     [part] = office.roles.folder.published()
