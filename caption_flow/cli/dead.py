@@ -1,8 +1,9 @@
 """`caption-flow dead`: look at the samples that were given up, and retry or drop them."""
 
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -13,6 +14,7 @@ from caption_flow.cli.choosing import filtered, selection
 from caption_flow.cli.exporting import as_line, export
 from caption_flow.cli.letters import in_full, show_table, sum_up, survey
 from caption_flow.cli.options import overrides
+from caption_flow.cli.printing import printing
 from caption_flow.config import JobConfig
 from caption_flow.config.sampling import sampling_keys
 from caption_flow.errors import CaptionFlowError
@@ -54,12 +56,13 @@ def list_letters(
 ) -> None:
     """List dead letters, with totals by reason."""
     found = _ask(config, lambda queue: survey(queue.letters(wanted), limit, oldest=oldest))
-    if as_json:
-        click.echo(b"".join(map(as_line, found.shown)), nl=False)
-        return
-    if found.shown:
-        show_table(found.shown)
-    click.echo(sum_up(found.totals, len(found.shown)))
+    with printing():
+        if as_json:
+            click.echo(b"".join(map(as_line, found.shown)), nl=False)
+            return
+        if found.shown:
+            show_table(found.shown)
+        click.echo(sum_up(found.totals, len(found.shown)))
 
 
 @command.command("show")
@@ -72,8 +75,10 @@ def show_letters(
 ) -> None:
     """Show everything of some dead letters."""
     search = Search(selection(wanted, ids, every=False))
-    for letter in _ask(config, lambda queue: _all(search.letters(queue))):
-        click.echo(as_line(letter) if as_json else in_full(letter), nl=not as_json)
+    found = _ask(config, lambda queue: _all(search.letters(queue)))
+    with printing():
+        for letter in found:
+            click.echo(as_line(letter) if as_json else in_full(letter), nl=not as_json)
     search.complain()
 
 
@@ -100,7 +105,8 @@ def retry_letters(
     sampling = sampling_keys(overrides(changes))
     search = Search(selection(wanted, ids, every=every))
     retried = _ask(config, lambda queue: retry(queue, search.letters(queue), sampling))
-    click.echo(_told(retried))
+    with printing():
+        click.echo(_told(retried))
     search.complain()
 
 
@@ -123,7 +129,8 @@ def drop_letters(
     with job_of(config, "dead") as job:
         newest = None if yes else _agreed(job, search.wanted)
         dropped = job.ask(lambda found: _drop(_letters(found), search, newest))
-    click.echo(f"Dropped {dropped:,} dead letters.")
+    with printing():
+        click.echo(f"Dropped {dropped:,} dead letters.")
     search.complain()
 
 
@@ -220,9 +227,10 @@ def _told(retried: Retried) -> str:
 def _written(file: Path) -> Iterator[BinaryIO]:
     """Write a file that has its name only once it is whole."""
     if file == _STDOUT:
-        yield sys.stdout.buffer
+        with printing():
+            yield sys.stdout.buffer
         return
-    partial = file.with_name(f".{file.name}.partial")
+    partial = file.with_name(f".{secrets.token_hex(8)}.partial")  # no longer than its own name
     try:
         with partial.open("wb") as out:
             yield out
@@ -230,4 +238,5 @@ def _written(file: Path) -> Iterator[BinaryIO]:
     except OSError as exc:
         raise CaptionFlowError(f"{file} cannot be written: {exc.strerror}.") from exc
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made
+            partial.unlink()

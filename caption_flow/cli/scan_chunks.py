@@ -14,6 +14,7 @@ from caption_flow.audit.mend import Mender
 from caption_flow.audit.tally import Mended
 from caption_flow.cli.asking import redis_of
 from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.printing import printing
 from caption_flow.cli.running import dataset_identity, embedded_directory, known_job, source_of
 from caption_flow.cli.scan_report import Report, as_json
 from caption_flow.cli.scan_table import show
@@ -65,10 +66,11 @@ def command(
     )
     config = job_config("scan_chunks", explicit, made, dict(os.environ))
     report = _scan(config, fix=fix, named=path is not None)
-    if in_json:
-        click.echo(as_json(report))
-    else:
-        show(report, every_chunk=every_chunk)
+    with printing():
+        if in_json:
+            click.echo(as_json(report))
+        else:
+            show(report, every_chunk=every_chunk)
     return 0 if report.findings.balanced else EXIT_UNBALANCED
 
 

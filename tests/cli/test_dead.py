@@ -228,12 +228,43 @@ def test_export_to_standard_output(office: Office):
     assert done.err == "Wrote 3 dead letters to -.\n"
 
 
-def test_export_that_fails_leaves_no_half_file(office: Office):
-    done = office.dead("export", "nowhere/dead.csv")
+@pytest.mark.parametrize(
+    "file", ["nowhere/dead.csv", f"photos/{PAGE}/dead.csv", f"{'l' * 255}.csv"]
+)
+def test_export_that_fails_says_why_and_leaves_no_half_file(office: Office, file: str):
+    done = office.dead("export", file)
 
     assert done.code == 1
-    assert "nowhere/dead.csv cannot be written" in done.err
-    assert not list(office.desk.folder.rglob("*dead.csv.partial"))
+    assert done.err.startswith(f"Error: {file} cannot be written: ")
+    assert "Traceback" not in done.err
+    assert not list(office.desk.folder.rglob("*.partial"))
+
+
+def test_export_to_a_name_as_long_as_a_name_may_be(office: Office):
+    file = f"{'l' * 251}.csv"
+
+    assert office.dead("export", file).code == 0
+    (office.desk.folder / file).unlink()
+
+
+@pytest.mark.parametrize(
+    "words", [("dead", "export", "-"), ("dead", "list"), ("scan_chunks", "--json")], ids=" ".join
+)
+def test_standard_output_that_is_full_is_told(office: Office, words: tuple[str, ...]):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "caption_flow", *words, "--redis", office.url],
+            cwd=office.desk.folder,
+            env=environment(office.desk.folder),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == ("Error: Standard output cannot be written: No space left on device.\n")
 
 
 # retry
