@@ -31,6 +31,7 @@ _ids = click.argument("ids", metavar="[ID]...", nargs=-1)
 _every = click.option("--all", "every", is_flag=True, help="All dead letters of the job.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
+MOST_SHOWN = 1_000_000  # letters; for more there is `export`, which holds none in memory
 _STDOUT = Path("-")
 _SUFFIXES = {".jsonl": False, ".csv": True}
 
@@ -45,7 +46,11 @@ def command() -> None:
 
 @command.command("list")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most shown."
+    "--limit",
+    type=click.IntRange(1, MOST_SHOWN),
+    default=50,
+    show_default=True,
+    help="Most shown.",
 )
 @click.option("--oldest", is_flag=True, help="Show the oldest; without it, the newest.")
 @_as_json

@@ -344,6 +344,7 @@ def test_drop_forgets_samples_and_the_books_balance(own_office: Office):
 WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "no command": (("dead", "lsit"), 2, ("lsit",)),
     "time that is none": (("dead", "list", "--since", "noon"), 2, ('"noon"', "2h", "2026-01-31")),
+    "limit beyond any": (("dead", "list", "--limit", "9" * 20), 2, ("--limit", "1000000")),
     "retry of nothing named": (("dead", "retry"), 2, ("--all", "--reason")),
     "retry of all and of some": (("dead", "retry", "--all", "--reason", "x"), 2, ("--all",)),
     "drop of nothing named": (("dead", "drop", "--yes"), 2, ("--all", "--reason")),
