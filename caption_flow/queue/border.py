@@ -31,8 +31,8 @@ _BY_KIND: tuple[tuple[_Kinds, _Ours, str], ...] = (
     (
         foreign.OutOfMemoryError,
         QueueFull,
-        "{host} has no memory left. Waiting for captions to leave; a larger maxmemory or a "
-        "smaller budget of the job avoids this.",
+        "{host} has no memory left. It has some again when captions leave; a larger maxmemory or "
+        "a smaller budget of the job avoids this.",
     ),
     (
         foreign.AuthenticationError,

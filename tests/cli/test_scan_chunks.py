@@ -290,6 +290,19 @@ def test_redis_that_wants_a_password_is_no_redis_that_is_gone(desk: Desk, own_se
     assert_refused(done, 2, "password")
 
 
+def test_full_redis_is_told_and_not_waited_for(desk: Desk, own_server: RedisServer):
+    draw(desk.folder / "photos", 3)
+    redis = ("--redis", own_server.url)
+    assert desk.run("feed", "photos", *redis, *SIMULATED).code == 0
+    delete(Job(own_server.url, "photos"), "samples:caption", 1)
+    own_server.cli("CONFIG", "SET", "maxmemory", 1)
+
+    done = scan(desk, "photos", *redis, "--fix")
+
+    assert_refused(done, 1, "has no memory left", "maxmemory")
+    assert "Waiting" not in done.err
+
+
 def test_two_jobs_in_a_folder_are_told_apart(desk: Desk):
     for job in ("one", "two"):
         folder = desk.folder / "caption_data" / job
