@@ -199,6 +199,11 @@ class Worker:
                 hand.lease, WORKER_DIED, "its worker died with this sample alone in its hands"
             )
             await self._patience(lambda: self._queue.suspect(hand.lease, why))
+            logger.info(
+                "Trying %s alone: %d workers were not heard of again while they had it",
+                hand.lease.sample.id,
+                hand.lease.orphaned,
+            )
 
     def _enter(self, hand: Hand) -> None:
         """Note that a sample waits no longer."""

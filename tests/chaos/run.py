@@ -151,6 +151,9 @@ class Run:
             simulated__decode="true",
             vllm__batch_size=_SLOTS,
             lease_seconds=2,
+            # With the usual three, one good image in some hundred thousand would be alone in the
+            # hands of three workers that die: here each lives for a quarter of a minute.
+            max_attempts=6,
             chunk_size=100,
             budget__samples=1500,
             storage__rows_per_part=200,
