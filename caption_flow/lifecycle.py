@@ -1,4 +1,4 @@
-"""How a process ends: asked once it drains, asked twice it goes.
+"""How a process ends: asked once it drains, asked again after a while it goes.
 
 SIGTERM and SIGINT set an event that every role watches. What the event means is the role's.
 """
@@ -6,11 +6,15 @@ SIGTERM and SIGINT set an event that every role watches. What the event means is
 import asyncio
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED = 1
+# Between two signals that ask twice. A stop of the whole group, as of systemd, reaches us from
+# there and from our parent within a moment: that is asking once.
+TWICE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05  # between two cancellations of a task that goes on
 
 
@@ -47,6 +51,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
+        self._signalled_at: float | None = None  # first, on the monotonic clock
 
     def ask(self) -> None:
         """Begin to drain."""
@@ -67,13 +72,16 @@ class Drain:
         return self.asked
 
     def on_signals(self) -> None:
-        """Drain at the first SIGTERM or SIGINT; end at once at the second."""
+        """Drain at the first SIGTERM or SIGINT; end at once at one that comes a second later."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
 
     def _signalled(self) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
+        elif now - self._signalled_at >= TWICE_SECONDS:
             # Leases end by themselves, so that nothing is lost by going now.
             os._exit(EXIT_FORCED)
         self.ask()

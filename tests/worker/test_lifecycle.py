@@ -1,30 +1,58 @@
-"""Lifecycle: asked once a process drains, asked twice it goes; and what is cancelled ends."""
+"""Lifecycle: asked once a process drains, asked again it goes; and what is cancelled ends."""
 
 import asyncio
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from caption_flow.lifecycle import EXIT_FORCED, Drain, cancel
+from caption_flow.lifecycle import EXIT_FORCED, TWICE_SECONDS, Drain, cancel
 from tests.roles import until
 
+# Says each signal that it was sent, and never ends by itself.
 PROCESS = """
 import asyncio
+import sys
 from caption_flow.lifecycle import Drain
 
 async def main() -> None:
     drain = Drain()
     drain.on_signals()
+    if "asked" in sys.argv:
+        drain.ask()
     print("ready", flush=True)
     await drain.wait()
-    print("draining", flush=True)
-    await asyncio.Event().wait()
+    while True:
+        print("draining", flush=True)
+        await asyncio.sleep(0.05)
 
 asyncio.run(main())
 """
+
+
+@contextmanager
+def draining(number: signal.Signals, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that was sent its first signal, and drains."""
+    command = [sys.executable, "-c", PROCESS, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "draining\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def goes_on(process: "subprocess.Popen[str]") -> bool:
+    """Whether it drains on, a while after what was done to it."""
+    assert process.stdout is not None
+    return all(process.stdout.readline() == "draining\n" for _ in range(4))
 
 
 async def test_asking_ends_the_waiting():
@@ -41,16 +69,28 @@ async def test_waiting_has_an_end_of_its_own():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_drains_and_the_second_ends_at_once(number: signal.Signals):
-    command = [sys.executable, "-c", PROCESS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        assert process.stdout.readline() == "draining\n"
+def test_a_signal_after_a_while_of_draining_ends_at_once(number: signal.Signals):
+    with draining(number) as process:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(TWICE_SECONDS)
+        assert process.returncode is None
         process.send_signal(number)
 
         assert process.wait(10) == EXIT_FORCED
+
+
+def test_signals_of_one_moment_ask_once():
+    """A stop of a whole group comes from there and from the parent."""
+    with draining(signal.SIGTERM) as process:
+        process.send_signal(signal.SIGTERM)
+
+        assert goes_on(process)
+
+
+def test_the_first_signal_to_what_drains_by_itself_does_not_end_it():
+    """As when its engine is gone, and somebody then stops it."""
+    with draining(signal.SIGTERM, "asked") as process:
+        assert goes_on(process)
 
 
 async def test_a_task_that_is_cancelled_ends():
