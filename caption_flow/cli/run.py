@@ -80,7 +80,9 @@ def command(
     config.stages()  # a mistake is told before anything starts
     source_of(config)
     # What a worker.yaml says is for workers that come by themselves, not for those of this job.
-    arguments = ["--config", os.devnull, "--drain-timeout", str(drain_timeout)]
+    # Nor do they leave by themselves, whatever a variable says.
+    arguments = ["--config", os.devnull, "--set", "exit_when_done=false"]
+    arguments += ["--drain-timeout", str(drain_timeout)]
     if trust_remote_code:
         arguments.append("--trust-remote-code")
     workers = [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]

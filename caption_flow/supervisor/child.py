@@ -24,6 +24,7 @@ class Role(Struct, frozen=True):
 
     name: str  # of the process, and of its log
     arguments: tuple[str, ...]  # after `caption-flow`
+    ends: bool = False  # by itself, once its work is done
 
 
 class Child:

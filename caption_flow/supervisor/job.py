@@ -116,7 +116,7 @@ class LocalJob:
             raise
 
     def _feed(self) -> None:
-        self._supervisor.start(Role(FEED, ("feed",)))
+        self._supervisor.start(Role(FEED, ("feed",), ends=True))
 
     def _start(self) -> None:
         self._feed()

@@ -42,14 +42,14 @@ class Supervisor:
         self._children[role.name] = Child(role, self._logs, self._environ)
 
     def is_done(self, name: str) -> bool:
-        """Whether a role has ended by itself, well."""
-        return self._children[name].code == 0
+        """Whether a role that ends by itself has done so, well."""
+        return self._is_well(self._children[name])
 
     def look_after(self) -> None:
         """Restart what has died; RoleFailed when that is in vain."""
         for name, child in self._children.items():
             code = child.code
-            if code is None or code == 0:
+            if code is None or self._is_well(child):
                 continue
             if name not in self._due:
                 self._due[name] = time.monotonic() + self._next_delay(child, code)
@@ -74,6 +74,11 @@ class Supervisor:
         for child in self._children.values():
             child.kill()
 
+    @staticmethod
+    def _is_well(child: Child) -> bool:
+        """Whether it has ended as it should; others should not before we ask them."""
+        return child.role.ends and child.code == 0
+
     def _next_delay(self, child: Child, code: int) -> float:
         name = child.role.name
         if child.age >= STEADY_SECONDS:
@@ -85,7 +90,7 @@ class Supervisor:
                 f"{name} has ended: {child.last_words()}\nIts log is {child.log}.",
                 exit_code=EXIT_WRONG if code == EXIT_WRONG else 1,
             )
-        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        how = f"by signal {-code}" if code < 0 else f"with code {code}" if code else "too early"
         logger.warning("%s has ended %s: %s", name, how, child.last_words())
         delays = self._restarts.setdefault(name, Backoff(first=0.5).delays())
         return next(delays)

@@ -112,6 +112,21 @@ def test_killed_worker_is_started_again(
     assert_complete(desk, "photos")
 
 
+@pytest.mark.parametrize(("role", "child"), [("worker", "worker-0"), ("sink", "sink")])
+def test_role_that_somebody_else_asked_to_end_is_started_again(
+    desk: Desk, halfway: Stopped, role: str, child: str
+):
+    """It drains and ends well, but the job is not over."""
+    [asked] = halfway.job.pids(role)
+    os.kill(asked, signal.SIGTERM)
+
+    ended = halfway.running.wait()
+
+    assert ended.code == 0, ended.words
+    assert_complete(desk, "photos")
+    assert f"{child} has ended too early" in ended.err
+
+
 def test_emptied_redis_costs_only_what_is_in_no_part(desk: Desk, halfway: Stopped):
     """The parts are the truth."""
     halfway.running.kill()
