@@ -91,13 +91,8 @@ class RedisCaptionQueue(RedisJob):
 
     async def agree(self, schema: bytes) -> bytes:
         """Propose a schema for the sample columns; answers the one that holds for the job."""
-        at = (self.keys.settings, SCHEMA)
-        with translated():
-            agreed = await self.client.hget(*at)
-            if agreed is None:  # looked for first: a full server refuses HSETNX even where it is
-                await self.client.hsetnx(*at, schema)
-                agreed = await self.client.hget(*at)
-        return agreed or schema
+        agreed = await self.scripts.run("agree", [self.keys.settings], [SCHEMA, schema])
+        return bytes(agreed)
 
     async def close(self) -> None:
         """Take our name off the group."""

@@ -17,7 +17,7 @@ from caption_flow.errors import QueueFull, QueueUnreachable
 from caption_flow.keeper import Renew
 from caption_flow.model import EntryId
 from caption_flow.queue import keys
-from caption_flow.queue.border import GroupGone, answers, translated, translation
+from caption_flow.queue.border import GroupGone, answers, translated
 from caption_flow.queue.connect import BLOCK_MS, Connections
 from caption_flow.queue.renewals import Place, renewed, renewing
 from caption_flow.queue.scripts import Scripts
@@ -259,34 +259,11 @@ class Consumer:
         ]
 
     async def _make_groups(self) -> None:
-        """Make the groups where they are missing, from the first entry on, and tidy them."""
-        pipe = self._commands.pipeline(transaction=False)
-        missing = await self._streams_without_group()
-        for stream in missing:
-            # From 0: a group made at $ misses what was there before.
-            pipe.xgroup_create(stream, self._group, id="0", mkstream=True)
-        with translated():
-            made = await pipe.execute(raise_on_error=False)
-        for answer in made:
-            if isinstance(answer, Exception) and "BUSYGROUP" not in str(answer):
-                raise translation(answer) or answer
-        self._grouped = True
+        """Make the groups where they are missing, and tidy them."""
         for stream in self._streams:
+            await self._scripts.run("group", [stream], [self._group])
             await self._forget_the_dead(stream)
-
-    async def _streams_without_group(self) -> list[str]:
-        """Look first: a full server refuses XGROUP CREATE even where the group exists."""
-        pipe = self._commands.pipeline(transaction=False)
-        for stream in self._streams:
-            pipe.xinfo_groups(stream)
-        with translated():
-            told = await pipe.execute(raise_on_error=False)
-        group = self._group.encode()
-        return [
-            stream
-            for stream, groups in zip(self._streams, told, strict=True)
-            if isinstance(groups, Exception) or all(g["name"] != group for g in groups)
-        ]
+        self._grouped = True
 
     async def _forget_the_dead(self, stream: str) -> None:
         with translated():

