@@ -55,7 +55,8 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
     settings = broadcast(config)
     source = source_of(config)
     name = member_name("feed")
-    async with checked_redis(redis_url(config), "feed", drain) as connections:
+    budget = config.budget.bytes
+    async with checked_redis(redis_url(config), "feed", drain, budget=budget) as connections:
         queue = RedisFeedQueue(
             RedisJob(connections, job_name(config)),
             name=name,

@@ -63,6 +63,7 @@ async def _run(
     watch: Callable[[Snapshot], None],
     drain: Drain,
 ) -> tuple[Snapshot, list[DeadLetter]]:
-    async with checked_redis(redis_url(config), "supervisor", drain) as connections:
+    url, budget = redis_url(config), config.budget.bytes
+    async with checked_redis(url, "supervisor", drain, budget=budget) as connections:
         inspector = RedisInspector(connections, job_name(config))
         return await job.run(inspector, watch)

@@ -15,6 +15,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.embedded import running_url
+from caption_flow.queue.fitness import cramped
 from caption_flow.queue.job import RedisJob, only_job
 from caption_flow.queue.ports import Settings
 
@@ -45,11 +46,16 @@ def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def checked_redis(url: str, role: str, drain: Drain) -> AsyncIterator[Connections]:
-    """Connect, wait for the server if need be, and refuse one that would lose samples."""
+async def checked_redis(
+    url: str, role: str, drain: Drain, *, budget: int = 0
+) -> AsyncIterator[Connections]:
+    """Connect, wait for the server if need be, and refuse one that would lose samples.
+
+    `budget`: bytes of the job, where they are known.
+    """
     async with connect(url, role=role) as connections:
         facts = await Patience(drain)(lambda: check_server(connections.commands))
-        for warning in facts.warnings:
+        for warning in filter(None, (*facts.warnings, cramped(facts, budget))):
             logger.warning("%s", warning)
         yield connections
 

@@ -17,6 +17,8 @@ from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.border import host_of, translated
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
+ROOM = 2  # memory of the server, in budgets of a job; images are not all it keeps
+MIB = 1024 * 1024
 
 
 class ServerFacts(Struct, frozen=True):
@@ -97,6 +99,17 @@ def _warnings(facts: ServerFacts) -> Iterator[str]:
         yield "AOF is off, and the server hides whether it takes snapshots."
     else:
         yield "AOF and snapshots are off: a restart of the server repeats all that is not in parts."
+
+
+def cramped(facts: ServerFacts, budget: int) -> str:
+    """Say where a job's budget of bytes may fill the server; empty where it will not."""
+    if not facts.maxmemory or facts.maxmemory >= ROOM * budget:
+        return ""
+    return (
+        f"The server may use {facts.maxmemory // MIB:,} MiB (maxmemory), and this job up to "
+        f"{budget // MIB:,} MiB for its images alone. Give it twice that, or the job less "
+        "(budget.bytes)."
+    )
 
 
 def refuse_unfit(facts: ServerFacts, host: str, cli: str) -> None:

@@ -9,9 +9,10 @@ from fakeredis import FakeAsyncRedis
 
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.connect import Connections, check_server, connect
-from caption_flow.queue.fitness import facts_from, refuse_unfit
+from caption_flow.queue.fitness import cramped, facts_from, refuse_unfit
 from tests.redis_server import RedisServer, free_port
 
+MIB = 1024 * 1024
 INFO = {
     "redis_version": "7.0.15",
     "maxmemory": 0,
@@ -129,6 +130,16 @@ async def test_absent_server_is_unreachable():
     async with connect(f"redis://127.0.0.1:{free_port()}", role="test") as connections:
         with pytest.raises(QueueUnreachable):
             await check_server(connections.commands)
+
+
+@pytest.mark.parametrize(("maxmemory", "warned"), [(0, False), (199, True), (200, False)])
+def test_memory_below_twice_the_budget_is_a_warning(maxmemory: int, warned: bool):
+    """What is in flight is images and more."""
+    facts = facts_from(INFO | {"maxmemory": maxmemory * MIB}, {"save": ""})
+
+    assert (
+        "199 MiB (maxmemory), and this job up to 100 MiB" in cramped(facts, 100 * MIB)
+    ) is warned
 
 
 @pytest.mark.parametrize(
