@@ -15,6 +15,7 @@ from caption_flow.queue.ports import Member, Membership
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
+LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
 
 
 def member_name(label: str) -> str:
@@ -43,8 +44,9 @@ class Herald(Beside):
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
         try:
-            await self._queue.leave(self._word())
-        except CaptionFlowError as exc:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._queue.leave(self._word())
+        except (CaptionFlowError, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)
 
     async def _run(self) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -70,6 +71,16 @@ class Drain:
         except TimeoutError:
             pass
         return self.asked
+
+    async def cut(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work until that is done, or until asked: then it is cancelled."""
+        working, asked = asyncio.create_task(work), asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            await cancel(working, asked)
 
     def on_signals(self) -> None:
         """Drain at the first SIGTERM or SIGINT; end at once at one that comes a second later."""

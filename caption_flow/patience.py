@@ -13,8 +13,18 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+_WAITED_FOR: tuple[tuple[type[CaptionFlowError], str], ...] = (
+    (QueueUnreachable, "Redis"),
+    (QueueFull, "room in Redis"),
+    (StorageBlocked, "the folder of the parts"),
+)
+_WORTH_WAITING = tuple(kind for kind, _ in _WAITED_FOR)
+
+
 class Interrupted(CaptionFlowError):
-    """The process was asked to drain while it waited."""
+    """The process was asked to drain while it waited. For most, to end then is to end well."""
+
+    exit_code = 0
 
 
 class Patience:
@@ -30,10 +40,11 @@ class Patience:
         for delay in self._backoff.delays():
             try:
                 return await call()
-            except (QueueUnreachable, QueueFull, StorageBlocked) as exc:
+            except _WORTH_WAITING as exc:
                 self.failures += 1
                 if last or self._drain.asked:
-                    raise Interrupted(f"Gave up while draining. {exc}") from exc
+                    what = next(name for kind, name in _WAITED_FOR if isinstance(exc, kind))
+                    raise Interrupted(f"Stopped while waiting for {what}. {exc}") from exc
                 logger.warning("%s Next try in %.1f s", exc, delay)
             await self._drain.wait(delay)
         raise AssertionError  # delays() has no end

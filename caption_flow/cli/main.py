@@ -11,6 +11,7 @@ import click
 
 from caption_flow import __version__
 from caption_flow.errors import CaptionFlowError
+from caption_flow.patience import Interrupted
 
 EXIT_FAILED = 1
 
@@ -64,6 +65,9 @@ def main() -> NoReturn:
         sys.exit(exc.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("Stopped.", EXIT_FAILED)
+    except Interrupted as exc:  # asked to end, and nothing went wrong
+        click.echo(str(exc), err=True)
+        sys.exit(exc.exit_code)
     except CaptionFlowError as exc:
         if verbose:
             raise

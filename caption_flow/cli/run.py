@@ -17,6 +17,7 @@ from caption_flow.cli.running import job_name, source_of
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import DeadLetter
+from caption_flow.patience import Interrupted
 from caption_flow.queue.ports import Snapshot
 from caption_flow.supervisor.job import Plan
 
@@ -91,8 +92,12 @@ def command(
 
 def _run(config: JobConfig, plan: Plan) -> int:
     begun = time.monotonic()
-    with JobProgress() as progress:
-        last, dead = run_job(config, plan, started=_say_started, watch=progress.show)
+    try:
+        with JobProgress() as progress:
+            last, dead = run_job(config, plan, started=_say_started, watch=progress.show)
+    except Interrupted as exc:
+        click.echo(f"{exc} The same command goes on.", err=True)
+        return EXIT_STOPPED
     seconds = time.monotonic() - begun
     _report(config, last, dead, seconds)
     return 0 if last.counts.done else EXIT_STOPPED

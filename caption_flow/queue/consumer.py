@@ -4,6 +4,7 @@ Hands out each delivery once: new entries, what a dead consumer left, and, after
 connection, what was delivered to us in an answer that we never saw.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ RECLAIM_SECONDS = 0.5  # between two looks for leases that ran out
 RECLAIM_STEPS = 500  # of XAUTOCLAIM in a look; each examines ten entries for each one wanted
 HISTORY_COUNT = 1000  # own pending entries read at a time
 FORGET_MS = 600_000  # a consumer that holds nothing is forgotten when idle for this long
+LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
 # Idle time given to what is handed back: past any lease, yet a time after 1970, which XCLAIM asks.
 RETURNED_MS = 86_400_000
 
@@ -147,9 +149,10 @@ class Consumer:
     async def leave(self) -> None:
         """Take our name off the groups where we hold nothing; a courtesy, if Redis is there."""
         try:
-            for stream in self._streams:
-                await self.settle("leave", [stream], [self._group, self._name])
-        except (QueueUnreachable, QueueFull) as exc:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                for stream in self._streams:
+                    await self.settle("leave", [stream], [self._group, self._name])
+        except (QueueUnreachable, QueueFull, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)
 
     async def _take(self, count: int) -> list[Delivery]:

@@ -5,6 +5,7 @@ server holds one as long as it lives, so no second one starts on the same files;
 holds the other, so a server whose owner has died is told from one that may be shared.
 """
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -92,7 +93,7 @@ class EmbeddedRedis:
     def start(self) -> Self:
         """Have a server that answers: start one, or adopt that of another run.
 
-        Call it again when the server is gone, as an adopted one is when its owner ends.
+        It may be called again when the server is gone; `revive` does not wait for an answer.
         """
         self._launched = False
         try:
@@ -108,6 +109,23 @@ class EmbeddedRedis:
             self.stop()
             raise
         return self
+
+    async def revive(self) -> None:
+        """Take a step towards a server where there is none, as when the owner of ours has ended.
+
+        It waits for no answer; call it again, from the main thread, as long as there is none.
+        """
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None:  # it is there, and may answer yet
+                return
+            self._process = None
+            raise QueueUnreachable(self._complaint(f"ended with {code}"))
+        try:
+            if self._is_abandoned():
+                self._launch(*await asyncio.to_thread(self._prepare))
+        except OSError as exc:
+            raise QueueUnreachable(f"No Redis can run in {self._directory}: {exc}.") from exc
 
     def stop(self) -> None:
         """End the server with all data on disk; leave it where it is another run's."""
@@ -145,7 +163,7 @@ class EmbeddedRedis:
             self._process = None
         if self._owner_lock.take():
             if self._server_lock.take():
-                self._launch()
+                self._launch(*self._prepare())
             elif self._process is None and self._orphan is None:
                 return self._adopt_orphan() if adopt_orphan else _Life.SILENT
         return _ping(_read_record(self._directory))
@@ -159,13 +177,27 @@ class EmbeddedRedis:
                 self._orphan = client.info("server")["process_id"]
         return life
 
-    def _launch(self) -> None:
-        """Start a server that inherits the server lock; it alone holds it from here on."""
+    def _is_abandoned(self) -> bool:
+        """Whether there is neither server nor, but for us, an owner; it is ours to start then."""
+        was_ours = self.owned
+        if not self._owner_lock.take():
+            return False
+        abandoned = self._server_lock.take()
+        if not (abandoned or was_ours):  # a server on its way out, or one that outlives its owner
+            self._owner_lock.drop()
+        return abandoned
+
+    def _prepare(self) -> tuple[_Record, ServerBinary]:
+        """Have everything ready for a server; takes its time where the AOF is large."""
         record = _read_record(self._directory)
         binary = self._chosen(record.flavour if record else "")
         record = _Record(str(_socket_of(self._directory)), binary.flavour)
         _write_record(self._directory, record)
         mend_aof(self._directory, binary)
+        return record, binary
+
+    def _launch(self, record: _Record, binary: ServerBinary) -> None:
+        """Start a server that inherits the server lock; it alone holds it from here on."""
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - the program was examined
@@ -189,6 +221,8 @@ class EmbeddedRedis:
         return binary
 
     def _end(self) -> None:
+        if not self._gone():
+            self._signal(signal.SIGCONT)  # one that was stopped could not end
         for how, patience in ((signal.SIGTERM, _STOP_PATIENCE), (signal.SIGKILL, 5.0)):
             if not self._gone():
                 self._signal(how)

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from redis import exceptions as foreign
 from redis.asyncio import Redis, SSLConnection
 
+from caption_flow.config.sizes import MIB
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.border import host_of, translated
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
 ROOM = 2  # memory of the server, in budgets of a job; images are not all it keeps
-MIB = 1024 * 1024
 
 
 class ServerFacts(Struct, frozen=True):

@@ -1,9 +1,10 @@
 """Supervisor: a whole job on this machine, from its first sample to its last part."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Protocol, TypeVar
@@ -14,7 +15,7 @@ from caption_flow.config import JobConfig, dump
 from caption_flow.errors import QueueUnreachable
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Counts, DeadLetter
-from caption_flow.patience import Patience
+from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.embedded import EmbeddedRedis
 from caption_flow.queue.ports import Inspector, Snapshot
 from caption_flow.supervisor.child import Role
@@ -46,8 +47,8 @@ class Server(Protocol):
         """Where it answers."""
         ...
 
-    def start(self) -> object:
-        """Have it answer again, as far as that is ours to do."""
+    async def revive(self) -> None:
+        """Take a step towards its answering again, as far as that is ours to do."""
         ...
 
 
@@ -56,7 +57,7 @@ class ForeignServer(Struct, frozen=True):
 
     url: str
 
-    def start(self) -> None:
+    async def revive(self) -> None:
         """Leave it to them."""
 
 
@@ -69,6 +70,7 @@ class LocalJob:
         self._server = server
         self._drain = drain
         self._patience = Patience(drain)
+        self._away = False  # the queue, when it was asked last
         self._workers = [f"worker-{n}" for n in range(len(plan.workers))]
 
     async def run(
@@ -76,29 +78,42 @@ class LocalJob:
     ) -> tuple[Snapshot, list[DeadLetter]]:
         """Run until done or asked to drain, showing each snapshot to `watch`.
 
-        Answers how the job stands then, and its newest dead letters.
+        Answers how the job stands then, and its newest dead letters; Interrupted when nobody
+        can tell, since the queue is away.
         """
         try:
             self._start()
-            while not await self._drain.wait(WATCH_SECONDS):
-                self._supervisor.look_after()
-                fed = self._supervisor.is_done(FEED)
-                snapshot = await self._asked(inspector.snapshot)
-                watch(snapshot)
-                if fed and self._plan.ends and snapshot.counts.done:
-                    break
-                if fed and not _is_fed(snapshot.counts):
-                    logger.warning("There is more to feed now; starting the feeder again")
-                    self._feed()
-            # The feeder and the workers first: the sink writes what they still hand over.
-            seconds = self._plan.drain_timeout + SINK_SECONDS
-            await self._supervisor.end([FEED, *self._workers], seconds)
-            await self._supervisor.end([SINK], SINK_SECONDS)
+            with suppress(Interrupted):
+                await self._drain.cut(self._watch(inspector, watch))
+            await self._end()
             last = await self._asked(inspector.snapshot)
             watch(last)
             return last, await self._asked(lambda: inspector.dead_letters(DEAD_SHOWN))
         finally:
             self._supervisor.kill_all()
+
+    async def _watch(self, inspector: Inspector, watch: Callable[[Snapshot], None]) -> None:
+        """Look after the roles until the job is done."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self._supervisor.look_after()
+            fed = self._supervisor.is_done(FEED)
+            snapshot = await self._asked(inspector.snapshot)
+            watch(snapshot)
+            if fed and self._plan.ends and snapshot.counts.done:
+                return
+            if fed and not _is_fed(snapshot.counts):
+                logger.warning("There is more to feed now; starting the feeder again")
+                self._feed()
+
+    async def _end(self) -> None:
+        """Let the roles drain: the sink last, since it writes what the others still hand over."""
+        makers = [FEED, *self._workers]
+        # Where the queue is away, nobody can hand anything over, and all have their time at once.
+        together = [[*makers, SINK]] if self._away else [makers, [SINK]]
+        for names in together:
+            others = self._plan.drain_timeout if FEED in names else 0.0
+            await self._supervisor.end(names, others + SINK_SECONDS)
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         """Ask the queue until it answers."""
@@ -110,10 +125,13 @@ class LocalJob:
         It may have been killed, or have been that of another run, which has ended.
         """
         try:
-            return await question()
+            answer = await question()
         except QueueUnreachable:
-            self._server.start()
+            self._away = True
+            await self._server.revive()
             raise
+        self._away = False
+        return answer
 
     def _feed(self) -> None:
         self._supervisor.start(Role(FEED, ("feed",), ends=True))

@@ -24,7 +24,7 @@ def start(desk: Desk, role: str, url: str) -> Running:
         if role == "worker"
         else settings(engine="simulated", dataset__dataset_path=draw(desk.folder / "imgs", 3))
     )
-    leaves = () if role == "feed" else ("--exit-when-done",)
+    leaves = () if role in {"feed", "run"} else ("--exit-when-done",)
     return desk.start(role, "--redis", url, "--job", "j", *leaves, *own)
 
 
@@ -58,9 +58,24 @@ def test_stop_while_waiting_for_redis_is_clean(desk: Desk, absent: RedisServer):
         running.signal(numbers[role])
 
     for done in [running.wait() for running in roles.values()]:
-        assert done.code == 1
-        assert done.err.splitlines()[-1].startswith("Error: Gave up while draining.")
+        assert done.code == 0
+        assert done.err.splitlines()[-1].startswith("Stopped while waiting for Redis. No answer")
         assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(("role", "code"), [("orchestrator", 0), ("run", 1)])
+def test_stop_of_a_job_that_waits_for_redis_is_clean(
+    desk: Desk, absent: RedisServer, role: str, code: int
+):
+    """But `run` has not done what it is for."""
+    running = start(desk, role, absent.url)
+    wait_for_words(running, "No answer")
+
+    ended = running.terminate()
+
+    assert ended.code == code
+    assert ended.err.splitlines()[-1].startswith("Stopped while waiting for Redis. No answer")
+    assert "Traceback" not in ended.err
 
 
 def test_stop_while_waiting_for_a_job_is_clean(desk: Desk, redis_url: str):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from msgspec import Struct
 
+from caption_flow.lifecycle import EXIT_FORCED, TWICE_SECONDS
 from tests.e2e.desk import Desk, Ended, Running, settings, wait_until
 from tests.e2e.jobs import Job, embedded
 from tests.e2e.pictures import draw
@@ -164,6 +165,41 @@ def test_killed_redis_is_started_again(desk: Desk, halfway: Stopped):
 
     assert ended.code == 0, ended.words
     assert_complete(desk, "photos")
+
+
+def freeze_redis(halfway: Stopped) -> int:
+    """Let it stand still for longer than the run waits for an answer; answers its process id."""
+    pid = int(halfway.job.information("process_id"))
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: "did not answer in time" in halfway.running.err, "a run that waits")
+    return pid
+
+
+def test_interrupted_run_ends_though_redis_stands_still(desk: Desk, halfway: Stopped):
+    """Its roles are asked to end, and have their time."""
+    freeze_redis(halfway)
+
+    ended = halfway.running.interrupt()
+
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("Stopped while waiting for Redis.")
+    assert "killing it" not in ended.err
+    assert processes_in(desk.folder) == []
+
+
+def test_run_interrupted_again_ends_at_once_though_redis_stands_still(desk: Desk, halfway: Stopped):
+    frozen = freeze_redis(halfway)
+    begun = time.monotonic()
+    halfway.running.signal(signal.SIGINT)
+    wait_until(lambda: time.monotonic() - begun > TWICE_SECONDS, "a second")
+
+    ended = halfway.running.interrupt()
+
+    assert ended.code == EXIT_FORCED
+    assert time.monotonic() - begun < 5
+    wait_until(lambda: processes_in(desk.folder) == [frozen], "children to end")
+    os.kill(frozen, signal.SIGCONT)
+    wait_until(lambda: processes_in(desk.folder) == [], "the server to end")
 
 
 def test_redis_emptied_on_the_way_is_fed_again(desk: Desk, halfway: Stopped):

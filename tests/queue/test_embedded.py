@@ -1,5 +1,6 @@
 """The embedded Redis: it starts, is shared, keeps its data and never outlives its owner."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -192,6 +193,72 @@ def test_guest_takes_over_when_the_owner_has_ended(directory: Path, binary: Path
 
             assert guest.owned
             assert running_url(directory)
+
+
+async def revived(server: EmbeddedRedis, directory: Path) -> str:
+    """URL of the server that answers after as many steps as it takes."""
+    async with asyncio.timeout(20):
+        while (url := await asyncio.to_thread(running_url, directory)) is None:
+            with suppress(QueueUnreachable):
+                await server.revive()
+            await asyncio.sleep(0.05)
+    return url
+
+
+async def test_server_that_was_killed_is_revived(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server:
+        lost = process_of(server.url)
+        os.kill(lost, signal.SIGKILL)
+
+        assert process_of(await revived(server, directory)) != lost
+    assert running_url(directory) is None
+
+
+async def test_guest_revives_the_server_of_an_owner_that_has_ended(directory: Path, binary: Path):
+    with other_run(directory, binary) as owner:
+        assert owner.owned
+        with EmbeddedRedis(directory, binary=binary) as guest:
+            owner.end()
+            await revived(guest, directory)
+
+            assert guest.owned
+
+
+async def test_guest_revives_no_server_that_lives(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as owner:
+        pid = process_of(owner.url)
+        guest = EmbeddedRedis(directory, binary=binary)
+        await guest.revive()
+
+        assert not guest.owned
+        assert process_of(running_url(directory)) == pid
+
+
+async def test_server_that_ended_is_told_of_before_it_is_revived(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server:
+        os.kill(process_of(server.url), signal.SIGKILL)
+
+        async def revive() -> None:
+            while True:
+                await server.revive()
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(QueueUnreachable, match=r"ended with -9\. .*redis\.log ends:"):
+            await asyncio.wait_for(revive(), 20)
+
+
+async def test_server_that_stands_still_holds_nobody_up(directory: Path, binary: Path):
+    """Neither who would revive it nor who ends it."""
+    with EmbeddedRedis(directory, binary=binary) as server:
+        pid = process_of(server.url)
+        os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+
+        await server.revive()
+        server.stop()
+
+    assert time.monotonic() - begun < 20
+    assert not alive(pid)
 
 
 def test_server_ends_with_its_killed_owner(directory: Path, binary: Path):

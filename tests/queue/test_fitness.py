@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from fakeredis import FakeAsyncRedis
 
+from caption_flow.config.sizes import MIB
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.fitness import cramped, facts_from, refuse_unfit
 from tests.redis_server import RedisServer, free_port
 
-MIB = 1024 * 1024
 INFO = {
     "redis_version": "7.0.15",
     "maxmemory": 0,

@@ -64,6 +64,22 @@ async def test_asking_ends_the_waiting():
     assert drain.asked
 
 
+async def test_work_is_cut_short_when_asked():
+    drain = Drain()
+    cutting = asyncio.create_task(drain.cut(asyncio.sleep(1000)))
+    drain.ask()
+
+    await asyncio.wait_for(cutting, 10)
+
+
+async def test_work_that_fails_before_fails():
+    async def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - ours
+        await Drain().cut(fails())
+
+
 async def test_waiting_has_an_end_of_its_own():
     assert not await Drain().wait(0.001)
 

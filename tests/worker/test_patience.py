@@ -58,7 +58,7 @@ async def test_waiting_ends_when_the_process_should():
     async with running(call) as waiting:  # type: ignore[arg-type]
         await until(lambda: patience.failures == 1)
         drain.ask()
-        with pytest.raises(Interrupted, match=r"Gave up while draining\. No answer\."):
+        with pytest.raises(Interrupted, match=r"Stopped while waiting for Redis\. No answer\."):
             await ends(waiting)
 
 
