@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
-from caption_flow.errors import ConfigError
+from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
@@ -26,6 +27,10 @@ from caption_flow.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 MOST_THREADS = 8  # more decode threads only wait for one another
+
+
+class HookFailed(CaptionFlowError):
+    """The operator's command could not do what it is for; all captions are settled."""
 
 
 @click.command("worker")
@@ -69,13 +74,26 @@ def command(
     if config.gpu_id is not None:
         select_gpu(config.gpu_id)
     worker = run_async(lambda drain: _work(config, drain))
-    if worker is not None:
-        click.echo(
-            f"Captioned {worker.settler.completed:,} samples; gave up {worker.settler.failed:,}."
-        )
+    if worker is None:
+        click.echo("Stopped before there was a job.")
+        return
+    click.echo(
+        f"Captioned {worker.settler.completed:,} samples; gave up {worker.settler.failed:,}."
+    )
     if config.hook:
-        shell = isinstance(config.hook, str)
-        subprocess.run(config.hook, shell=shell, check=True)  # noqa: S603 - the operator's own
+        _run_hook(config.hook)
+
+
+def _run_hook(hook: str | tuple[str, ...]) -> None:
+    """Run what the operator wants to have run after us."""
+    shell = isinstance(hook, str)
+    spelt = hook if isinstance(hook, str) else shlex.join(hook)
+    try:
+        done = subprocess.run(hook, shell=shell, check=False)  # noqa: S603 - the operator's own
+    except OSError as exc:
+        raise HookFailed(f"post_exec_hook ({spelt}) cannot be run: {exc}.") from exc
+    if done.returncode:
+        raise HookFailed(f"post_exec_hook ({spelt}) has ended with code {done.returncode}.")
 
 
 async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
