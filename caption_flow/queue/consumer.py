@@ -101,8 +101,7 @@ class Consumer:
             self._grouped = False
             return []
         except QueueUnreachable:
-            # Leases ran out while nobody could renew them, and their holders live.
-            self._next_reclaim = time.monotonic() + self._grace
+            self._let_others_renew()
             raise
         given = taken[:count]
         for delivery in given:
@@ -125,7 +124,14 @@ class Consumer:
 
     def renewals(self, place_of: Callable[[T], Place]) -> AbstractAsyncContextManager[Renew[T]]:
         """Open a way to renew our leases; what is lost is in hand until forgotten."""
-        return renewing(self._connections, group=self._group, name=self._name, place_of=place_of)
+        return renewing(
+            self._connections,
+            group=self._group,
+            name=self._name,
+            place_of=place_of,
+            # From the thread that renews: with full hands we make no other call in an outage.
+            unreached=self._let_others_renew,
+        )
 
     async def release(self, stream: str, entries: Sequence[EntryId]) -> None:
         """Hand entries back, for anybody to take at once."""
@@ -154,6 +160,10 @@ class Consumer:
                     await self.settle("leave", [stream], [self._group, self._name])
         except (QueueUnreachable, QueueFull, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)
+
+    def _let_others_renew(self) -> None:
+        """Take nothing over for a while: leases ran out in an outage, and their holders live."""
+        self._next_reclaim = time.monotonic() + self._grace
 
     async def _take(self, count: int) -> list[Delivery]:
         taken = await self._reclaim(count)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from caption_flow.errors import QueueUnreachable
 from caption_flow.keeper import Renew
 from caption_flow.model import EntryId
 from caption_flow.queue.border import GroupGone
@@ -18,18 +19,30 @@ Place = tuple[str, EntryId]  # stream and entry
 
 @asynccontextmanager
 async def renewing(
-    connections: Connections, *, group: str, name: str, place_of: Callable[[T], Place]
+    connections: Connections,
+    *,
+    group: str,
+    name: str,
+    place_of: Callable[[T], Place],
+    unreached: Callable[[], None],
 ) -> AsyncIterator[Renew[T]]:
-    """Connect anew, and give what renews the leases of a consumer."""
+    """Connect anew, and give what renews the leases of a consumer.
+
+    `unreached` is called, in the event loop that renews, when the server does not answer.
+    """
     async with connections.another() as own:
         scripts = Scripts(own.commands)
 
         async def renew(held: Sequence[T]) -> list[T]:
-            lost = {
-                (stream, entry)
-                for stream, entries in _by_stream(map(place_of, held)).items()
-                for entry in await renewed(scripts, stream, group, name, entries)
-            }
+            try:
+                lost = {
+                    (stream, entry)
+                    for stream, entries in _by_stream(map(place_of, held)).items()
+                    for entry in await renewed(scripts, stream, group, name, entries)
+                }
+            except QueueUnreachable:
+                unreached()
+                raise
             return [one for one in held if place_of(one) in lost]
 
         yield renew

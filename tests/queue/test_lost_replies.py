@@ -154,6 +154,22 @@ async def test_after_an_outage_holders_may_renew_before_others_take_over(
     assert len(await worker.claim(2)) == 2
 
 
+async def test_holder_that_could_not_renew_lets_others_do_so_too(
+    shop: Shop, far_shop: Shop, lossy: LossyWire
+):
+    """With its hands full it makes no other call in an outage."""
+    await shop.offer(2)
+    holder, worker = await shop.worker("holder"), await far_shop.worker()
+    leases = await worker.claim(1)
+    held = await holder.claim(1)
+    await renew(worker, leases)  # the server knows the script
+    await lose(lossy, "EVALSHA", lambda: renew(worker, leases))
+    await shop.expire(shop.lane.samples("caption"))
+
+    assert await worker.claim(2) == []
+    assert await renew(holder, held) == set()
+
+
 async def test_cancelled_claim_mislays_nothing(shop: Shop):
     await shop.offer(2)
     worker = await shop.worker()
