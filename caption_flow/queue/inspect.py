@@ -1,6 +1,5 @@
 """Queue: Inspector on Redis. It reads lengths and books, never entries, so it costs little."""
 
-import time
 from typing import Any
 
 import msgspec
@@ -10,10 +9,8 @@ from caption_flow.model import DeadLetter
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, translated
 from caption_flow.queue.consumer import Delivery, readable
-from caption_flow.queue.job import GONE_SECONDS, RedisJob
+from caption_flow.queue.job import RedisJob, is_gone
 from caption_flow.queue.ports import Member, Snapshot
-
-_member = msgspec.json.Decoder(Member)
 
 
 class RedisInspector(RedisJob):
@@ -62,7 +59,4 @@ class RedisInspector(RedisJob):
         return int(pending["pending"]) - int(holders.get(keys.RETURNED.encode(), 0))
 
     async def _members(self) -> tuple[Member, ...]:
-        with translated():
-            words = await self.client.hvals(self.keys.members)
-        members = [_member.decode(word) for word in words]
-        return tuple(m for m in members if time.time() - m.seen < GONE_SECONDS)
+        return tuple(m for m in (await self.members()).values() if not is_gone(m))

@@ -1,5 +1,6 @@
 """Queue: what every role does with a job on Redis: read its books and settings, be a member."""
 
+import time
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from caption_flow.queue.scripts import Scripts
 
 GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
 
+_member = msgspec.json.Decoder(Member)
+
 _COUNTS = Counts.__struct_fields__
 
 
@@ -29,6 +32,7 @@ class RedisJob:
         self.keys = JobKeys(job)
         self.lane = LaneKeys(job)
         self.scripts = Scripts(connections.commands)
+        self._tidied = False  # the list of members, by us
 
     async def counts(self) -> Counts:
         """Read the books."""
@@ -57,16 +61,36 @@ class RedisJob:
         return {name.decode() for name in names}
 
     async def beat(self, member: Member) -> None:
-        """Leave a last word."""
+        """Leave a last word; the first time, take those off the list who were killed long ago."""
+        if not self._tidied:
+            await self._forget_the_gone()
+            self._tidied = True
         with translated():
             await self.client.hset(
                 self.keys.members, f"{member.role}:{member.name}", msgspec.json.encode(member)
             )
 
+    async def members(self) -> dict[str, Member]:
+        """Read the last words that were left, by the names they are kept under."""
+        with translated():
+            words = await self.client.hgetall(self.keys.members)
+        return {name.decode(): _member.decode(word) for name, word in words.items()}
+
+    async def _forget_the_gone(self) -> None:
+        gone = [name for name, member in (await self.members()).items() if is_gone(member)]
+        if gone:
+            with translated():
+                await self.client.hdel(self.keys.members, *gone)
+
     async def leave(self, member: Member) -> None:
         """Say goodbye."""
         with translated():
             await self.client.hdel(self.keys.members, f"{member.role}:{member.name}")
+
+
+def is_gone(member: Member) -> bool:
+    """Whether it has been silent for so long that it must have died."""
+    return time.time() - member.seen >= GONE_SECONDS
 
 
 async def only_job(connections: Connections) -> str | None:

@@ -12,7 +12,7 @@ from tests.queue.shop import Shop, done, entries_of, failed
 STAGES = msgspec.json.encode({"stages": [{"name": "look"}, {"name": "tell"}]})
 
 # None of them reads more when there are more samples.
-CHEAP = {"hmget", "hvals", "xlen", "xpending"}
+CHEAP = {"hmget", "hgetall", "xlen", "xpending"}
 
 
 def member(name: str, seen: float) -> Member:
@@ -82,6 +82,17 @@ async def test_live_members_are_listed(shop: Shop):
     await shop.job.beat(member("live", now))
 
     assert (await shop.inspector.snapshot()).members == (member("live", now),)
+
+
+async def test_member_that_was_killed_long_ago_is_taken_off_by_the_next(shop: Shop):
+    """Each process has a name of its own, so what was killed would stay for ever."""
+    now = time.time()
+    await shop.job.beat(member("killed", now - GONE_SECONDS - 1))
+    await shop.job.beat(member("silent", now - GONE_SECONDS + 60))
+    await shop.feeder().beat(member("next", now))
+
+    known = await shop.redis.hkeys(shop.job.keys.members)
+    assert sorted(known) == [b"worker:next", b"worker:silent"]
 
 
 async def test_member_that_said_goodbye_is_gone(shop: Shop):
