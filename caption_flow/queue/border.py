@@ -52,6 +52,11 @@ _BY_KIND: tuple[tuple[_Kinds, _Ours, str], ...] = (
         "{host} is a replica, perhaps after a failover, and refuses writes. " + _LATER,
     ),
     (
+        foreign.MasterDownError,
+        QueueUnreachable,
+        "{host} is a replica that has lost its primary. " + _LATER,
+    ),
+    (
         (foreign.ClusterDownError, foreign.TryAgainError),
         QueueUnreachable,
         "{host} waits for its cluster. " + _LATER,

@@ -15,7 +15,7 @@ from redis.asyncio import Redis, SSLConnection
 
 from caption_flow.config.sizes import MIB
 from caption_flow.errors import QueueUnfit, QueueUnreachable
-from caption_flow.queue.border import host_of, translated
+from caption_flow.queue.border import host_of, translated, translation
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
 ROOM = 2  # memory of the server, in budgets of a job; images are not all it keeps
@@ -56,7 +56,9 @@ async def _asked(answer: Any) -> dict[str, Any] | None:
     """Await what an ACL, a hosting company or an imitation of Redis may forbid."""
     try:
         reply: dict[str, Any] = await answer
-    except foreign.ResponseError:
+    except foreign.ResponseError as exc:
+        if isinstance(translation(exc), QueueUnreachable):  # not forbidden: it is busy just now
+            raise
         return None
     return reply
 

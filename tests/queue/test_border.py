@@ -147,6 +147,14 @@ async def test_group_lost_while_we_block_is_gone(connections: Connections, accid
         await reading
 
 
+async def test_replica_without_its_primary_is_named(own_server: RedisServer):
+    own_server.cli("CONFIG", "SET", "replica-serve-stale-data", "no")
+    own_server.cli("REPLICAOF", "127.0.0.1", free_port())
+    async with connect(own_server.url, role="test") as connections:
+        with pytest.raises(QueueUnreachable, match="lost its primary"), translated():
+            await connections.commands.get("a")
+
+
 async def test_wrong_password_is_unfit(own_server: RedisServer):
     own_server.cli("CONFIG", "SET", "requirepass", "right")
     url = f"redis://:wrong@127.0.0.1:{own_server.port}"

@@ -126,6 +126,29 @@ async def test_server_that_loads_its_data_is_waited_for(own_server: RedisServer)
     assert "still loads its data" in said
 
 
+async def test_server_that_is_busy_with_a_script_is_waited_for(own_server: RedisServer):
+    """It refuses INFO meanwhile, which is not to hide what it would tell."""
+    own_server.cli("CONFIG", "SET", "lua-time-limit", 1)
+    endless = asyncio.create_task(asyncio.to_thread(own_server.cli, "EVAL", "while true do end", 0))
+    async with connect(own_server.url, role="test") as connections:
+        async with asyncio.timeout(20):
+            while not (said := await unreachable(connections)):
+                pass
+    own_server.cli("SCRIPT", "KILL")
+    await endless
+
+    assert "is busy with a long script" in said
+
+
+async def unreachable(connections: Connections) -> str:
+    """What is said of a server that does not answer; empty where it does."""
+    try:
+        await check_server(connections.commands)
+    except QueueUnreachable as exc:
+        return str(exc)
+    return ""
+
+
 async def test_absent_server_is_unreachable():
     async with connect(f"redis://127.0.0.1:{free_port()}", role="test") as connections:
         with pytest.raises(QueueUnreachable):
