@@ -6,6 +6,7 @@ who knows it. Who is beaten waits, and takes over when the position no longer mo
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import islice
 
@@ -51,6 +52,7 @@ class Planner:
         self._folder = folder
         self._introduce = introduce
         self._known = Known(())
+        self._ready_for: tuple[int, str] | None = None  # the plan that `_known` was read for
         self._chunk_size = chunk_size
         self._drain = drain
         self._patience = Patience(drain)
@@ -67,13 +69,11 @@ class Planner:
                     "stands in no part"
                 )
                 self._stands = ""
-                await self._patience(self._introduce)
 
     async def _plan(self) -> None:
         position = await self._begin()
-        if not position.done:
-            self._known = await self._read_known(position)
         while not position.done and not self._drain.asked:
+            await self._make_ready(position)
             position = await self._plan_from(position)
             if not position.done:
                 position = await self._wait_while_others_plan(position)
@@ -81,9 +81,24 @@ class Planner:
     async def _begin(self) -> Position:
         """Find the position; when all is planned and settled, begin again for what is new."""
         position = await self._look()
+        if not self._stands:
+            return await self._add(None, Position(word=_word()))
         if position.done and (await self._patience(self._queue.counts)).done:
-            return Position(generation=position.generation + 1)
+            anew = Position(generation=position.generation + 1, word=_word())
+            return await self._add(None, anew)
         return position
+
+    async def _make_ready(self, position: Position) -> None:
+        """Introduce the job and learn what is known, both after this plan began, and once.
+
+        Whatever the queue forgets later, it forgets the plan too, which is noticed. What was read
+        for an earlier plan lacks what was captioned since, and would have that planned again.
+        """
+        plan = (position.generation, position.word)
+        if self._ready_for != plan:
+            await self._patience(self._introduce)
+            self._known = await self._read_known(position)
+            self._ready_for = plan
 
     async def _read_known(self, position: Position) -> Known:
         """Find what is captioned or given up already, so that only the rest is planned."""
@@ -140,11 +155,11 @@ class Planner:
         shards = self._source.shards(position.shard or None)
         while (shard := await asyncio.to_thread(next, shards, None)) is not None:
             if shard != position.shard:
-                position = Position(position.generation, shard)
+                position = position.at(shard)
             names = self._source.names(shard, position.after or None)
             while run := await asyncio.to_thread(_take, names, self._chunk_size):
                 ordinal = position.ordinal + len(run)
-                following = Position(position.generation, shard, run[-1], ordinal)
+                following = position.at(shard, run[-1], ordinal)
                 yield self._chunk(position, run), following
                 position = following
         yield None, msgspec.structs.replace(position, done=True)
@@ -161,6 +176,10 @@ class Planner:
             shard=position.shard,
             names=wanted,
         )
+
+
+def _word() -> str:
+    return secrets.token_hex(4)
 
 
 def _take(names: Iterator[str], count: int) -> list[str]:

@@ -12,6 +12,11 @@ class Position(Struct, frozen=True):
     after: str = ""  # name of the shard's last planned sample
     ordinal: int = 0  # how many samples of the shard are planned
     done: bool = False  # the source has no more
+    word: str = ""  # random, of this plan: after a flush the generations are counted from 1 again
+
+    def at(self, shard: str, after: str = "", ordinal: int = 0) -> "Position":
+        """Go on, in the same plan."""
+        return msgspec.structs.replace(self, shard=shard, after=after, ordinal=ordinal)
 
     def encode(self) -> str:
         """Write as JSON, the same text for the same position."""

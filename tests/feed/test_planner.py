@@ -1,8 +1,10 @@
 """Planner: every sample of the source is planned once, however often and by however many."""
 
 import asyncio
+import threading
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.planner import BACKLOG_CHUNKS
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Raw
+from caption_flow.queue import keys
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Planned
 from tests.roles import (
@@ -262,6 +265,113 @@ async def test_a_planner_whose_plan_is_forgotten_begins_again_without_what_parts
         assert (await roles.planned())[:4] == names(1, 2, 4, 5)
         assert await roles.job.settings() is not None
     assert "has forgotten this job" in caplog.text
+
+
+class Standing:
+    """A source whose listing stands still until it is let go on, as on a disk that hangs."""
+
+    def __init__(self, root: Path) -> None:
+        self._source = folder_source(root)
+        self.dataset = self._source.dataset
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        return self._source.shards(start)
+
+    def names(self, shard: str, after: str | None) -> Iterator[str]:
+        self.reached.set()
+        assert self.go_on.wait(20)
+        yield from self._source.names(shard, after)
+
+    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+        return self._source.samples(shard, asked)
+
+
+@asynccontextmanager
+async def standing_planner(roles: Roles, root: Path) -> AsyncIterator[asyncio.Event]:
+    """A planner that stands still, knowing what is known now, until the event is set."""
+    source = Standing(root)
+    go_on = asyncio.Event()
+    async with running(roles.planner(source).run()) as planning:
+        await until(source.reached.is_set)
+        try:
+            yield go_on
+        finally:
+            source.go_on.set()
+        if go_on.is_set():
+            await ends(planning)
+
+
+async def plan_a_part(roles: Roles, root: Path, listed: int) -> None:
+    """Plan so many names of the source, rounded down to whole chunks, and die."""
+    with pytest.raises(StopPlanning):
+        await roles.planner(Stopping(root, Drain(), after=listed + 1)).run()
+
+
+async def test_a_planner_from_an_earlier_generation_knows_what_was_captioned_since(
+    roles: Roles, tmp_path: Path
+):
+    root = pictures(tmp_path / "in", range(10))
+    async with standing_planner(roles, root) as go_on:
+        await settle(roles, folder_source(root))
+        pictures(root, [11])
+        await plan_a_part(roles, root, 4)
+        go_on.set()
+
+    assert await roles.planned() == names(11)
+
+
+async def test_a_planner_from_before_a_flush_knows_what_was_captioned_since(
+    roles: Roles, tmp_path: Path
+):
+    """Both plans are the first, by their number."""
+    root = pictures(tmp_path / "in", range(10))
+    async with standing_planner(roles, root) as go_on:
+        await settle(roles, folder_source(root))
+        await roles.client.flushall()
+        pictures(root, [11])
+        await plan_a_part(roles, root, 4)
+        go_on.set()
+
+    assert await roles.planned() == names(11)
+
+
+async def test_a_planner_that_was_beaten_by_a_flush_knows_what_was_captioned_since(
+    roles: Roles, tmp_path: Path
+):
+    """It planned nothing before the flush, and finds the queue as empty as it was then."""
+    root = pictures(tmp_path / "in", range(10))
+    async with standing_planner(roles, root) as go_on:
+        await settle(roles, folder_source(root))
+        await roles.client.flushall()
+        go_on.set()
+
+    assert await roles.planned() == []
+
+
+async def test_a_job_forgotten_before_its_first_chunk_is_introduced_again(
+    roles: Roles, tmp_path: Path
+):
+    """Else whoever starts later waits for a job for ever, while there are chunks."""
+    root = pictures(tmp_path / "in", range(10))
+    async with standing_planner(roles, root) as go_on:
+        await roles.client.flushall()
+        go_on.set()
+
+    assert await roles.planned() == names(*range(10))
+    assert await roles.job.settings() is not None
+    assert await roles.client.smembers(keys.JOBS) == {roles.job.job.encode()}
+
+
+async def test_a_plan_that_another_began_and_left_is_introduced(roles: Roles, tmp_path: Path):
+    root = pictures(tmp_path / "in", range(10))
+    await plan_a_part(roles, root, 4)
+    await roles.client.delete(roles.job.keys.settings, keys.JOBS)
+
+    await ends(roles.planner(folder_source(root)).run())
+
+    assert await roles.job.settings() is not None
 
 
 class Endless:
