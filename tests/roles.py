@@ -214,7 +214,7 @@ class Roles:
             queue,
             source,
             self.folder,
-            introduce=lambda: queue.publish(self.told.encode(), "pictures"),
+            introduce=lambda: queue.remind(self.told.encode(), "pictures"),
             chunk_size=chunk_size,
             drain=drain or Drain(),
         )

@@ -64,16 +64,14 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             lease_seconds=config.lease_seconds,
         )
 
-        async def introduce() -> None:
-            await queue.publish(settings.encode(), dataset_identity(config))
-
-        await Patience(drain)(introduce)
+        told = (settings.encode(), dataset_identity(config))
+        await Patience(drain)(lambda: queue.publish(*told))
         folder = PartFolder(Path(config.storage.data_dir), job_name(config))
         planner = Planner(
             queue,
             source,
             folder,
-            introduce=introduce,
+            introduce=lambda: queue.remind(*told),
             chunk_size=config.chunk_size,
             drain=drain,
         )

@@ -34,8 +34,7 @@ class RedisFeedQueue(RedisJob):
 
     async def publish(self, document: bytes, dataset: str) -> Settings:
         """Make the settings those of the job; refuse when the job is for another data set."""
-        with translated():
-            await self.client.sadd(keys.JOBS, self.job)
+        await self._list()
         version, owner = await self.scripts.run(
             "publish", [self.keys.settings], [document, dataset]
         )
@@ -45,6 +44,13 @@ class RedisFeedQueue(RedisJob):
                 f"{owner.decode()}. Name yours with --job."
             )
         return Settings(version, document)
+
+    async def remind(self, document: bytes, dataset: str) -> None:
+        """Publish the settings if they are forgotten; those that somebody published since stay."""
+        if await self.settings() is None:
+            await self.publish(document, dataset)
+        else:
+            await self._list()
 
     async def position(self) -> str:
         """Where the plan stands; empty before the first chunk."""
@@ -140,6 +146,11 @@ class RedisFeedQueue(RedisJob):
     async def close(self) -> None:
         """Take our name off the group."""
         await self._consumer.leave()
+
+    async def _list(self) -> None:
+        """Let the job be found by who knows the server only."""
+        with translated():
+            await self.client.sadd(keys.JOBS, self.job)
 
 
 def _arguments(offers: Sequence[Offer]) -> list[bytes]:

@@ -97,6 +97,10 @@ class FeedQueue(Protocol):
         """Make the settings those of the job; refuse when the job is for another data set."""
         ...
 
+    async def remind(self, document: bytes, dataset: str) -> None:
+        """Publish the settings if they are forgotten; those that somebody published since stay."""
+        ...
+
     async def position(self) -> str:
         """Where the plan stands; empty before the first chunk."""
         ...

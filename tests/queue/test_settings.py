@@ -4,6 +4,7 @@ import pytest
 
 from caption_flow.errors import ConfigError, QueueUnfit
 from caption_flow.queue.job import RedisJob, only_job
+from caption_flow.queue.keys import JOBS
 from caption_flow.queue.ports import Settings
 from tests.queue.shop import Shop
 
@@ -32,6 +33,23 @@ async def test_job_of_another_data_set_is_refused_by_name(shop: Shop):
     with pytest.raises(QueueUnfit, match="data"):
         await shop.feeder().publish(b"new", "others")
     assert await shop.job.settings() == Settings(1, b"{}")
+
+
+async def test_reminder_publishes_what_is_forgotten(shop: Shop):
+    await shop.feeder().remind(b"{}", "data")
+
+    assert await shop.job.settings() == Settings(1, b"{}")
+    assert await only_job(shop.job.connections) == "job"
+
+
+async def test_reminder_of_a_feeder_leaves_what_a_later_one_published(shop: Shop):
+    await shop.feeder().publish(b"of today", "data")
+    await shop.redis.delete(JOBS)
+
+    await shop.feeder().remind(b"of yesterday", "data")
+
+    assert await shop.job.settings() == Settings(1, b"of today")
+    assert await only_job(shop.job.connections) == "job"
 
 
 async def test_only_job_of_a_server_is_found(shop: Shop):
