@@ -122,7 +122,7 @@ class Planner:
         """Add chunks until the end, or until somebody else has moved the position."""
         async for chunk, following in self._steps(position):
             position = await self._add(chunk, following)
-            if position != following:
+            if position != following or self._drain.asked:
                 break
         return position
 
@@ -151,9 +151,14 @@ class Planner:
         return position
 
     async def _steps(self, position: Position) -> AsyncIterator[tuple[Chunk | None, Position]]:
-        """Yield each chunk from here on with the position after it; the last one is the end."""
+        """Yield each chunk from here on with the position after it; the last one is the end.
+
+        Asked to drain, it stops between two shards, and who takes what it yields does in one.
+        """
         shards = self._source.shards(position.shard or None)
         while (shard := await asyncio.to_thread(next, shards, None)) is not None:
+            if self._drain.asked:
+                return
             if shard != position.shard:
                 position = position.at(shard)
             names = self._source.names(shard, position.after or None)

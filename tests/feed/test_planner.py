@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.source import Source
+from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.planner import BACKLOG_CHUNKS
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Raw
+from caption_flow.model import Caption, Raw
 from caption_flow.queue import keys
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Planned
@@ -37,12 +38,17 @@ def names(*numbers: int) -> list[str]:
     return [f"{n:05}.jpg" for n in numbers]
 
 
-def publish(roles: Roles, *numbers: int) -> None:
+def publish(roles: Roles, *numbers: int, shard: str = ".") -> None:
     """Put samples into a part, as a sink of another day did."""
     part = roles.folder.open(ColumnSchema(("captions",)))
-    part.append([caption(n) for n in numbers])
+    part.append([of_shard(caption(n), shard) for n in numbers])
     part.prepare()
     part.publish()
+
+
+def of_shard(made: Caption, shard: str) -> Caption:
+    sample = replace(made.sample, id=sample_id(shard, made.sample.id), shard=shard)
+    return replace(made, sample=sample)
 
 
 async def settle(roles: Roles, source: Source) -> None:
@@ -109,6 +115,32 @@ class Stopping:
 
 class StopPlanning(CaptionFlowError):
     """Thrown in the middle of a listing, as a process dies there."""
+
+
+class Counting:
+    """A source that asks its planner to drain once it has given some shards and names."""
+
+    def __init__(self, root: Path, drain: Drain, after: int) -> None:
+        self._source = folder_source(root)
+        self.dataset = self._source.dataset
+        self._drain = drain
+        self._after = after
+        self.given = 0
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        return map(self._count, self._source.shards(start))
+
+    def names(self, shard: str, after: str | None) -> Iterator[str]:
+        return map(self._count, self._source.names(shard, after))
+
+    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+        return self._source.samples(shard, asked)
+
+    def _count(self, what: str) -> str:
+        self.given += 1
+        if self.given == self._after:
+            self._drain.ask()
+        return what
 
 
 async def test_a_plan_goes_on_after_the_last_name_whatever_came_or_went(
@@ -428,4 +460,23 @@ async def test_planning_ends_when_asked_to_drain(roles: Roles, tmp_path: Path):
         drain.ask()
         await ends(planning)
 
+    assert not (await roles.counts()).plan_done
+
+
+@pytest.mark.parametrize("folders", [1, 50], ids=["known samples", "empty folders"])
+async def test_planning_of_what_adds_nothing_ends_when_asked_to_drain(
+    roles: Roles, tmp_path: Path, folders: int
+):
+    """Where no chunk is added the backlog never fills, and there is nothing to wait for."""
+    for number in range(folders):
+        (tmp_path / "in" / f"{number}").mkdir(parents=True)
+    if folders == 1:
+        pictures(tmp_path / "in", range(100), shard="0")
+    publish(roles, *range(100), shard="0")
+    drain = Drain()
+    source = Counting(tmp_path / "in", drain, after=3)
+
+    await ends(roles.planner(source, chunk_size=1, drain=drain).run())
+
+    assert source.given <= 4
     assert not (await roles.counts()).plan_done
