@@ -32,6 +32,33 @@ async def test_sample_and_its_image_have_the_same_entry_id(shop: Shop):
     assert list(images) == list(samples)
 
 
+@pytest.mark.parametrize("ahead", ["images", "samples"])
+async def test_stream_whose_ids_are_ahead_takes_both(shop: Shop, ahead: str):
+    """As where a stage was renamed, a stream deleted, or the clock set back by a fail-over."""
+    stream = shop.lane.images if ahead == "images" else shop.lane.samples("caption")
+    far = await shop.redis.xadd(stream, {"image": b""}, id="9000000000000-4294967297")
+    await shop.redis.xdel(stream, far)
+
+    offered = await shop.offer(3)
+
+    images = await shop.entries(shop.lane.images)
+    assert list(images) == list(await shop.entries(shop.lane.samples("caption")))
+    leases = await (await shop.worker()).claim(3)
+    assert [lease.sample for lease in leases] == offered
+    await shop.check_books()
+
+
+async def test_ids_of_the_first_stage_are_its_own_again_after_those_of_a_later(shop: Shop):
+    """Those of later stages begin at higher sequence numbers, so that no two share one."""
+    stream = shop.lane.samples("caption")
+    far = await shop.redis.xadd(stream, {"image": b""}, id="9000000000000-4294967297")
+    await shop.redis.xdel(stream, far)
+
+    await shop.offer(2)
+
+    assert list(await shop.entries(stream)) == ["9000000000001-0", "9000000000001-1"]
+
+
 async def test_offered_samples_are_in_the_order_of_the_chunk(shop: Shop):
     offered = await shop.offer(5)
 

@@ -29,6 +29,27 @@ if cursor ~= tonumber(ARGV[5]) then
   return { 'moved', cursor, bytes, in_flight }
 end
 
+-- The first millisecond after all that the stream of samples has seen.
+local function after_samples()
+  local told = redis.call('XINFO', 'STREAM', samples)
+  for i = 1, #told, 2 do
+    if told[i] == 'last-generated-id' then
+      return string.format('%.0f-0', tonumber(string.match(told[i + 1], '%d+')) + 1)
+    end
+  end
+end
+
+-- `images` says the id, since XINFO would copy two of them. Where `samples` is ahead, as after its
+-- stage was renamed, it refuses that id, and the image enters once more under one that it takes.
+local function enter(sample, image)
+  local id = redis.call('XADD', images, '*', 'image', image)
+  if redis.pcall('XADD', samples, id, 'sample', sample, 'bytes', #image).err then
+    redis.call('XDEL', images, id)
+    id = redis.call('XADD', images, after_samples(), 'image', image)
+    redis.call('XADD', samples, id, 'sample', sample, 'bytes', #image)
+  end
+end
+
 local added_bytes, added, dead = 0, 0, 0
 for i = 10, #ARGV, 3 do
   if ARGV[i + 2] == '' then
@@ -46,8 +67,7 @@ end
 
 for i = 10, #ARGV, 3 do
   if ARGV[i + 2] == '' then
-    local id = redis.call('XADD', samples, '*', 'sample', ARGV[i], 'bytes', #ARGV[i + 1])
-    redis.call('XADD', images, id, 'image', ARGV[i + 1])
+    enter(ARGV[i], ARGV[i + 1])
   else
     redis.call('XADD', KEYS[5], '*', 'sample', ARGV[i], 'why', ARGV[i + 2])
   end
