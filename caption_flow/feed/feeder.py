@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import msgspec
 
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import Source
+from caption_flow.feed.alone import LoneLooks, needs_caution
 from caption_flow.feed.look import offers
 from caption_flow.feed.planner import Planner
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import ChunkLease, EntryId, Offer
 from caption_flow.patience import Interrupted, Patience
-from caption_flow.queue.ports import Budget, FeedQueue, Offered, Room
+from caption_flow.queue.ports import Begun, Budget, FeedQueue, Offered, Room
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,9 @@ class Feeder:
         self._keeper = Keeper(
             queue.renewals, held=self._held, lost=self._drop, lease_seconds=lease_seconds
         )
+        self._lone_looks = LoneLooks(queue, source, images=images, drain=drain)
         self._claiming = asyncio.Lock()
+        self._places = asyncio.Semaphore(CHUNKS_AT_ONCE)  # one for each chunk that is fed
         self._leases: dict[EntryId, ChunkLease] = {}
         self._room = Room(bytes=0, samples=0)
         self.offered = 0  # samples this feeder put into the queue
@@ -82,8 +86,30 @@ class Feeder:
         while not self._drain.asked and not await self._is_over():
             async with self._claiming:
                 lease = await self._patience(self._queue.claim_chunk)
-            if lease is not None:
+                if lease is None:
+                    continue
+                if needs_caution(lease):
+                    await self._feed_by_itself(lease)
+                    continue
+                await self._places.acquire()
+            try:
                 await self._feed(lease)
+            finally:
+                self._places.release()
+
+    async def _feed_by_itself(self, lease: ChunkLease) -> None:
+        """Feed a chunk while nothing else is looked at; and the caller claims nothing else."""
+        logger.warning(
+            "The chunk %s was given out %d times; feeding it sample by sample, in case it holds "
+            "what feeders die of",
+            lease.chunk.id,
+            lease.attempt,
+        )
+        self._leases[lease.entry] = lease
+        async with AsyncExitStack() as places:
+            for _ in range(CHUNKS_AT_ONCE):
+                await places.enter_async_context(self._places)
+            await self._feed(lease)
 
     async def _is_over(self) -> bool:
         if not self._planning.done():
@@ -97,10 +123,11 @@ class Feeder:
 
     async def _feed(self, lease: ChunkLease) -> None:
         """Offer the rest of a chunk; begin again at its cursor when that is elsewhere."""
+        offer = self._offer_alone if needs_caution(lease) else self._offer_from
         current: ChunkLease | None = lease
         while current is not None and current.cursor < current.chunk.count:
             self._leases[current.entry] = current
-            current = await self._offer_from(current)
+            current = await offer(current)
             if self._drain.asked and current is not None:
                 await self._patience(lambda c=current: self._queue.release_chunk(c), last=True)  # type: ignore[misc]
                 break
@@ -115,18 +142,28 @@ class Feeder:
         try:
             while (batch := await ahead) is not None and not self._drain.asked:
                 ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
-                offered = await self._offer(lease, batch)
-                if offered.status == "lost":
-                    logger.info("The chunk %s is another feeder's or is done", lease.chunk.id)
-                    return None
-                expected = lease.cursor + len(batch)
-                lease = msgspec.structs.replace(lease, cursor=offered.cursor)
-                if offered.cursor != expected:
-                    break
-                self._count(batch)
+                moved = self._after(lease, batch, await self._offer(lease, batch))
+                if moved is None or moved.cursor != lease.cursor + len(batch):
+                    return moved
+                lease = moved
         finally:
             await asyncio.gather(ahead, return_exceptions=True)
         return lease
+
+    async def _offer_alone(self, lease: ChunkLease) -> ChunkLease | None:
+        """Offer the sample at the cursor; answers as `_offer_from`."""
+        begun, batch = await self._lone_looks.look(lease)
+        if begun.status == "ok":
+            return self._after(lease, batch, await self._offer(lease, batch))
+        return _at(lease, begun)
+
+    def _after(
+        self, lease: ChunkLease, batch: Sequence[Offer], offered: Offered
+    ) -> ChunkLease | None:
+        """Count what entered; answers where the chunk stands then."""
+        if offered.status != "lost" and offered.cursor == lease.cursor + len(batch):
+            self._count(batch)
+        return _at(lease, offered)
 
     async def _offer(self, lease: ChunkLease, batch: Sequence[Offer]) -> Offered:
         """Offer a batch as soon as there is room for it."""
@@ -166,3 +203,11 @@ class Feeder:
                 del self._leases[lease.entry]
                 logger.warning("Lost the lease on the chunk %s", lease.chunk.id)
                 self._queue.drop([lease])
+
+
+def _at(lease: ChunkLease, answer: Offered | Begun) -> ChunkLease | None:
+    """Find where a chunk stands by an answer of the queue; None where it is not ours."""
+    if answer.status == "lost":
+        logger.info("The chunk %s is another feeder's or is done", lease.chunk.id)
+        return None
+    return msgspec.structs.replace(lease, cursor=answer.cursor)

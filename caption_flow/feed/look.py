@@ -59,6 +59,15 @@ def look(raw: Raw, chunk: Chunk, images: ImagesConfig) -> Offer:
         return _given_up(sample, "error", f"{type(exc).__name__}: {exc}")
 
 
+def killer(chunk: Chunk, name: str, deaths: int) -> Offer:
+    """Give up a sample that ends who looks at it, without looking."""
+    id_ = sample_id(chunk.shard, name)
+    # The source alone knows where it lies, and reading may be what kills.
+    bare = Sample(id_, chunk.dataset, chunk.shard, chunk.id, id_, sampling=chunk.sampling)
+    told = f"{deaths} feeders died while they looked at it and at nothing else"
+    return _given_up(bare, "killed_feeder", told)
+
+
 def _asked(source: Source, shard: str, names: Sequence[str]) -> Iterator[Raw]:
     """Read samples; a source that answers with others would have us skip or double some."""
     ids = (sample_id(shard, name) for name in names)

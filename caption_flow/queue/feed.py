@@ -13,7 +13,7 @@ from caption_flow.queue.border import translated
 from caption_flow.queue.consumer import Consumer, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
-from caption_flow.queue.ports import Budget, Offered, Planned, Room, Settings
+from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings
 
 
 class RedisFeedQueue(RedisJob):
@@ -131,6 +131,14 @@ class RedisFeedQueue(RedisJob):
             self._consumer.forget(lane.chunks, [lease.entry])
         return offered
 
+    async def begin_look(self, lease: ChunkLease) -> Begun:
+        """Note that the sample at the cursor is about to be looked at, alone."""
+        return await self._look(lease, "1")
+
+    async def end_look(self, lease: ChunkLease) -> None:
+        """Note that the look is over and its feeder lives."""
+        await self._look(lease, "0")
+
     def renewals(self) -> AbstractAsyncContextManager[Renew[ChunkLease]]:
         """Open a way to renew leases, in whatever event loop asks."""
         return self._consumer.renewals(lambda lease: (self.lane.chunks, lease.entry))
@@ -146,6 +154,17 @@ class RedisFeedQueue(RedisJob):
     async def close(self) -> None:
         """Take our name off the group."""
         await self._consumer.leave()
+
+    async def _look(self, lease: ChunkLease, begins: str) -> Begun:
+        lane = self.lane
+        head = [keys.FEEDERS, self._name, lease.entry, lease.chunk.id]
+        answer = await self._consumer.settle(
+            "alone", [lane.chunks, lane.cursors], [*head, lease.cursor, lease.attempt, begins]
+        )
+        if answer is None or answer[0] == b"lost":
+            self._consumer.forget(lane.chunks, [lease.entry])
+            return Begun("lost", 0, 0)
+        return Begun(answer[0].decode(), answer[1], answer[2])
 
     async def _list(self) -> None:
         """Let the job be found by who knows the server only."""

@@ -55,6 +55,14 @@ class Offered(Struct, frozen=True):
     room: Room
 
 
+class Begun(Struct, frozen=True):
+    """Answer to who begins to look at one sample alone."""
+
+    status: Literal["ok", "moved", "lost"]
+    cursor: int  # where the chunk stands now
+    looks: int  # at its sample, this one too, none of which was over before its feeder was
+
+
 class Planned(Struct, frozen=True):
     """Answer to a plan."""
 
@@ -125,6 +133,14 @@ class FeedQueue(Protocol):
 
     async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
         """Add the chunk's next samples and move its cursor past them."""
+        ...
+
+    async def begin_look(self, lease: ChunkLease) -> Begun:
+        """Note that the sample at the cursor is about to be looked at, alone."""
+        ...
+
+    async def end_look(self, lease: ChunkLease) -> None:
+        """Note that the look is over and its feeder lives."""
         ...
 
     async def room(self) -> Room:

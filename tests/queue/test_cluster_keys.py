@@ -116,6 +116,15 @@ async def test_job_runs_on_a_cluster(cluster: Shop):
     await cluster.check_books()
 
 
+async def test_sample_is_looked_at_alone_on_a_cluster(cluster: Shop):
+    await cluster.plan(1)
+    feeder = cluster.feeder()
+    lease = await feeder.claim_chunk()
+    assert lease is not None
+
+    assert (await feeder.begin_look(lease)).looks == 1
+
+
 async def test_books_are_mended_on_a_cluster(cluster: Shop):
     await cluster.offer(2)
     queue = RedisAuditQueue(cluster.job, stages=cluster.stages, lease_seconds=1.0)

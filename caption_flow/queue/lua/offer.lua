@@ -75,7 +75,7 @@ end
 if tonumber(ARGV[6]) >= tonumber(ARGV[7]) then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
   redis.call('XDEL', KEYS[1], ARGV[3])
-  redis.call('HDEL', KEYS[2], ARGV[4])
+  redis.call('HDEL', KEYS[2], ARGV[4], ARGV[4] .. ':looks')
 else
   redis.call('HSET', KEYS[2], ARGV[4], ARGV[6])
 end
