@@ -8,9 +8,16 @@ between check and use. Links are followed, where that is wanted, by resolving th
 import errno
 import os
 import stat
+import time
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from caption_flow.errors import SourceError
+from caption_flow.retry import Backoff
+
+T = TypeVar("T")
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe would wait for a writer, for ever.
@@ -26,6 +33,10 @@ _WORDS = {
 }
 # Not about one file: the host or the mount is in trouble, and every sample would fail alike.
 _HOST_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOTCONN}
+# What a mount says while its server is away for a moment; or a disk, of one file, for good.
+_HICCUPS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+TRIES = 6  # the last of them after three to six seconds
+BACKOFF = Backoff(first=0.3, ceiling=2.0)  # between them
 
 Parts = tuple[str, ...]
 
@@ -49,25 +60,20 @@ class Tree:
 
     def open_folder(self, parts: Parts) -> int:
         """Open a folder by its parts; the caller closes it."""
-        fd = self._open_root()
-        for part in self.resolve(parts) if self._follow else parts:
-            try:
-                deeper = os.open(part, _FOLDER, dir_fd=fd)
-            except OSError as exc:
-                raise unreadable(exc) from exc
-            finally:
-                os.close(fd)
-            fd = deeper
-        return fd
+        try:
+            return _patiently(lambda: self._walk(parts))
+        except OSError as exc:
+            raise self._told(exc) from exc
 
     def read(self, folder: int, parts: Parts, name: str, limit: int) -> bytes:
         """Read a file of a folder that is open, known to lie at these parts."""
         try:
             return _read_file(folder, name, limit)
         except OSError as exc:
-            if exc.errno != errno.ELOOP or not self._follow:
+            followed = exc.errno == errno.ELOOP and self._follow
+            if not followed and exc.errno not in _HICCUPS:
                 raise unreadable(exc) from exc
-        return self._read_target(self.resolve((*parts, name)), limit)
+        return self._read_anew((*parts, name), limit)
 
     def resolve(self, parts: Parts) -> Parts:
         """Follow all links on the way; a target outside of the root is refused."""
@@ -79,20 +85,45 @@ class Tree:
             raise UnreadableError("it is a link that leads out of the data set")
         return tuple(real.removeprefix(inside).split("/"))
 
-    def _read_target(self, parts: Parts, limit: int) -> bytes:
-        if not parts:
-            raise UnreadableError("it is not a regular file")
-        folder = self.open_folder(parts[:-1])
+    def _read_anew(self, parts: Parts, limit: int) -> bytes:
+        """Read a file from the root on: a link leads elsewhere, and an open folder may be stale."""
         try:
-            return _read_file(folder, parts[-1], limit)
+            return _patiently(lambda: self._read_target(parts, limit))
         except OSError as exc:
-            raise unreadable(exc) from exc
+            raise self._told(exc) from exc
+
+    def _read_target(self, parts: Parts, limit: int) -> bytes:
+        target = self.resolve(parts) if self._follow else parts
+        if not target:
+            raise UnreadableError("it is not a regular file")
+        folder = self._walk(target[:-1])
+        try:
+            return _read_file(folder, target[-1], limit)
         finally:
             os.close(folder)
 
+    def _walk(self, parts: Parts) -> int:
+        fd = self._open_root()
+        for part in self.resolve(parts) if self._follow else parts:
+            try:
+                deeper = os.open(part, _FOLDER, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = deeper
+        return fd
+
+    def _told(self, exc: OSError) -> UnreadableError:
+        """Put what did not pass in words: the path's, unless all of the mount is in trouble."""
+        if exc.errno in _HICCUPS:
+            try:
+                os.statvfs(self._real)  # the server of a mount answers this, never a cache
+            except OSError as mount:
+                raise _host_trouble(mount) from exc
+        return unreadable(exc)
+
     def _open_root(self) -> int:
         try:
-            return os.open(self._real, _FOLDER)
+            return _patiently(lambda: os.open(self._real, _FOLDER))
         except OSError as exc:
             raise SourceError(_root_trouble(self._given, exc)) from exc
 
@@ -100,12 +131,27 @@ class Tree:
 def unreadable(exc: OSError) -> UnreadableError:
     """Put an error about one path in words; trouble of the whole host is raised instead."""
     if exc.errno in _HOST_TROUBLE:
-        raise SourceError(
-            f"Reading fails on this host: {exc.strerror}. Mend that and start again; "
-            "no sample is lost."
-        ) from exc
+        raise _host_trouble(exc) from exc
     why = _WORDS.get(exc.errno or 0) or f"it cannot be read: {exc.strerror or exc}"
     return UnreadableError(why, vanished=exc.errno == errno.ENOENT)
+
+
+def _host_trouble(exc: OSError) -> SourceError:
+    return SourceError(
+        f"Reading fails on this host: {exc.strerror}. Mend that and start again; no sample is lost."
+    )
+
+
+def _patiently(act: Callable[[], T]) -> T:
+    """Repeat what a hiccup of a mount stops, with growing pauses, for some seconds."""
+    for delay in islice(BACKOFF.delays(), TRIES - 1):
+        try:
+            return act()
+        except OSError as exc:
+            if exc.errno not in _HICCUPS:
+                raise
+        time.sleep(delay)
+    return act()
 
 
 def _read_file(folder: int, name: str, limit: int) -> bytes:

@@ -3,12 +3,14 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from caption_flow.errors import SourceError
 from caption_flow.model import Raw
+from caption_flow.retry import Backoff
 from feeders import beneath
 from tests.feeders.test_listing import refuse
 from tests.feeders.tree import grow, names, open_files, read, read_one, source
@@ -96,7 +98,112 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
     assert [raw.error for raw in made.samples(".", ["1.jpg"])] == ["permission denied"]
 
 
+class Troubled:
+    """Opening of files and folders that fails for some names, some times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, times: int, *of: str) -> None:
+        self._really = os.open
+        self._number = number
+        self._times = times
+        self._of = of
+        self.tried = 0
+        monkeypatch.setattr(beneath.os, "open", self._open)
+
+    def _open(self, path: str, flags: int, *, dir_fd: int | None = None) -> int:
+        if Path(path).name in self._of:
+            self.tried += 1
+            if self.tried <= self._times:
+                raise OSError(self._number, os.strerror(self._number))
+        return self._really(path, flags, dir_fd=dir_fd)
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No long pauses between two tries."""
+    monkeypatch.setattr(beneath, "BACKOFF", Backoff(first=0.001, ceiling=0.001))
+
+
+HICCUPS = [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN]
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("number", HICCUPS)
+@pytest.mark.parametrize("what", ["1.jpg", "a", "root"])
+def test_a_hiccup_of_a_mount_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str
+):
+    made = source(grow(tmp_path / "root", "a/1.jpg"))
+    trouble = Troubled(monkeypatch, number, 3, what)
+
+    assert [raw.image for raw in made.samples("a", ["1.jpg"])] == [b"a/1.jpg"]
+    assert trouble.tried > 3
+
+
+@pytest.mark.usefixtures("brisk")
+def test_a_folder_that_is_stale_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As where the server of a mount was started anew: what was open stays as it is."""
+    made = source(grow(tmp_path, "a/1.jpg", "a/2.jpg"))
+    really, stale = os.open, set[int | None]()
+
+    def opened(path: str, flags: int, *, dir_fd: int | None = None) -> int:
+        if dir_fd in stale:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return really(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(beneath.os, "open", opened)
+    monkeypatch.setattr(beneath.Tree, "open_folder", _noting(stale, beneath.Tree.open_folder))
+
+    assert [raw.error for raw in made.samples("a", ["1.jpg", "2.jpg"])] == ["", ""]
+    assert stale
+
+
+def _noting(made: set[int | None], open_folder: Callable[..., int]) -> Callable[..., int]:
+    def opened(*args: object) -> int:
+        folder = open_folder(*args)
+        made.add(folder)
+        return folder
+
+    return opened
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ELOOP])
+def test_what_stays_as_it_is_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    made = source(grow(tmp_path, "1.jpg"))
+    trouble = Troubled(monkeypatch, number, 1, "1.jpg")
+
+    assert [bool(raw.error) for raw in made.samples(".", ["1.jpg"])] == [True]
+    assert trouble.tried == 1
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("number", HICCUPS)
+@pytest.mark.parametrize("what", ["1.jpg", "a", "root"])
+def test_a_mount_that_stays_away_is_no_fault_of_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str
+):
+    """Else a whole data set would end among the dead letters."""
+    made = source(grow(tmp_path / "root", "a/1.jpg"))
+    Troubled(monkeypatch, number, 1000, what)
+    monkeypatch.setattr(beneath.os, "statvfs", _refusing(number))
+
+    with pytest.raises(SourceError, match=os.strerror(number)):
+        list(made.samples("a", ["1.jpg"]))
+
+
+def _refusing(number: int) -> Callable[..., object]:
+    def refused(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return refused
+
+
+@pytest.mark.usefixtures("brisk")
 def test_a_file_on_a_failing_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The disk answers, so it is this file that cannot be had, today or tomorrow."""
+
     def failing(_fd: int, _size: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
