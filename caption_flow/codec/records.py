@@ -90,8 +90,8 @@ def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
     except _UNREADABLE as exc:
         raise UnreadableRecord(f"Dead letter {entry} gives no readable reason: {exc}") from exc
     sample, outcomes = _sample_from(entry, fields), _outcomes_from(entry, fields)
-    *earlier, _ = came_true((*noted, failure), failure.attempt)
-    return DeadLetter(entry, sample, failure, tuple(earlier), outcomes)
+    earlier = came_true(noted, failure.attempt)
+    return DeadLetter(entry, sample, failure, earlier, outcomes)
 
 
 def failures_from(listed: bytes) -> tuple[Failure, ...]:

@@ -65,7 +65,7 @@ def killer(chunk: Chunk, name: str, deaths: int) -> Offer:
     # The source alone knows where it lies, and reading may be what kills.
     bare = Sample(id_, chunk.dataset, chunk.shard, chunk.id, id_, sampling=chunk.sampling)
     told = f"{deaths} feeders died while they looked at it and at nothing else"
-    return _given_up(bare, "killed_feeder", told)
+    return _given_up(bare, "feeder_died", told)
 
 
 def _asked(source: Source, shard: str, names: Sequence[str]) -> Iterator[Raw]:

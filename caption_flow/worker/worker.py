@@ -130,7 +130,8 @@ class Worker:
             self._hands[lease.entry] = hand = Hand(lease)
             if lease.spent >= self._max_attempts:
                 hand.inside = True
-                self.settler.fail(lease, "gave_up", lease.failures[-1].detail)
+                last = lease.failures[-1]
+                self.settler.fail(lease, last.reason, last.detail)
             else:
                 fit.append(lease)
         self._meter.wait(len(fit))

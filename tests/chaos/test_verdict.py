@@ -31,7 +31,7 @@ def test_equation_holds_for_what_is_right():
     [
         (Found(ROWS[1:], LETTERS), "a"),
         (Found(ROWS, LETTERS[1:]), "x"),
-        (Found(ROWS[1:], [*LETTERS, Letter("a", "gave_up")]), "a, given up: gave_up"),
+        (Found(ROWS[1:], [*LETTERS, Letter("a", "worker_died")]), "a, given up: worker_died"),
     ],
     ids=["a row", "a dead letter", "a good sample that was given up"],
 )
@@ -44,7 +44,7 @@ def test_lost_sample_is_named(found: Found, lost: str):
     [
         (Found([*ROWS, row("a")], LETTERS), "a, 2 times"),
         (Found(ROWS, [*LETTERS, LETTERS[0]]), "x, 2 times"),
-        (Found(ROWS, [*LETTERS, Letter("a", "gave_up")]), "a, 2 times"),
+        (Found(ROWS, [*LETTERS, Letter("a", "worker_died")]), "a, 2 times"),
     ],
     ids=["a row", "a dead letter", "a row that is given up as well"],
 )
@@ -59,7 +59,7 @@ def test_doubled_sample_is_named(found: Found, doubled: str):
         (Found([*ROWS[1:], row("a", digest="b", of="b")], LETTERS), "a"),
         (Found([*ROWS, row("x")], LETTERS), "x"),
         (Found([*ROWS, row("z")], LETTERS), "z"),
-        (Found(ROWS, [LETTERS[0], Letter("y", "gave_up")]), "y"),
+        (Found(ROWS, [LETTERS[0], Letter("y", "worker_died")]), "y"),
     ],
     ids=[
         "a caption of another image",

@@ -71,7 +71,7 @@ async def test_sample_that_kills_feeders_is_one_dead_letter_and_its_neighbours_a
     deaths = await feed_until_all_is_fed(roles, redis_url, tmp_path, "00005.jpg")
 
     [letter] = (await roles.dead()).values()
-    assert (letter.sample.id, letter.failure.reason) == ("00005.jpg", "killed_feeder")
+    assert (letter.sample.id, letter.failure.reason) == ("00005.jpg", "feeder_died")
     assert await roles.waiting() == [name for name in names(12) if name != "00005.jpg"]
     assert deaths == CAUTIOUS_FROM - 1 + MOST_LOOKS
     (await read_ledger(roles.job, ("caption",))).check()

@@ -66,7 +66,7 @@ async def test_the_image_that_kills_workers_is_a_dead_letter_and_its_neighbours_
 
     [letter] = (await roles.dead()).values()
     assert letter.sample.id == "00011.jpg"
-    assert letter.failure.reason == "gave_up"
+    assert letter.failure.reason == "worker_died"
     assert [why.reason for why in letter.earlier] == ["worker_died"] * 3
     assert len(await roles.captions()) == 39
     assert deaths == 2 + 3  # among its neighbours, and alone at each attempt
