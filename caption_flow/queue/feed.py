@@ -125,6 +125,7 @@ class RedisFeedQueue(RedisJob):
             ],
         )
         if answer is None:
+            self._consumer.forget(lane.chunks, [lease.entry])
             return Offered("lost", 0, await self.room())
         offered = Offered(answer[0].decode(), answer[1], Room(bytes=answer[2], samples=answer[3]))
         if offered.status == "lost" or offered.cursor >= lease.chunk.count:

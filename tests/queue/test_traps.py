@@ -134,6 +134,21 @@ async def test_group_that_was_deleted_alone_is_made_again(shop: Shop):
     await shop.check_books()
 
 
+async def test_chunk_whose_group_was_deleted_is_handed_out_anew(shop: Shop):
+    """Its feeder has heard that it lost the chunk, and may be the only one there is."""
+    [chunk] = await shop.plan(2)
+    feeder = shop.feeder()
+    lease = await feeder.claim_chunk()
+    assert lease is not None
+    await shop.redis.xgroup_destroy(shop.lane.chunks, "feeders")
+    assert (await feeder.offer(lease, offers_of(chunk), PLENTY)).status == "lost"
+
+    again = await feeder.claim_chunk()
+
+    assert again is not None
+    assert again.chunk == chunk
+
+
 async def test_leaving_drops_no_pending_entry(shop: Shop):
     """XGROUP DELCONSUMER would."""
     await shop.offer(2)
