@@ -13,7 +13,9 @@ from caption_flow.supervisor.child import Child, Role
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.2
-MOST_RESTARTS = 5  # of one role in quick succession, before it is given up
+# Of one role in quick succession, before it is given up. An image that kills workers is found
+# sooner, and so is a second one.
+MOST_RESTARTS = 12
 STEADY_SECONDS = 60.0  # a role that ran for so long begins anew to be restarted
 EXIT_WRONG = 2  # a role that is wrongly configured is so again
 

@@ -6,8 +6,9 @@ from caption_flow.model import Lease
 
 ENGINE_DIED = "engine_died"  # reason of a sample that was inside when an engine died
 # Workers that may vanish with a sample before it is tried alone. One may go any time, and takes
-# all it holds with it; alone, so many would be slow.
-MOST_ORPHANED = 2
+# all it holds with it; so many are slow alone, and a slow worker has more in its hands when it
+# goes: where workers live for seconds only, two would leave them nothing but samples to try alone.
+MOST_ORPHANED = 3
 
 
 class Hand:

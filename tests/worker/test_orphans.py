@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from caption_flow.config.schema import SimulatedConfig
+from caption_flow.worker.hand import MOST_ORPHANED
 from tests.roles import JOB, Roles, ends, jpeg, settings
 from tests.worker.engines import MortalEngine
 
@@ -35,7 +36,7 @@ async def test_no_sample_is_given_up_for_who_held_it(roles: Roles, times: int):
 async def test_who_was_held_by_several_that_died_is_tried_alone(roles: Roles):
     """It may be what they died of."""
     await roles.offer(IMAGES[:8])
-    await hold_and_die(roles, 2, count=1)
+    await hold_and_die(roles, MOST_ORPHANED, count=1)
     engine = MortalEngine([])
 
     await ends((await roles.worker(engine)).run())
@@ -43,10 +44,10 @@ async def test_who_was_held_by_several_that_died_is_tried_alone(roles: Roles):
     assert engine.beside[IMAGES[0]] == [1]
 
 
-async def test_who_was_held_by_one_that_died_is_not(roles: Roles):
+async def test_who_was_held_by_fewer_that_died_is_not(roles: Roles):
     """Workers come and go, each with a hundred samples in its hands."""
     await roles.offer(IMAGES[:8])
-    await hold_and_die(roles, 1, count=8)
+    await hold_and_die(roles, MOST_ORPHANED - 1, count=8)
     engine = MortalEngine([])
 
     await ends((await roles.worker(engine)).run())
@@ -69,7 +70,7 @@ async def test_the_image_that_kills_workers_is_a_dead_letter_and_its_neighbours_
     assert letter.failure.reason == "worker_died"
     assert [why.reason for why in letter.earlier] == ["worker_died"] * 3
     assert len(await roles.captions()) == 39
-    assert deaths == 2 + 3  # among its neighbours, and alone at each attempt
+    assert deaths == MOST_ORPHANED + 3  # among its neighbours, and alone at each attempt
 
 
 async def _work_until_done(roles: Roles, url: str, where: str, killer: bytes) -> int:
