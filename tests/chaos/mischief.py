@@ -76,16 +76,18 @@ def _shared(victims: Mapping[str, int], count: int) -> Iterator[str]:
 
 
 class Pace:
-    """When the next deed is due: all of them are spread evenly over the samples.
+    """When the next deed is due: all of them are spread evenly over nearly all samples.
 
-    Not sooner than the roles could do anything in between, and not later than a kill should be,
-    however slowly the samples go.
+    Over all of them, the job would be done before the last deeds are. Not sooner than the roles
+    could do anything in between, and not later than a kill should be, however slowly the samples
+    go.
     """
 
     LEAST, MOST = 0.25, 1.2  # seconds between two deeds
+    SHARE = 0.95  # of the samples
 
     def __init__(self, samples: int, deeds: int) -> None:
-        self._step = samples / (deeds + 1)
+        self._step = self.SHARE * samples / (deeds + 1)
         self._done = 0
         self._last = time.monotonic()
 
