@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import asdict, replace
 
 EntryId: TypeAlias = str  # id of a stream entry, "<milliseconds>-<sequence>"
 Columns: TypeAlias = dict[str, Any]  # a sample's own columns, JSON types only
@@ -14,7 +15,28 @@ Columns: TypeAlias = dict[str, Any]  # a sample's own columns, JSON types only
 SamplingKeys: TypeAlias = dict[str, Any] | UnsetType
 
 
-class Chunk(Struct, frozen=True):
+ROOT_SHARD = "."  # the shard of samples that lie in no shard of their own
+
+
+def sample_id(shard: str, name: str) -> str:
+    """Spell the id of a sample, unique within its data set."""
+    return name if shard == ROOT_SHARD else f"{shard}/{name}"
+
+
+def sample_name(shard: str, id_: str) -> str | None:
+    """Find the name of a sample within its shard by its id; None where it has another's."""
+    name = id_ if shard == ROOT_SHARD else id_.removeprefix(f"{shard}/")
+    return name if sample_id(shard, name) == id_ else None
+
+
+class Listed(Struct, frozen=True):
+    """A sample as its shard lists it."""
+
+    name: str  # within its shard; with the shard it makes the id
+    place: str = ""  # where in the shard it stands, as the source spells it; "": the name says all
+
+
+class Chunk(Struct, frozen=True, omit_defaults=True):
     """A run of samples of one shard; what a feeder claims."""
 
     id: str  # unique within the job
@@ -22,11 +44,22 @@ class Chunk(Struct, frozen=True):
     shard: str
     names: tuple[str, ...]  # the samples, by their names within the shard, in order
     sampling: SamplingKeys = UNSET  # over that of the stages, for these samples
+    places: tuple[str, ...] = ()  # one for each name, where the source gives any
+    fingerprint: str = ""  # of the shard when it was planned; "": nobody knows
 
     @property
     def count(self) -> int:
         """How many samples the chunk names."""
         return len(self.names)
+
+    def ids(self) -> list[str]:
+        """Spell the ids of the samples, in order."""
+        return [sample_id(self.shard, name) for name in self.names]
+
+    def listed(self, cursor: int = 0) -> list[Listed]:
+        """Give the samples from the cursor on as the source listed them."""
+        places = self.places or ("",) * len(self.names)
+        return [Listed(*pair) for pair in zip(self.names[cursor:], places[cursor:], strict=True)]
 
 
 class ChunkLease(Struct, frozen=True):
@@ -36,6 +69,25 @@ class ChunkLease(Struct, frozen=True):
     chunk: Chunk
     cursor: int  # samples of the chunk already offered
     attempt: int  # 1 on the first delivery
+
+
+class Reference(Struct, frozen=True, omit_defaults=True):
+    """Where a worker can read an image itself."""
+
+    url: str  # http:// or https://; or a path below the hub's endpoint
+    start: int | None = None  # first byte of the image; None: all that is there is the image
+    length: int | None = None  # bytes of the image from there on
+    hub: bool = False
+
+
+class Picture(Struct, frozen=True):
+    """What is known of an image that was looked at, as it goes to the engine."""
+
+    width: int  # pixels, upright
+    height: int
+    format: str  # "jpeg", "png", …
+    bytes: int  # length, encoded
+    sha256: str  # hex digest, encoded
 
 
 class Sample(Struct, frozen=True):
@@ -53,6 +105,11 @@ class Sample(Struct, frozen=True):
     sha256: str = ""  # hex digest of the encoded image as fed
     columns: Columns = field(default_factory=dict)
     sampling: SamplingKeys = UNSET  # over that of the stages
+    reference: Reference | UnsetType = UNSET  # set: the workers read the image, and look at it
+
+    def showing(self, picture: Picture) -> "Sample":
+        """Say what is known of the image."""
+        return replace(self, **asdict(picture))
 
 
 class Raw(Struct, frozen=True):
@@ -60,9 +117,11 @@ class Raw(Struct, frozen=True):
 
     id: str
     source: str
-    image: bytes  # encoded; may be anything, even empty
+    image: bytes = b""  # encoded; may be anything, even empty
     columns: Columns = field(default_factory=dict)
     error: str = ""  # why the source could not read the image; empty when it could
+    reason: str = "unreadable"  # the same in one stable word, for filters
+    reference: Reference | None = None  # in the image's stead: where a worker can read it
 
 
 WORKER_DIED = "worker_died"  # reason noted in advance of a sample that is tried alone
@@ -119,6 +178,7 @@ class Outcome(Struct, frozen=True):
     worker: str
     contributor: str
     captioned_at: float  # seconds since the epoch, UTC
+    picture: Picture | UnsetType = UNSET  # of an image that the worker read itself
 
 
 class Lease(Struct, frozen=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from caption_flow.dataset.source import ROOT_SHARD, SourceOptions, sample_id
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.model import Columns, Raw
+from caption_flow.model import Columns, Listed, Raw
 from feeders import sidecars
 from feeders.beneath import Parts, Tree, UnreadableError, unreadable
 from feeders.ordered import ordered
@@ -54,12 +54,23 @@ class FolderSource:
                 if self._leads_on(here, first):
                     path.append(self._folders(shard))
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
-        """List the image files of one folder."""
-        yield from ordered(name for name in self._files(shard) if after is None or name > after)
+    def fingerprint(self, shard: str) -> str:  # noqa: ARG002
+        """A folder has none: files come and go, and each is found by its name."""
+        return ""
 
-    def samples(self, shard: str, names: Sequence[str]) -> Iterator[Raw]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
+        """List the image files of one folder."""
+        first = after.name if after else ""
+        yield from map(Listed, ordered(name for name in self._files(shard) if name > first))
+
+    def samples(
+        self,
+        shard: str,
+        wanted: Sequence[Listed],
+        fingerprint: str = "",  # noqa: ARG002
+    ) -> Iterator[Raw]:
         """Read files of one folder."""
+        names = [listed.name for listed in wanted]
         try:
             parts = _parts(shard)
             folder = self._tree.open_folder(parts)
@@ -69,6 +80,17 @@ class FolderSource:
         try:
             for name in names:
                 yield self._sample(folder, parts, shard, name)
+        finally:
+            os.close(folder)
+
+    def size(self, shard: str, wanted: Sequence[Listed]) -> int | None:
+        """Add up the lengths of files of one folder, as far as they can be asked for."""
+        try:
+            folder = self._tree.open_folder(_parts(shard))
+        except UnreadableError:
+            return None
+        try:
+            return sum(_length(folder, listed.name) for listed in wanted)
         finally:
             os.close(folder)
 
@@ -213,6 +235,13 @@ def _file_name(name: str) -> str:
     if "/" in file or not _is_image_name(file):
         raise UnreadableError("no image of this data set has such a name")
     return file
+
+
+def _length(folder: int, name: str) -> int:
+    try:
+        return os.stat(_file_name(name), dir_fd=folder).st_size
+    except (OSError, UnreadableError):
+        return 0  # it will be a dead letter
 
 
 def _plain(part: str) -> str:

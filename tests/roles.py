@@ -22,6 +22,7 @@ from caption_flow.engine.port import Engine
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.look import look
 from caption_flow.feed.planner import Planner
+from caption_flow.feed.selection import EVERYTHING, Selection
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import Caption, Chunk, Counts, DeadLetter, Outcome, Raw, Sample
 from caption_flow.queue import keys
@@ -189,7 +190,7 @@ class Roles:
         return RedisFeedQueue(
             self.job,
             name=name or self._name("feed"),
-            first_stage=self.told.stages[0].name,
+            stages=[stage.name for stage in self.told.stages],
             lease_seconds=LEASE,
         )
 
@@ -208,6 +209,7 @@ class Roles:
         chunk_size: int = 4,
         drain: Drain | None = None,
         queue: RedisFeedQueue | None = None,
+        selection: Selection = EVERYTHING,
     ) -> Planner:
         queue = queue or self.feed_queue()
         return Planner(
@@ -217,6 +219,7 @@ class Roles:
             introduce=lambda: queue.remind(self.told.encode(), "pictures"),
             chunk_size=chunk_size,
             drain=drain or Drain(),
+            selection=selection,
         )
 
     def feeder(
@@ -320,9 +323,13 @@ class Roles:
 
     async def finish_waiting(self) -> int:
         """Caption what waits for a worker; answers how much that was."""
+        return await self.caption_some(await self.client.xlen(self.job.lane.samples("caption")))
+
+    async def caption_some(self, count: int) -> int:
+        """Caption the next few of those that wait for a worker; answers how many that were."""
         queue = await self.work_queue()
         done = []
-        for _ in range(await self.client.xlen(self.job.lane.samples("caption"))):
+        for _ in range(count):
             [lease] = await queue.claim(1)
             done.append((lease, outcome(number=int(lease.sample.id[:5]))))
         return sum(await queue.complete(done))

@@ -43,8 +43,8 @@ class Whereabouts:
         for left in waiting:
             chunk = left.chunk
             spot = Spot(Home(chunk.shard, chunk.id), "waiting", left.abandoned)
-            for name in chunk.names:
-                self._note(sample_id(chunk.shard, name), spot)
+            for id_ in chunk.ids():
+                self._note(id_, spot)
 
     def see_dropped(self, ids: Iterable[str]) -> None:
         """Note samples that are wanted no more."""
@@ -169,5 +169,5 @@ def _order(home: Home) -> tuple[str, bool, int, str]:
 
 def _place(home: Home) -> int | None:
     """Tell the place of a chunk's first sample; None for one that was fed again."""
-    place = home.chunk.removeprefix(f"{home.shard}:")
+    place, _, _ = home.chunk.removeprefix(f"{home.shard}:").partition(".")
     return int(place) if place.isdecimal() else None

@@ -23,7 +23,8 @@ class Run(Struct, frozen=True):
 def planned(source: Source, position: Position | None) -> Iterator[Run]:
     """Walk the source up to a position; all of it where none is known."""
     for shard, end in _shards(source, position):
-        names = _before(end, source.names(shard, None))
+        listed = source.names(shard, None)
+        names = _before(end, (one.name for one in listed))
         place = 0
         while some := tuple(islice(names, _NAMES)):
             yield Run(source.dataset, shard, place, some)
@@ -46,5 +47,6 @@ def _shards(source: Source, position: Position | None) -> Iterator[tuple[str, st
                 yield shard, None
                 continue
             if shard == position.shard:
-                yield shard, next(source.names(shard, position.after), None)
+                following = next(source.names(shard, position.last), None)
+                yield shard, following.name if following else None
             return

@@ -60,7 +60,7 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
         queue = RedisFeedQueue(
             RedisJob(connections, job_name(config)),
             name=name,
-            first_stage=settings.stages[0].name,
+            stages=[stage.name for stage in settings.stages],
             lease_seconds=config.lease_seconds,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import (
@@ -69,7 +70,7 @@ def lease_from(
     return Lease(
         entry=entry,
         stage=stage,
-        sample=_sample_from(entry, fields),
+        sample=sample_from(entry, fields),
         image=fields.get(b"image", entry.encode()).decode("ascii", "replace"),
         attempt=attempt,
         outcomes=_outcomes_from(entry, fields),
@@ -78,8 +79,10 @@ def lease_from(
 
 
 def caption_from(entry: EntryId, fields: Fields) -> Caption:
-    """Read a finished sample."""
-    return Caption(entry, _sample_from(entry, fields), _outcomes_from(entry, fields))
+    """Read a finished sample, with what a worker found out about its image."""
+    sample, outcomes = sample_from(entry, fields), _outcomes_from(entry, fields)
+    pictures = [outcome.picture for outcome in outcomes if outcome.picture is not UNSET]
+    return Caption(entry, sample.showing(pictures[0]) if pictures else sample, outcomes)
 
 
 def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
@@ -89,7 +92,7 @@ def dead_letter_from(entry: EntryId, fields: Fields) -> DeadLetter:
         noted = failures_from(fields.get(b"earlier", b"[]"))
     except _UNREADABLE as exc:
         raise UnreadableRecord(f"Dead letter {entry} gives no readable reason: {exc}") from exc
-    sample, outcomes = _sample_from(entry, fields), _outcomes_from(entry, fields)
+    sample, outcomes = sample_from(entry, fields), _outcomes_from(entry, fields)
     earlier = came_true(noted, failure.attempt)
     return DeadLetter(entry, sample, failure, earlier, outcomes)
 
@@ -99,7 +102,8 @@ def failures_from(listed: bytes) -> tuple[Failure, ...]:
     return _decode(_failures, listed)
 
 
-def _sample_from(entry: EntryId, fields: Fields) -> Sample:
+def sample_from(entry: EntryId, fields: Fields) -> Sample:
+    """Read the sample of an entry, wherever that is."""
     try:
         return _decode(_sample, fields[b"sample"])
     except _UNREADABLE as exc:

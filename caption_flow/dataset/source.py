@@ -2,7 +2,8 @@
 
 The planner asks a source for shards and the names in each; a feeder, perhaps on another host,
 asks it for those samples. So a source holds no position of its own, and gives the same answers
-in the same order wherever it runs. No Redis and no asyncio in here.
+in the same order wherever it runs. No Redis and no asyncio in here. Samples are read in threads,
+several chunks at once.
 
 A source is a callable that takes SourceOptions, found by the entry-point group in GROUP; any
 installed package may add one under a kind of its own.
@@ -11,15 +12,33 @@ installed package may add one under a kind of its own.
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
-from caption_flow.errors import ConfigError
-from caption_flow.model import Raw
+from caption_flow.errors import ConfigError, SourceError
+from caption_flow.model import ROOT_SHARD, Listed, Raw, sample_id, sample_name
+
+__all__ = [
+    "GROUP",
+    "ROOT_SHARD",
+    "Images",
+    "Listed",
+    "Raw",
+    "ShardChanged",
+    "Source",
+    "SourceOptions",
+    "open_source",
+    "sample_id",
+    "sample_name",
+]
 
 GROUP = "caption_flow.sources"
-ROOT_SHARD = "."  # the shard of samples that lie in no folder of their own
+
+
+# How pixels travel. "inline": the feeder reads them, and they wait in Redis. "reference": a worker
+# reads them where they lie. "auto": by reference what a worker reaches as well as the feeder does.
+Images: TypeAlias = Literal["auto", "inline", "reference"]
 
 
 class SourceOptions(Struct, frozen=True):
@@ -31,7 +50,21 @@ class SourceOptions(Struct, frozen=True):
     follow_symlinks: bool = False
     max_file_size: int = 64 << 20  # bytes of one encoded image
     sidecars: tuple[str, ...] = ()  # extensions of the files beside an image that hold its columns
+    split: str | None = None
+    revision: str | None = None
+    subset: str | None = None  # of a data set that has several
+    image_column: str = "image"
+    url_column: str = "image_url"
+    columns: tuple[str, ...] | None = None  # to carry; None: all that JSON can say
+    image_root: str | None = None  # the folder of the files that rows name
+    images: Images = "auto"
+    cache_dir: str | None = None  # what may be kept from one run to the next
+    allow_networks: tuple[str, ...] = ()  # addresses to fetch from, though they are not public
     extra: dict[str, Any] = field(default_factory=dict)  # for kinds that need more
+
+
+class ShardChanged(SourceError):
+    """A shard is not what it was when it was planned: it must be planned anew."""
 
 
 class Source(Protocol):
@@ -46,28 +79,32 @@ class Source(Protocol):
         """
         ...
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
-        """Give the names of a shard's samples, in a stable order, strictly after `after`."""
-        ...
+    def fingerprint(self, shard: str) -> str:
+        """Tell what a shard holds now from what it held before; cheaply.
 
-    def samples(self, shard: str, names: Sequence[str]) -> Iterator[Raw]:
-        """Read samples in the order asked, one Raw for each name, with `error` if unreadable.
-
-        Shard and names come from a queue that others can write to: a source must refuse those
-        that lead out of the data set.
+        Empty where a shard may change and no name ever comes to mean another sample.
         """
         ...
 
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
+        """List a shard's samples, in a stable order, strictly after `after`.
 
-def sample_id(shard: str, name: str) -> str:
-    """Spell the id of a sample, unique within its data set."""
-    return name if shard == ROOT_SHARD else f"{shard}/{name}"
+        ShardChanged where `after` is not to be found any more and the order depends on it.
+        """
+        ...
 
+    def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        """Read samples in the order asked, one Raw for each, with `error` if unreadable.
 
-def sample_name(shard: str, id_: str) -> str | None:
-    """Find the name of a sample within its shard by its id; None where it has another's."""
-    name = id_ if shard == ROOT_SHARD else id_.removeprefix(f"{shard}/")
-    return name if sample_id(shard, name) == id_ else None
+        A place may be missing, as of a sample that is tried again: then its name is looked for.
+        Shard, names and places come from a queue that others can write to: a source must refuse
+        those that lead out of the data set. ShardChanged where the fingerprint is another today.
+        """
+        ...
+
+    def size(self, shard: str, wanted: Sequence[Listed]) -> int | None:
+        """Add up the bytes of encoded images, as far as that can be told without reading them."""
+        ...
 
 
 def open_source(kind: str, options: SourceOptions) -> Source:

@@ -11,7 +11,7 @@ from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import Source
 from caption_flow.feed.look import killer, offers
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import Chunk, ChunkLease, Offer
+from caption_flow.model import Chunk, ChunkLease, Listed, Offer
 from caption_flow.patience import Patience
 from caption_flow.queue.ports import Begun, FeedQueue
 
@@ -41,10 +41,10 @@ class LoneLooks:
         begun = await self._patience(lambda: self._queue.begin_look(lease))
         if begun.status != "ok":
             return begun, []
-        name = lease.chunk.names[lease.cursor]
+        [wanted, *_] = lease.chunk.listed(lease.cursor)
         if begun.looks > MOST_LOOKS:
-            return begun, [killer(lease.chunk, name, MOST_LOOKS)]
-        looking = asyncio.create_task(asyncio.to_thread(self._look, lease.chunk, name))
+            return begun, [killer(lease.chunk, wanted.name, MOST_LOOKS)]
+        looking = asyncio.create_task(asyncio.to_thread(self._look, lease.chunk, wanted))
         try:
             await self._over(looking)
         finally:
@@ -52,8 +52,9 @@ class LoneLooks:
             await self._patience(lambda: self._queue.end_look(lease))
         return begun, await looking
 
-    def _look(self, chunk: Chunk, name: str) -> list[Offer]:
-        return [one for batch in offers(self._source, chunk, [name], self._images) for one in batch]
+    def _look(self, chunk: Chunk, wanted: Listed) -> list[Offer]:
+        batches = offers(self._source, chunk, [wanted], self._images)
+        return [one for batch in batches for one in batch]
 
     async def _over(self, looking: "asyncio.Task[list[Offer]]") -> None:
         """Wait for a look; or for the wish to end, after which patience may end with SIGKILL.

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+import secrets
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import msgspec
 
 from caption_flow.config.schema import ImagesConfig
-from caption_flow.dataset.source import Source
+from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.feed.alone import LoneLooks, needs_caution
 from caption_flow.feed.look import offers
 from caption_flow.feed.planner import Planner
+from caption_flow.feed.position import Position
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import ChunkLease, EntryId, Offer
@@ -21,6 +24,7 @@ from caption_flow.queue.ports import Begun, Budget, FeedQueue, Offered, Room
 logger = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 2  # while Redis takes in the samples of one, those of the other are sent
+MOST_CHANGES = 3  # of one shard, before it is no use to plan it anew
 ROOM_SECONDS = 0.02  # between two looks for room while the budget is full
 
 
@@ -52,6 +56,7 @@ class Feeder:
         self._claiming = asyncio.Lock()
         self._places = asyncio.Semaphore(CHUNKS_AT_ONCE)  # one for each chunk that is fed
         self._leases: dict[EntryId, ChunkLease] = {}
+        self._changes: Counter[str] = Counter()  # of each shard, while it was fed
         self._room = Room(bytes=0, samples=0)
         self.offered = 0  # samples this feeder put into the queue
         self.rejected = 0  # samples it gave up instead
@@ -127,16 +132,35 @@ class Feeder:
         current: ChunkLease | None = lease
         while current is not None and current.cursor < current.chunk.count:
             self._leases[current.entry] = current
-            current = await offer(current)
+            try:
+                current = await offer(current)
+            except ShardChanged as exc:
+                await self._withdraw(lease, exc)
+                break
             if self._drain.asked and current is not None:
                 await self._patience(lambda c=current: self._queue.release_chunk(c), last=True)  # type: ignore[misc]
                 break
         self._leases.pop(lease.entry, None)
 
+    async def _withdraw(self, lease: ChunkLease, why: ShardChanged) -> None:
+        """Let what is left of a chunk be planned anew; give up on a shard that never rests."""
+        chunk = lease.chunk
+        self._changes[chunk.shard] += 1
+        if self._changes[chunk.shard] > MOST_CHANGES:
+            raise why
+        logger.warning("%s Planning anew what is left of the chunk %s", why, chunk.id)
+        status = "moved"
+        while status == "moved":
+            before = await self._patience(self._queue.position)
+            after = Position.decode(before).anew(secrets.token_hex(4)).encode()
+            status = await self._patience(
+                lambda b=before, a=after: self._queue.withdraw(lease, b, a)  # type: ignore[misc]
+            )
+
     async def _offer_from(self, lease: ChunkLease) -> ChunkLease | None:
         """Offer from the cursor on. Answers where to go on; None when the chunk is not ours."""
-        names = lease.chunk.names[lease.cursor :]
-        batches = offers(self._source, lease.chunk, names, self._images)
+        wanted = lease.chunk.listed(lease.cursor)
+        batches = offers(self._source, lease.chunk, wanted, self._images)
         # One batch is read while the one before it is on its way.
         ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
         try:

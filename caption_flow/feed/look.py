@@ -1,6 +1,5 @@
 """Feed: what a source gave becomes an offer: looked at, shrunk if it must be, fingerprinted."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -11,8 +10,8 @@ import msgspec
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import BadImage, SourceError
-from caption_flow.image import inspect, shrink
-from caption_flow.model import Chunk, Columns, Failure, Offer, Raw, Sample
+from caption_flow.image import fit
+from caption_flow.model import Chunk, Columns, Failure, Listed, Offer, Raw, Sample
 
 # What one offer carries. Eight images a time is where a larger batch stops paying.
 OFFER_SAMPLES = 16
@@ -23,12 +22,12 @@ DEEPEST = 32
 
 
 def offers(
-    source: Source, chunk: Chunk, names: Sequence[str], images: ImagesConfig
+    source: Source, chunk: Chunk, wanted: Sequence[Listed], images: ImagesConfig
 ) -> Iterator[list[Offer]]:
     """Read samples of a chunk and yield them in batches fit to be offered, in order."""
     batch: list[Offer] = []
     size = 0
-    for raw in _asked(source, chunk.shard, names):
+    for raw in _asked(source, chunk, wanted):
         offer = look(raw, chunk, images)
         if batch and (len(batch) >= OFFER_SAMPLES or size + len(offer.image) > OFFER_BYTES):
             yield batch
@@ -43,13 +42,15 @@ def look(raw: Raw, chunk: Chunk, images: ImagesConfig) -> Offer:
     """Make an offer of one sample; a bad image becomes an offer that says why."""
     bare = Sample(raw.id, chunk.dataset, chunk.shard, chunk.id, raw.source, sampling=chunk.sampling)
     if raw.error:
-        return _given_up(bare, "unreadable", raw.error)
+        return _given_up(bare, raw.reason, raw.error)
     try:
         sample = msgspec.structs.replace(bare, columns=_flat(raw.columns))
         msgspec.json.encode(sample)
     except Exception as exc:
         # Around one sample: what cannot be written would stop who offers it, or who keeps it.
         return _given_up(bare, "not_json", f"its name or columns cannot be written: {exc}")
+    if raw.reference is not None:
+        return Offer(msgspec.structs.replace(sample, reference=raw.reference))
     try:
         return _with_image(sample, raw.image, images)
     except BadImage as exc:
@@ -68,10 +69,11 @@ def killer(chunk: Chunk, name: str, deaths: int) -> Offer:
     return _given_up(bare, "feeder_died", told)
 
 
-def _asked(source: Source, shard: str, names: Sequence[str]) -> Iterator[Raw]:
+def _asked(source: Source, chunk: Chunk, wanted: Sequence[Listed]) -> Iterator[Raw]:
     """Read samples; a source that answers with others would have us skip or double some."""
-    ids = (sample_id(shard, name) for name in names)
-    for id_, raw in zip_longest(ids, source.samples(shard, names)):
+    shard = chunk.shard
+    ids = (sample_id(shard, listed.name) for listed in wanted)
+    for id_, raw in zip_longest(ids, source.samples(shard, wanted, chunk.fingerprint)):
         if raw is None or raw.id != id_:
             given = "nothing" if raw is None else raw.id
             raise SourceError(
@@ -109,22 +111,6 @@ def _given_up(sample: Sample, reason: str, detail: str) -> Offer:
 
 
 def _with_image(sample: Sample, data: bytes, images: ImagesConfig) -> Offer:
-    facts = inspect(data, max_pixels=images.max_pixels)
-    fed = shrink(
-        data,
-        facts,
-        max_side=images.max_side,
-        max_bytes=images.max_bytes,
-        max_pixels=images.max_pixels,
-    )
-    if fed is not data:
-        facts = inspect(fed, max_pixels=images.max_pixels)
-    described = msgspec.structs.replace(
-        sample,
-        width=facts.width,
-        height=facts.height,
-        format=facts.format,
-        bytes=len(fed),
-        sha256=hashlib.sha256(fed).hexdigest(),
-    )
-    return Offer(described, image=fed)
+    limits = {"max_bytes": images.max_bytes, "max_pixels": images.max_pixels}
+    image, picture = fit(data, max_side=images.max_side, **limits)
+    return Offer(sample.showing(picture), image=image)

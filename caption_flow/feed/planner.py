@@ -7,18 +7,20 @@ who knows it. Who is beaten waits, and takes over when the position no longer mo
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from itertools import islice
+from itertools import chain, compress, islice
 
 import msgspec
 
 from caption_flow.dataset.known import Known, known_in
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.dataset.source import Source, sample_id
+from caption_flow.dataset.source import ShardChanged, Source, sample_id
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.position import Position
+from caption_flow.feed.selection import EVERYTHING, Selection
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Chunk
+from caption_flow.model import Chunk, Listed
 from caption_flow.patience import Patience
 from caption_flow.queue.ports import FeedQueue
 
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG_CHUNKS = 16  # planned ahead of the feeders; what bounds the plan in Redis
 FULL_SECONDS = 0.2  # between two tries while the backlog is full
+MOST_CHANGES = 3  # of one shard while it is planned, before it is no use to begin again
 BEATEN_SECONDS = 5.0  # a position that stands still for so long has no planner
 
 
@@ -45,8 +48,10 @@ class Planner:
         introduce: Callable[[], Awaitable[object]],
         chunk_size: int,
         drain: Drain,
+        selection: Selection = EVERYTHING,
     ) -> None:
         """`introduce` tells the queue what it must know of the job, should it forget that."""
+        self._selection = selection
         self._queue = queue
         self._source = source
         self._folder = folder
@@ -57,6 +62,11 @@ class Planner:
         self._drain = drain
         self._patience = Patience(drain)
         self._stands = ""  # the position as the queue has it
+        self._fulfilled = False  # the selection was planned to its end
+        self._changes: Counter[str] = Counter()  # of each shard, while it was planned
+        self.shards = 0  # planned by us to their end
+        self.planned = 0  # samples put into chunks by us
+        self.skipped = 0  # samples passed, since they are captioned, given up or on their way
 
     async def run(self) -> None:
         """Plan until the source is at its end, whoever planned it; anew if the queue forgets."""
@@ -69,24 +79,43 @@ class Planner:
                     "stands in no part"
                 )
                 self._stands = ""
+                self._fulfilled = False
+            except ShardChanged as exc:
+                await self._begin_anew(exc)
 
     async def _plan(self) -> None:
-        position = await self._begin()
+        """Plan what is wanted here, after what others want that are at it already."""
+        while not self._drain.asked:
+            position = await self._plan_to_the_end(await self._begin())
+            self._fulfilled |= position.done and position.selection == self._selection
+            if self._fulfilled:
+                return
+
+    async def _plan_to_the_end(self, position: Position) -> Position:
         while not position.done and not self._drain.asked:
             await self._make_ready(position)
             position = await self._plan_from(position)
             if not position.done:
                 position = await self._wait_while_others_plan(position)
+        return position
 
     async def _begin(self) -> Position:
-        """Find the position; when all is planned and settled, begin again for what is new."""
+        """Find the position. Where all is planned already, begin again for what is new."""
         position = await self._look()
         if not self._stands:
-            return await self._add(None, Position(word=_word()))
-        if position.done and (await self._patience(self._queue.counts)).done:
-            anew = Position(generation=position.generation + 1, word=_word())
-            return await self._add(None, anew)
+            position = await self._add(None, Position(word=_word(), selection=self._selection))
+        while position.done and not self._fulfilled and not self._drain.asked:
+            position = await self._add(None, position.anew(_word(), self._selection))
         return position
+
+    async def _begin_anew(self, why: ShardChanged) -> None:
+        """Plan from the start what is neither captioned nor on its way."""
+        position = Position.decode(self._stands)
+        self._changes[position.shard] += 1
+        if self._changes[position.shard] >= MOST_CHANGES:
+            raise why
+        logger.warning("%s Planning anew", why)
+        await self._add(None, position.anew(_word()))
 
     async def _make_ready(self, position: Position) -> None:
         """Introduce the job and learn what is known, both after this plan began, and once.
@@ -101,13 +130,18 @@ class Planner:
             self._ready_for = plan
 
     async def _read_known(self, position: Position) -> Known:
-        """Find what is captioned or given up already, so that only the rest is planned."""
+        """Find what is captioned, given up or on its way already, so that only the rest is planned.
+
+        A sample only moves downstream, so it is looked for in the order of the flow: whatever
+        moves meanwhile is seen at least once.
+        """
         # In the first generation nothing that Redis knows of is planned twice; what stands in
         # the folder then is from before Redis was emptied.
         later = position.generation > 1
-        recorded = await self._patience(self._queue.parts) if later else set[str]()
+        underway = await self._patience(self._queue.underway) if later else []
         dead = await self._patience(self._queue.dead_ids)
-        return await asyncio.to_thread(known_in, self._folder, recorded, dead)
+        recorded = await self._patience(self._queue.parts) if later else set[str]()
+        return await asyncio.to_thread(known_in, self._folder, recorded, chain(underway, dead))
 
     async def _look(self) -> Position:
         return self._note(await self._patience(self._queue.position))
@@ -155,37 +189,66 @@ class Planner:
 
         Asked to drain, it stops between two shards, and who takes what it yields does in one.
         """
+        selection = position.selection
         shards = self._source.shards(position.shard or None)
-        while (shard := await asyncio.to_thread(next, shards, None)) is not None:
+        while selection.left(position.selected) != 0:
+            shard = await asyncio.to_thread(next, shards, None)
+            if shard is None:
+                break
             if self._drain.asked:
                 return
-            if shard != position.shard:
-                position = position.at(shard)
-            names = self._source.names(shard, position.after or None)
+            if not selection.admits_shard(shard):
+                continue
+            position = await asyncio.to_thread(self._enter, position, shard)
+            names = self._source.names(shard, position.last)
             while run := await asyncio.to_thread(_take, names, self._chunk_size):
-                ordinal = position.ordinal + len(run)
-                following = position.at(shard, run[-1], ordinal)
-                yield self._chunk(position, run), following
-                position = following
+                chunk, position = self._chunk(position, run)
+                yield chunk, position
+                if selection.left(position.selected) == 0:
+                    break
+            self.shards += 1
         yield None, msgspec.structs.replace(position, done=True)
 
-    def _chunk(self, position: Position, names: list[str]) -> Chunk | None:
-        ids = [sample_id(position.shard, name) for name in names]
-        unknown = set(self._known.unknown(ids))
-        wanted = tuple(n for n, id_ in zip(names, ids, strict=True) if id_ in unknown)
+    def _enter(self, position: Position, shard: str) -> Position:
+        """Begin a shard; or go on in it, if it is what it was."""
+        fingerprint = self._source.fingerprint(shard)
+        if shard != position.shard:
+            return position.at(shard, fingerprint)
+        if position.after and fingerprint != position.fingerprint:
+            raise ShardChanged(f"{shard} has changed since a part of it was planned.")
+        return msgspec.structs.replace(position, fingerprint=fingerprint)
+
+    def _chunk(self, position: Position, run: list[Listed]) -> tuple[Chunk | None, Position]:
+        """Make a chunk of what is wanted of some samples; None where that is nothing."""
+        ids = [sample_id(position.shard, listed.name) for listed in run]
+        drawn = position.selection.drawn(ids, position.selected)
+        unknown = set(self._known.unknown(list(compress(ids, drawn))))
+        wanted = [listed for listed, id_ in zip(run, ids, strict=True) if id_ in unknown]
+        following = position.past(run[-1], len(run), sum(drawn))
+        self.planned += len(wanted)
+        self.skipped += sum(drawn) - len(wanted)
         if not wanted:
-            return None
+            return None, following
         return Chunk(
-            id=f"{position.shard}:{position.ordinal}",
+            id=_chunk_id(position),
             dataset=self._source.dataset,
             shard=position.shard,
-            names=wanted,
-        )
+            names=tuple(listed.name for listed in wanted),
+            places=tuple(one.place for one in wanted) if any(one.place for one in wanted) else (),
+            fingerprint=position.fingerprint,
+        ), following
+
+
+def _chunk_id(position: Position) -> str:
+    """Name a chunk as no other, also of another generation that may still wait."""
+    generation = position.generation
+    suffix = f".{generation}" if generation > 1 else ""
+    return f"{position.shard}:{position.ordinal}{suffix}"
 
 
 def _word() -> str:
     return secrets.token_hex(4)
 
 
-def _take(names: Iterator[str], count: int) -> list[str]:
+def _take(names: Iterator[Listed], count: int) -> list[Listed]:
     return list(islice(names, count))

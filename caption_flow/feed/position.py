@@ -3,20 +3,49 @@
 import msgspec
 from msgspec import Struct
 
+from caption_flow.feed.selection import EVERYTHING, Selection
+from caption_flow.model import Listed
 
-class Position(Struct, frozen=True):
+
+class Position(Struct, frozen=True, omit_defaults=True):
     """The last sample planned. By name, so that files that come or go do not shift it."""
 
     generation: int = 1  # how many times the source is being planned from its start
     shard: str = ""  # empty: no shard has been begun
     after: str = ""  # name of the shard's last planned sample
-    ordinal: int = 0  # how many samples of the shard are planned
+    ordinal: int = 0  # how many samples of the shard were passed
     done: bool = False  # the source has no more
     word: str = ""  # random, of this plan: after a flush the generations are counted from 1 again
+    place: str = ""  # of the last planned sample in its shard, as the source spells it
+    fingerprint: str = ""  # of the shard when it was begun
+    selected: int = 0  # samples of all shards that were passed and are of the selection
+    selection: Selection = EVERYTHING  # what this plan is to plan
 
-    def at(self, shard: str, after: str = "", ordinal: int = 0) -> "Position":
-        """Go on, in the same plan."""
-        return msgspec.structs.replace(self, shard=shard, after=after, ordinal=ordinal)
+    @property
+    def last(self) -> Listed | None:
+        """The sample after which to go on; None at the start of a shard."""
+        return Listed(self.after, self.place) if self.after else None
+
+    def at(self, shard: str, fingerprint: str) -> "Position":
+        """Go on at the start of a shard, in the same plan."""
+        return msgspec.structs.replace(
+            self, shard=shard, fingerprint=fingerprint, after="", place="", ordinal=0
+        )
+
+    def past(self, last: Listed, passed: int, selected: int) -> "Position":
+        """Go on after some samples of the shard."""
+        return msgspec.structs.replace(
+            self,
+            after=last.name,
+            place=last.place,
+            ordinal=self.ordinal + passed,
+            selected=self.selected + selected,
+        )
+
+    def anew(self, word: str, selection: Selection | None = None) -> "Position":
+        """Begin again at the start of the source."""
+        wanted = self.selection if selection is None else selection
+        return Position(generation=self.generation + 1, word=word, selection=wanted)
 
     def encode(self) -> str:
         """Write as JSON, the same text for the same position."""

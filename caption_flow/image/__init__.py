@@ -6,7 +6,8 @@ image is a BadImage with a reason that stays the same from release to release.
 """
 
 from caption_flow.image.facts import ImageFacts, inspect
+from caption_flow.image.fit import fit
 from caption_flow.image.pixels import decode
 from caption_flow.image.shrink import shrink
 
-__all__ = ["ImageFacts", "decode", "inspect", "shrink"]
+__all__ = ["ImageFacts", "decode", "fit", "inspect", "shrink"]

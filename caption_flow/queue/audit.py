@@ -219,7 +219,8 @@ class RedisAuditQueue(RedisJob):
 
 
 def _after(chunk: Chunk, cursor: int) -> Chunk:
-    return msgspec.structs.replace(chunk, names=chunk.names[cursor:])
+    left = {"names": chunk.names[cursor:], "places": chunk.places[cursor:]}
+    return msgspec.structs.replace(chunk, **left)
 
 
 def _sighting(delivery: Delivery, *, abandoned: bool) -> Sighting:

@@ -13,16 +13,19 @@ from caption_flow.queue.border import translated
 from caption_flow.queue.consumer import Consumer, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
-from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings
+from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings, Withdrawn
 
 
 class RedisFeedQueue(RedisJob):
-    """FeedQueue, see ports."""
+    """FeedQueue, see ports. `stages` are those of the job, in order."""
 
-    def __init__(self, job: RedisJob, *, name: str, first_stage: str, lease_seconds: float) -> None:
+    def __init__(
+        self, job: RedisJob, *, name: str, stages: Sequence[str], lease_seconds: float
+    ) -> None:
         super().__init__(job.connections, job.job)
         self._name = name
-        self._samples = self.lane.samples(first_stage)
+        self._stages = [self.lane.samples(stage) for stage in stages]
+        self._samples = self._stages[0]
         self._consumer = Consumer(
             self.connections,
             self.scripts,
@@ -78,11 +81,22 @@ class RedisFeedQueue(RedisJob):
             return Planned("moved", rest[0].decode())
         return Planned("ok", after) if status == b"ok" else Planned("full", before)
 
+    async def underway(self) -> list[str]:
+        """Name the samples between plan and part, in the order of the flow."""
+        ids: list[str] = []
+        async for page in pages(self.client, self.lane.chunks):
+            for chunk in readable(page, lambda d: records.chunk_from(d.entry, d.fields)):
+                ids += chunk.ids()
+        for stream in (*self._stages, self.lane.captions):
+            async for page in pages(self.client, stream):
+                ids += readable(page, lambda d: records.sample_from(d.entry, d.fields).id)
+        return ids
+
     async def dead_ids(self) -> list[str]:
         """Name the samples that were given up, those too that were retried or dropped since."""
         ids: list[str] = []
         async for page in pages(self.client, self.lane.dead):
-            ids += readable(page, lambda d: records.caption_from(d.entry, d.fields).sample.id)
+            ids += readable(page, lambda d: records.sample_from(d.entry, d.fields).id)
         # After the letters: a sample leaves those for a set, and a set for nowhere.
         for gone in (self.lane.retried, self.lane.dropped):
             with translated():
@@ -147,6 +161,27 @@ class RedisFeedQueue(RedisJob):
     def drop(self, leases: Sequence[ChunkLease]) -> None:
         """Note that leases were lost."""
         self._consumer.forget(self.lane.chunks, [lease.entry for lease in leases])
+
+    async def withdraw(self, lease: ChunkLease, before: str, after: str) -> Withdrawn:
+        """Take what is left of a chunk off the plan, and put the plan at `after`."""
+        lane = self.lane
+        answer = await self._consumer.settle(
+            "withdraw",
+            [lane.chunks, lane.cursors, lane.counts],
+            [
+                keys.FEEDERS,
+                self._name,
+                lease.entry,
+                lease.chunk.id,
+                lease.chunk.count,
+                before,
+                after,
+            ],
+        )
+        status: Withdrawn = "lost" if answer is None else answer.decode()
+        if status != "moved":
+            self._consumer.forget(lane.chunks, [lease.entry])
+        return status
 
     async def release_chunk(self, lease: ChunkLease) -> None:
         """Hand the rest of the chunk back, for anybody at once."""

@@ -26,6 +26,7 @@ from caption_flow.model import (
 )
 
 Leased = TypeVar("Leased", Lease, ChunkLease)
+Withdrawn: TypeAlias = Literal["ok", "moved", "lost"]
 
 
 class Budget(Struct, frozen=True):
@@ -123,6 +124,10 @@ class FeedQueue(Protocol):
         """Name the committed parts."""
         ...
 
+    async def underway(self) -> list[str]:
+        """Name the samples between plan and part, in the order of the flow."""
+        ...
+
     async def dead_ids(self) -> list[str]:
         """Name the samples that were given up, those too that were retried or dropped since."""
         ...
@@ -145,6 +150,10 @@ class FeedQueue(Protocol):
 
     async def room(self) -> Room:
         """What is in flight now."""
+        ...
+
+    async def withdraw(self, lease: ChunkLease, before: str, after: str) -> Withdrawn:
+        """Take what is left of a chunk off the plan; and put that, if at `before`, at `after`."""
         ...
 
     def renewals(self) -> AbstractAsyncContextManager[Renew[ChunkLease]]:

@@ -66,8 +66,8 @@ class Office:
 
     async def offer_on(self, queue: RedisFeedQueue, lease: ChunkLease, samples: int = CHUNK) -> str:
         """Offer so many samples of a chunk, from its cursor on."""
-        names = lease.chunk.names[lease.cursor : lease.cursor + samples]
-        [batch] = offers(self.source, lease.chunk, names, self.roles.told.images)
+        wanted = lease.chunk.listed(lease.cursor)[:samples]
+        [batch] = offers(self.source, lease.chunk, wanted, self.roles.told.images)
         return (await queue.offer(lease, batch, AMPLE)).status
 
     async def caption(self, count: int) -> None:

@@ -7,12 +7,12 @@ import pytest
 from caption_flow.audit.planned import planned
 from caption_flow.dataset.source import sample_id
 from caption_flow.feed.position import Position
-from caption_flow.model import Raw
+from caption_flow.model import Listed, Raw
 
 SHARDS = {"z": "ba", "a": "dce", "m": "", "b": "xy"}  # in an order that no sorting gives
 
 
-class Listed:
+class Ordered:
     """A source whose order is its own."""
 
     dataset = "listed"
@@ -25,17 +25,17 @@ class Listed:
         first = order.index(start) if start else 0
         yield from (shard for shard in order[first:] if shard not in self._gone)
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         order = SHARDS[shard]
-        first = order.index(after) + 1 if after else 0
-        yield from (name for name in order[first:] if f"{shard}/{name}" not in self._gone)
+        first = order.index(after.name) + 1 if after else 0
+        yield from (Listed(name) for name in order[first:] if f"{shard}/{name}" not in self._gone)
 
-    def samples(self, shard: str, names: Sequence[str]) -> Iterator[Raw]:
+    def samples(self, shard: str, names: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         raise NotImplementedError
 
 
 def ids(position: Position | None, *gone: str) -> list[str]:
-    runs = planned(Listed(gone), position)
+    runs = planned(Ordered(gone), position)
     return [sample_id(run.shard, name) for run in runs for name in run.names]
 
 
@@ -73,7 +73,7 @@ def test_all_shards_from_the_last_on_may_be_gone():
 def test_runs_say_where_in_their_shard_they_are(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("caption_flow.audit.planned._NAMES", 2)
 
-    found = [(run.shard, run.place, run.names) for run in planned(Listed(), None)]
+    found = [(run.shard, run.place, run.names) for run in planned(Ordered(), None)]
 
     assert found == [
         ("z", 0, ("b", "a")),

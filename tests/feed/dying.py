@@ -13,10 +13,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from caption_flow.feed import look as looking
 from caption_flow.feed import planner
 from caption_flow.image import ImageFacts, inspect
-from caption_flow.model import Raw
+from caption_flow.model import Listed, Raw
 from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
 from caption_flow.queue.ports import Budget
@@ -29,11 +28,13 @@ class Telling:
     def __init__(self, root: Path) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self.shards = self._source.shards
         self.names = self._source.names
 
-    def samples(self, shard: str, names: Sequence[str]) -> Iterator[Raw]:
-        for raw in self._source.samples(shard, names):
+    def samples(self, shard: str, names: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        for raw in self._source.samples(shard, names, fingerprint):
             yield raw
             print(raw.id, flush=True)
 
@@ -46,7 +47,7 @@ async def feed(url: str, root: Path, killer: str, samples: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return inspect(data, **bounds)
 
-    looking.inspect = inspect_or_die  # type: ignore[attr-defined]
+    sys.modules["caption_flow.image.fit"].inspect = inspect_or_die  # type: ignore[attr-defined]
     consumer.BLOCK_MS = 20  # type: ignore[misc]
     planner.BEATEN_SECONDS = 0.05
     async with connect(url, role="test") as connections:

@@ -192,7 +192,7 @@ async def test_retry_while_a_new_plan_begins_plans_nothing_twice(roles: Roles, t
     await give_up(roles, root, 2)
     await caption_all(roles)
     pictures(root, [7])
-    queue = Retrying(roles.job, name="planner", first_stage="caption", lease_seconds=LEASE)
+    queue = Retrying(roles.job, name="planner", stages=["caption"], lease_seconds=LEASE)
 
     await ends(roles.planner(folder_source(root), queue=queue).run())
 

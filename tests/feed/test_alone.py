@@ -16,7 +16,7 @@ from caption_flow.errors import SourceError
 from caption_flow.feed.alone import CAUTIOUS_FROM, MOST_LOOKS
 from caption_flow.feed.look import offers
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Raw
+from caption_flow.model import Listed, Raw
 from tests.queue.ledger import read_ledger
 from tests.roles import AMPLE, PATIENCE, Roles, ends, folder_source, pictures, running, until
 
@@ -101,7 +101,7 @@ async def offer_a_chunk(roles: Roles, root: Path) -> None:
     queue = roles.feed_queue()
     lease = await queue.claim_chunk()
     assert lease is not None
-    [batch] = offers(folder_source(root), lease.chunk, lease.chunk.names, roles.told.images)
+    [batch] = offers(folder_source(root), lease.chunk, lease.chunk.listed(), roles.told.images)
     await queue.offer(lease, batch, AMPLE)
 
 
@@ -123,12 +123,14 @@ class Failing:
     def __init__(self, root: Path, name: str) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self.shards = self._source.shards
         self.names = self._source.names
         self._name = name
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
-        for raw in self._source.samples(shard, asked):
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        for raw in self._source.samples(shard, asked, fingerprint):
             if raw.id == self._name:
                 raise SourceError("The disk is gone.")
             yield raw
@@ -156,15 +158,17 @@ class Hanging:
     def __init__(self, root: Path) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self.shards = self._source.shards
         self.names = self._source.names
         self.hangs = threading.Event()
         self.go_on = threading.Event()
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         self.hangs.set()
         assert self.go_on.wait(PATIENCE)
-        yield from self._source.samples(shard, asked)
+        yield from self._source.samples(shard, asked, fingerprint)
 
 
 async def make_suspect(roles: Roles) -> None:
@@ -200,13 +204,13 @@ class Watching(Hanging):
         self._read: list[int] = []  # how many samples were asked for by who reads now
         self.beside = False
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         self._read.append(len(asked))
         time.sleep(0.01)  # long enough to meet another
         if len(asked) > 1:
-            yield from super().samples(shard, asked)
+            yield from super().samples(shard, asked, fingerprint)
         else:
-            yield from self._source.samples(shard, asked)
+            yield from self._source.samples(shard, asked, fingerprint)
         self.beside = self.beside or (len(self._read) > 1 and 1 in self._read)
         self._read.remove(len(asked))
 

@@ -14,7 +14,7 @@ from caption_flow.feed import look as looking
 from caption_flow.feed.position import Position
 from caption_flow.keeper import Renew
 from caption_flow.lifecycle import Drain
-from caption_flow.model import ChunkLease, Raw
+from caption_flow.model import ChunkLease, Listed, Raw
 from caption_flow.queue.connect import connect
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget, Offered
@@ -48,16 +48,18 @@ class Pausing:
     def __init__(self, root: Path, after: int) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self._after = after
 
     def shards(self, start: str | None = None) -> Iterator[str]:
         return self._source.shards(start)
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         return self._source.names(shard, after)
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
-        yield from self._source.samples(shard, asked[: self._after])
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        yield from self._source.samples(shard, asked[: self._after], fingerprint)
         raise SourceError("The disk is gone.")
 
 
@@ -221,7 +223,7 @@ class DeafQueue(RedisFeedQueue):
 
 @pytest.mark.usefixtures("small_offers")
 async def test_an_offer_whose_answer_got_lost_is_not_made_twice(roles: Roles, tmp_path: Path):
-    queue = DeafQueue(roles.job, name="deaf", first_stage="caption", lease_seconds=LEASE)
+    queue = DeafQueue(roles.job, name="deaf", stages=["caption"], lease_seconds=LEASE)
     source = folder_source(pictures(tmp_path / "in", range(9)))
 
     await ends(roles.feeder(source, chunk_size=5, queue=queue).run())

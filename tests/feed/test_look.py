@@ -11,7 +11,7 @@ from caption_flow.errors import SourceError
 from caption_flow.feed import look as looking
 from caption_flow.feed.look import DEEPEST, OFFER_SAMPLES, look, offers
 from caption_flow.image import inspect
-from caption_flow.model import Chunk, Offer, Raw
+from caption_flow.model import Chunk, Listed, Offer, Raw
 from tests.roles import jpeg
 
 CHUNK = Chunk("s:0", "pictures", "s", ("a.jpg",))
@@ -46,11 +46,11 @@ class Given:
     def shards(self, start: str | None = None) -> Iterator[str]:
         raise NotImplementedError
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         raise NotImplementedError
 
-    def samples(self, shard: str, names: Sequence[str]) -> Iterator[Raw]:
-        del shard, names
+    def samples(self, shard: str, names: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        del shard, names, fingerprint
         yield from self._raws
 
 
@@ -58,7 +58,7 @@ def batches(images: Sequence[bytes]) -> list[int]:
     """How many samples each offer of these images carries."""
     names = [f"{n}.jpg" for n in range(len(images))]
     raws = [Raw(f"s/{name}", name, image) for name, image in zip(names, images, strict=True)]
-    return [len(batch) for batch in offers(Given(raws), CHUNK, names, BOUNDS)]
+    return [len(batch) for batch in offers(Given(raws), CHUNK, list(map(Listed, names)), BOUNDS)]
 
 
 def test_a_good_image_travels_as_it_is():
@@ -106,7 +106,7 @@ def test_a_mistake_of_ours_around_one_image_harms_no_other(monkeypatch: pytest.M
     def break_down(*_: object, **__: object) -> None:
         raise MemoryError("no room for this one")
 
-    monkeypatch.setattr(looking, "inspect", break_down)
+    monkeypatch.setattr(looking, "fit", break_down)
 
     assert reason(offered(jpeg(1))) == "error"
 
@@ -165,4 +165,4 @@ def test_a_source_that_gives_what_was_not_asked_is_refused(given: list[str], wor
     source = Given([Raw(id_, id_, jpeg(1)) for id_ in given])
 
     with pytest.raises(SourceError, match=words):
-        list(offers(source, CHUNK, ["a.jpg", "b.jpg"], BOUNDS))
+        list(offers(source, CHUNK, [Listed("a.jpg"), Listed("b.jpg")], BOUNDS))

@@ -15,7 +15,7 @@ from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.planner import BACKLOG_CHUNKS
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Caption, Raw
+from caption_flow.model import Caption, Listed, Raw
 from caption_flow.queue import keys
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Planned
@@ -95,13 +95,15 @@ class Stopping:
     def __init__(self, root: Path, drain: Drain, after: int) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self._drain = drain
         self._left = after
 
     def shards(self, start: str | None = None) -> Iterator[str]:
         return self._source.shards(start)
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         for name in self._source.names(shard, after):
             yield name
             self._left -= 1
@@ -109,8 +111,8 @@ class Stopping:
                 self._drain.ask()
                 raise StopPlanning
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
-        return self._source.samples(shard, asked)
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        return self._source.samples(shard, asked, fingerprint)
 
 
 class StopPlanning(CaptionFlowError):
@@ -123,6 +125,8 @@ class Counting:
     def __init__(self, root: Path, drain: Drain, after: int) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self._drain = drain
         self._after = after
         self.given = 0
@@ -130,11 +134,11 @@ class Counting:
     def shards(self, start: str | None = None) -> Iterator[str]:
         return map(self._count, self._source.shards(start))
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         return map(self._count, self._source.names(shard, after))
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
-        return self._source.samples(shard, asked)
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        return self._source.samples(shard, asked, fingerprint)
 
     def _count(self, what: str) -> str:
         self.given += 1
@@ -235,7 +239,7 @@ class DeafQueue(RedisFeedQueue):
 
 
 async def test_a_plan_whose_answer_got_lost_is_not_made_twice(roles: Roles, tmp_path: Path):
-    queue = DeafQueue(roles.job, name="deaf", first_stage="caption", lease_seconds=60)
+    queue = DeafQueue(roles.job, name="deaf", stages=["caption"], lease_seconds=60)
     source = folder_source(pictures(tmp_path / "in", range(20)))
 
     await ends(roles.planner(source, queue=queue).run())
@@ -263,14 +267,33 @@ async def test_a_job_without_anything_new_is_done_again_at_once(roles: Roles, tm
     assert (await roles.counts()).done
 
 
-async def test_while_samples_are_in_flight_nothing_is_planned_anew(roles: Roles, tmp_path: Path):
-    root = pictures(tmp_path / "in", range(3))
-    await ends(roles.planner(folder_source(root)).run())
+async def test_what_is_new_is_planned_while_the_rest_is_on_its_way(roles: Roles, tmp_path: Path):
+    """Samples in chunks, in stages, among the captions and dead letters are all known."""
+    root = pictures(tmp_path / "in", [0, 1, 2, 3, 5, 6])
+    (root / "00005.jpg").write_bytes(b"no image")
+    await ends(roles.feeder(folder_source(root), chunk_size=2).run())
+    await roles.caption_some(2)
     pictures(root, [9])
+    await ends(roles.planner(folder_source(root)).run())
+    pictures(root, [4])
 
     await ends(roles.planner(folder_source(root)).run())
 
-    assert await roles.planned() == names(0, 1, 2)
+    assert await roles.planned() == names(9, 4)
+
+
+async def test_chunks_of_two_generations_that_wait_together_are_offered_each_once(
+    roles: Roles, tmp_path: Path
+):
+    """Both begin at the same place of the same shard."""
+    root = pictures(tmp_path / "in", range(1, 4))
+    await ends(roles.planner(folder_source(root)).run())
+    pictures(root, [0])
+    await ends(roles.planner(folder_source(root)).run())
+
+    await ends(roles.feeder(folder_source(root)).run())
+
+    assert await roles.waiting() == names(0, 1, 2, 3)
 
 
 async def test_with_redis_emptied_only_what_no_part_holds_is_planned(roles: Roles, tmp_path: Path):
@@ -305,19 +328,21 @@ class Standing:
     def __init__(self, root: Path) -> None:
         self._source = folder_source(root)
         self.dataset = self._source.dataset
+        self.fingerprint = self._source.fingerprint
+        self.size = self._source.size
         self.reached = threading.Event()
         self.go_on = threading.Event()
 
     def shards(self, start: str | None = None) -> Iterator[str]:
         return self._source.shards(start)
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         self.reached.set()
         assert self.go_on.wait(20)
         yield from self._source.names(shard, after)
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
-        return self._source.samples(shard, asked)
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
+        return self._source.samples(shard, asked, fingerprint)
 
 
 @asynccontextmanager
@@ -411,6 +436,9 @@ class Endless:
 
     dataset = "endless"
 
+    def fingerprint(self, shard: str) -> str:
+        return shard and ""
+
     def __init__(self, count: int) -> None:
         self._count = count
         self.made = 0
@@ -418,13 +446,13 @@ class Endless:
     def shards(self, start: str | None = None) -> Iterator[str]:
         yield start or "."
 
-    def names(self, shard: str, after: str | None) -> Iterator[str]:
+    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         del shard, after
         for number in range(self._count):
             self.made += 1
-            yield f"{number:09}.jpg"
+            yield Listed(f"{number:09}.jpg")
 
-    def samples(self, shard: str, asked: Sequence[str]) -> Iterator[Raw]:
+    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         raise NotImplementedError
 
 

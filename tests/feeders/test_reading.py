@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caption_flow.errors import SourceError
-from caption_flow.model import Raw
+from caption_flow.model import Listed, Raw
 from caption_flow.retry import Backoff
 from feeders import beneath
 from tests.feeders.test_listing import refuse
@@ -95,7 +95,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
     made = source(grow(tmp_path, "1.jpg"))
     refuse(monkeypatch, "1.jpg", PermissionError, errno.EACCES)
 
-    assert [raw.error for raw in made.samples(".", ["1.jpg"])] == ["permission denied"]
+    assert [raw.error for raw in made.samples(".", [Listed("1.jpg")])] == ["permission denied"]
 
 
 class Troubled:
@@ -135,7 +135,7 @@ def test_a_hiccup_of_a_mount_is_waited_for(
     made = source(grow(tmp_path / "root", "a/1.jpg"))
     trouble = Troubled(monkeypatch, number, 3, what)
 
-    assert [raw.image for raw in made.samples("a", ["1.jpg"])] == [b"a/1.jpg"]
+    assert [raw.image for raw in made.samples("a", [Listed("1.jpg")])] == [b"a/1.jpg"]
     assert trouble.tried > 3
 
 
@@ -153,7 +153,7 @@ def test_a_folder_that_is_stale_is_opened_anew(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(beneath.os, "open", opened)
     monkeypatch.setattr(beneath.Tree, "open_folder", _noting(stale, beneath.Tree.open_folder))
 
-    assert [raw.error for raw in made.samples("a", ["1.jpg", "2.jpg"])] == ["", ""]
+    assert [raw.error for raw in made.samples("a", [Listed("1.jpg"), Listed("2.jpg")])] == ["", ""]
     assert stale
 
 
@@ -174,7 +174,7 @@ def test_what_stays_as_it_is_is_not_tried_again(
     made = source(grow(tmp_path, "1.jpg"))
     trouble = Troubled(monkeypatch, number, 1, "1.jpg")
 
-    assert [bool(raw.error) for raw in made.samples(".", ["1.jpg"])] == [True]
+    assert [bool(raw.error) for raw in made.samples(".", [Listed("1.jpg")])] == [True]
     assert trouble.tried == 1
 
 
@@ -190,7 +190,7 @@ def test_a_mount_that_stays_away_is_no_fault_of_the_samples(
     monkeypatch.setattr(beneath.os, "statvfs", _refusing(number))
 
     with pytest.raises(SourceError, match=os.strerror(number)):
-        list(made.samples("a", ["1.jpg"]))
+        list(made.samples("a", [Listed("1.jpg")]))
 
 
 def _refusing(number: int) -> Callable[..., object]:
@@ -210,7 +210,7 @@ def test_a_file_on_a_failing_disk_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     made = source(grow(tmp_path, "1.jpg"))
     monkeypatch.setattr(beneath.os, "read", failing)
 
-    assert [raw.error for raw in made.samples(".", ["1.jpg"])] == [
+    assert [raw.error for raw in made.samples(".", [Listed("1.jpg")])] == [
         "it cannot be read: Input/output error"
     ]
 
@@ -223,7 +223,7 @@ def test_a_host_out_of_file_handles_is_no_fault_of_the_samples(
     refuse(monkeypatch, "1.jpg", OSError, errno.EMFILE)
 
     with pytest.raises(SourceError, match="Too many open files"):
-        list(made.samples(".", ["1.jpg"]))
+        list(made.samples(".", [Listed("1.jpg")]))
 
 
 def test_a_root_that_is_gone_is_no_fault_of_the_samples(tmp_path: Path):
@@ -232,7 +232,7 @@ def test_a_root_that_is_gone_is_no_fault_of_the_samples(tmp_path: Path):
     root.rename(tmp_path / "moved")
 
     with pytest.raises(SourceError, match="does not exist"):
-        list(made.samples(".", ["1.jpg"]))
+        list(made.samples(".", [Listed("1.jpg")]))
 
 
 def test_a_read_that_gives_less_than_all_is_gone_on_with(
@@ -242,7 +242,7 @@ def test_a_read_that_gives_less_than_all_is_gone_on_with(
     made = source(grow(tmp_path, "a/1.jpg"))
     monkeypatch.setattr(beneath.os, "read", lambda fd, size: really(fd, min(size, 3)))
 
-    assert [raw.image for raw in made.samples("a", ["1.jpg"])] == [b"a/1.jpg"]
+    assert [raw.image for raw in made.samples("a", [Listed("1.jpg")])] == [b"a/1.jpg"]
 
 
 def test_a_file_that_shrinks_while_it_is_read_ends_where_it_ends(
@@ -257,7 +257,7 @@ def test_a_file_that_shrinks_while_it_is_read_ends_where_it_ends(
 
     monkeypatch.setattr(beneath.os, "read", shrinking)
 
-    assert [raw.image for raw in made.samples(".", ["1.jpg"])] == [b"1."]
+    assert [raw.image for raw in made.samples(".", [Listed("1.jpg")])] == [b"1."]
 
 
 HOSTILE_NAMES = [
@@ -291,7 +291,7 @@ def test_no_file_stays_open(tmp_path: Path, asked: list[str]):
     made = source(tmp_path)
     before = open_files()
 
-    list(made.samples("a", asked))
+    list(made.samples("a", list(map(Listed, asked))))
 
     assert open_files() == before
 
@@ -301,7 +301,7 @@ def test_no_file_stays_open_when_reading_stops_early(tmp_path: Path):
     made = source(tmp_path)
     before = open_files()
 
-    reading = made.samples(".", ["1.jpg", "2.jpg"])
+    reading = made.samples(".", [Listed("1.jpg"), Listed("2.jpg")])
     next(iter(reading))
     del reading
 

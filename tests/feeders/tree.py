@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caption_flow.dataset.source import SourceOptions
-from caption_flow.model import Raw
+from caption_flow.model import Listed, Raw
 from feeders.folder import FolderSource
 
 
@@ -25,7 +25,8 @@ def source(root: Path, **options: Any) -> FolderSource:
 
 def names(root: Path, shard: str = ".", after: str | None = None, **options: Any) -> list[str]:
     """The names of one shard."""
-    return list(source(root, **options).names(shard, after))
+    last = Listed(after) if after else None
+    return [one.name for one in source(root, **options).names(shard, last)]
 
 
 def ids(root: Path, **options: Any) -> list[str]:
@@ -40,7 +41,7 @@ def ids(root: Path, **options: Any) -> list[str]:
 
 def read(root: Path, shard: str, asked: Sequence[str], **options: Any) -> list[Raw]:
     """Samples of one shard."""
-    return list(source(root, **options).samples(shard, asked))
+    return list(source(root, **options).samples(shard, list(map(Listed, asked))))
 
 
 def read_one(root: Path, shard: str, name: str, **options: Any) -> Raw:

@@ -43,9 +43,7 @@ class Shop:
         self.redis: Any = connections.commands
 
     def feeder(self, name: str = "feeder") -> RedisFeedQueue:
-        return RedisFeedQueue(
-            self.job, name=name, first_stage=self.stages[0], lease_seconds=LEASE_SECONDS
-        )
+        return RedisFeedQueue(self.job, name=name, stages=self.stages, lease_seconds=LEASE_SECONDS)
 
     async def worker(self, name: str = "worker", contributor: str = "") -> RedisWorkQueue:
         worker = RedisWorkQueue(self.job, name=name, contributor=contributor)
