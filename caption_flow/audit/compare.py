@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import compress
 
 from msgspec import Struct
 
@@ -92,7 +93,8 @@ class Comparison:
     def lost(self, run: Run) -> list[Chunk]:
         """Name the planned samples that are nowhere, by the chunk each will have been in."""
         ids = [sample_id(run.shard, name) for name in run.names]
-        nowhere = {id_ for id_ in self._census.unknown(ids) if id_ not in self._whereabouts}
+        wanted = list(compress(ids, run.wanted))
+        nowhere = {id_ for id_ in self._census.unknown(wanted) if id_ not in self._whereabouts}
         if not nowhere:  # as nearly always
             return []
         names: dict[str, list[str]] = defaultdict(list)

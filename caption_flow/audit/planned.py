@@ -5,8 +5,9 @@ from itertools import islice, takewhile
 
 from msgspec import Struct
 
-from caption_flow.dataset.source import Source
+from caption_flow.dataset.source import Source, sample_id
 from caption_flow.feed.position import Position
+from caption_flow.feed.selection import EVERYTHING
 
 _NAMES = 10_000  # given at once
 
@@ -18,17 +19,27 @@ class Run(Struct, frozen=True):
     shard: str
     place: int  # of the first within its shard
     names: tuple[str, ...]
+    wanted: tuple[bool, ...]  # of each, whether the plan takes it
 
 
 def planned(source: Source, position: Position | None) -> Iterator[Run]:
     """Walk the source up to a position; all of it where none is known."""
+    selection = position.selection if position else EVERYTHING
+    selected = 0
     for shard, end in _shards(source, position):
+        if not selection.admits_shard(shard):
+            continue
         listed = source.names(shard, None)
         names = _before(end, (one.name for one in listed))
         place = 0
         while some := tuple(islice(names, _NAMES)):
-            yield Run(source.dataset, shard, place, some)
+            ids = [sample_id(shard, name) for name in some]
+            wanted = tuple(selection.drawn(ids, selected))
+            yield Run(source.dataset, shard, place, some, wanted)
             place += len(some)
+            selected += sum(wanted)
+            if selection.left(selected) == 0:
+                return
 
 
 def _before(end: str | None, names: Iterator[str]) -> Iterator[str]:

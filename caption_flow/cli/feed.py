@@ -48,7 +48,7 @@ def command(
     )
     config = job_config("feed", explicit, made, dict(os.environ))
     feeder = run_async(lambda drain: _feed(config, drain))
-    click.echo(f"Fed {feeder.offered:,} samples; gave up {feeder.rejected:,} unreadable ones.")
+    click.echo(feeder.report())
 
 
 async def _feed(config: JobConfig, drain: Drain) -> Feeder:

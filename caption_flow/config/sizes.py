@@ -9,6 +9,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", re.IGNORECASE | re.AS
 
 KIB = 1024
 MIB = 1024 * KIB
+_SPELT = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def parse_size(text: str) -> int | None:
@@ -18,3 +19,10 @@ def parse_size(text: str) -> int | None:
     if match is None or unit is None:
         return None
     return int(match[1]) * unit if match[1].isdigit() else int(float(match[1]) * unit)
+
+
+def spelt(size: float) -> str:
+    """Write bytes as people read them: 1536 is "1.5 KiB"."""
+    power = min(max(0, int(size).bit_length() - 1) // 10, len(_SPELT) - 1)
+    number = f"{size / KIB**power:,.1f}" if power else f"{size:,.0f}"
+    return f"{number} {_SPELT[power]}"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -15,6 +15,7 @@ from caption_flow.feed.alone import LoneLooks, needs_caution
 from caption_flow.feed.look import offers
 from caption_flow.feed.planner import Planner
 from caption_flow.feed.position import Position
+from caption_flow.feed.tally import Tally
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import ChunkLease, EntryId, Offer
@@ -24,6 +25,7 @@ from caption_flow.queue.ports import Begun, Budget, FeedQueue, Offered, Room
 logger = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 2  # while Redis takes in the samples of one, those of the other are sent
+REPORT_SECONDS = 30.0  # between two lines on how far it is
 MOST_CHANGES = 3  # of one shard, before it is no use to plan it anew
 ROOM_SECONDS = 0.02  # between two looks for room while the budget is full
 
@@ -56,18 +58,23 @@ class Feeder:
         self._claiming = asyncio.Lock()
         self._places = asyncio.Semaphore(CHUNKS_AT_ONCE)  # one for each chunk that is fed
         self._leases: dict[EntryId, ChunkLease] = {}
-        self._changes: Counter[str] = Counter()  # of each shard, while it was fed
+        self._left_behind: dict[str, set[str]] = defaultdict(set)  # fingerprints, by shard
         self._room = Room(bytes=0, samples=0)
-        self.offered = 0  # samples this feeder put into the queue
-        self.rejected = 0  # samples it gave up instead
+        self.tally = Tally()
 
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
-        return {"offered": self.offered, "rejected": self.rejected}
+        planner = self._planner
+        return {"shards": planner.shards, "skipped": planner.skipped, **self.tally.figures()}
+
+    def report(self) -> str:
+        """Say what was done so far."""
+        return self.tally.sentence(shards=self._planner.shards, skipped=self._planner.skipped)
 
     async def run(self) -> None:
         """Plan and feed until the source is at its end, or until asked to drain."""
         self._plan()
+        reporting = asyncio.create_task(self._report_now_and_then())
         try:
             async with self._keeper:
                 await self._feed_side_by_side()
@@ -75,7 +82,12 @@ class Feeder:
         except Interrupted as exc:
             logger.warning("%s What is not offered stays in its chunk", exc)
         finally:
-            await cancel(self._planning)
+            await cancel(self._planning, reporting)
+
+    async def _report_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            logger.info("%s", self.report())
 
     def _plan(self) -> None:
         self._planning = asyncio.create_task(self._planner.run(), name="planner")
@@ -145,8 +157,9 @@ class Feeder:
     async def _withdraw(self, lease: ChunkLease, why: ShardChanged) -> None:
         """Let what is left of a chunk be planned anew; give up on a shard that never rests."""
         chunk = lease.chunk
-        self._changes[chunk.shard] += 1
-        if self._changes[chunk.shard] > MOST_CHANGES:
+        left = self._left_behind[chunk.shard]
+        left.add(chunk.fingerprint)
+        if len(left) > MOST_CHANGES:
             raise why
         logger.warning("%s Planning anew what is left of the chunk %s", why, chunk.id)
         status = "moved"
@@ -209,12 +222,9 @@ class Feeder:
             self._room = await self._patience(self._queue.room)
 
     def _count(self, batch: Sequence[Offer]) -> None:
+        self.tally.count(batch)
         for offer in batch:
-            if offer.failure is None:
-                self.offered += 1
-            else:
-                self.rejected += 1
-                why = offer.failure
+            if (why := offer.failure) is not None:
                 logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
 
     def _held(self) -> tuple[ChunkLease, ...]:

@@ -9,16 +9,17 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from itertools import chain, compress, islice
+from itertools import chain, islice
 
 import msgspec
 
 from caption_flow.dataset.known import Known, known_in
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.dataset.source import ShardChanged, Source, sample_id
+from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.position import Position
 from caption_flow.feed.selection import EVERYTHING, Selection
+from caption_flow.feed.sift import sift
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Chunk, Listed
 from caption_flow.patience import Patience
@@ -65,7 +66,6 @@ class Planner:
         self._fulfilled = False  # the selection was planned to its end
         self._changes: Counter[str] = Counter()  # of each shard, while it was planned
         self.shards = 0  # planned by us to their end
-        self.planned = 0  # samples put into chunks by us
         self.skipped = 0  # samples passed, since they are captioned, given up or on their way
 
     async def run(self) -> None:
@@ -220,13 +220,12 @@ class Planner:
 
     def _chunk(self, position: Position, run: list[Listed]) -> tuple[Chunk | None, Position]:
         """Make a chunk of what is wanted of some samples; None where that is nothing."""
-        ids = [sample_id(position.shard, listed.name) for listed in run]
-        drawn = position.selection.drawn(ids, position.selected)
-        unknown = set(self._known.unknown(list(compress(ids, drawn))))
-        wanted = [listed for listed, id_ in zip(run, ids, strict=True) if id_ in unknown]
-        following = position.past(run[-1], len(run), sum(drawn))
-        self.planned += len(wanted)
-        self.skipped += sum(drawn) - len(wanted)
+        sifted = sift(
+            position.shard, run, position.selection, self._known, selected=position.selected
+        )
+        wanted = sifted.new
+        following = position.past(run[-1], len(run), sifted.selected)
+        self.skipped += sifted.known
         if not wanted:
             return None, following
         return Chunk(

@@ -7,6 +7,7 @@ import pytest
 from caption_flow.audit.planned import planned
 from caption_flow.dataset.source import sample_id
 from caption_flow.feed.position import Position
+from caption_flow.feed.selection import Selection
 from caption_flow.model import Listed, Raw
 
 SHARDS = {"z": "ba", "a": "dce", "m": "", "b": "xy"}  # in an order that no sorting gives
@@ -81,3 +82,19 @@ def test_runs_say_where_in_their_shard_they_are(monkeypatch: pytest.MonkeyPatch)
         ("a", 2, ("e",)),
         ("b", 0, ("x", "y")),
     ]
+
+
+def taken(selection: Selection) -> list[str]:
+    runs = list(planned(Ordered(), Position(done=True, selection=selection)))
+    return [
+        sample_id(run.shard, name)
+        for run in runs
+        for name, wanted in zip(run.names, run.wanted, strict=True)
+        if wanted
+    ]
+
+
+def test_what_a_plan_leaves_out_is_not_planned():
+    assert taken(Selection(limit=4)) == ALL[:4]
+    assert taken(Selection(shards=("[ab]",))) == ALL[2:]
+    assert taken(Selection(shards=("[ab]",), limit=4)) == ALL[2:6]

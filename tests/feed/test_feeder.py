@@ -24,6 +24,7 @@ from tests.roles import (
     Roles,
     ends,
     folder_source,
+    jpeg,
     kill,
     pictures,
     running,
@@ -69,7 +70,9 @@ async def test_every_sample_is_offered_once(roles: Roles, tmp_path: Path):
     await ends(feeder.run())
 
     assert await roles.waiting() == names(25)
-    assert feeder.figures() == {"offered": 25, "rejected": 0}
+    size = sum(len(jpeg(number)) for number in range(25))
+    counts = {"shards": 1, "samples": 25, "bytes": size, "skipped": 0, "failed": 0}
+    assert feeder.figures() == counts
 
 
 async def test_a_sample_lies_beside_its_own_image(roles: Roles, tmp_path: Path):
@@ -190,7 +193,9 @@ async def test_bad_images_are_dead_letters_and_their_neighbours_are_fed(
     dead = await roles.dead()
     assert sorted(dead) == ["00002.jpg", "00003.jpg"]
     assert all(letter.failure.reason in caplog.text for letter in dead.values())
-    assert feeder.figures() == {"offered": 4, "rejected": 2}
+    figures = feeder.figures()
+    assert (figures["samples"], figures["failed"]) == (4, 2)
+    assert sum(count for name, count in figures.items() if name.startswith("failed:")) == 2
 
 
 async def test_a_job_of_bad_images_alone_is_done(roles: Roles, tmp_path: Path):

@@ -1,0 +1,109 @@
+"""A shard that changed since it was planned is planned anew, and nothing is fed twice or lost."""
+
+import logging
+
+import pytest
+
+from caption_flow.dataset.source import ShardChanged
+from caption_flow.feed import look as looking
+from caption_flow.model import Chunk, Listed
+from caption_flow.queue.ports import Budget
+from tests.feed.changing import SHARD, Table
+from tests.roles import Roles, ends, jpeg, kill, running, until
+
+
+def ids(count: int) -> list[str]:
+    return sorted(f"{SHARD}/{row}" for row in range(count))
+
+
+async def plan(roles: Roles, table: Table) -> None:
+    await ends(roles.planner(table, chunk_size=2).run())
+
+
+async def test_places_and_fingerprint_travel_with_the_chunk(roles: Roles):
+    table = Table([7, 8, 9])
+    await plan(roles, table)
+
+    lease = await roles.feed_queue().claim_chunk()
+
+    assert lease is not None
+    assert lease.chunk.listed(1) == [Listed("1", "row 1")]
+    assert lease.chunk.fingerprint == table.fingerprint(SHARD)
+
+
+async def test_a_shard_that_changed_is_fed_as_it_is_now(roles: Roles):
+    table = Table(range(5))
+    await plan(roles, table)
+    table.hold(range(10, 17))
+
+    await ends(roles.feeder(table).run())
+
+    assert await roles.waiting() == ids(7)
+    counts = await roles.counts()
+    assert (counts.planned, counts.offered, counts.plan_done) == (7, 7, True)
+
+
+async def test_what_was_fed_before_the_change_is_not_fed_again(
+    roles: Roles, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(looking, "OFFER_SAMPLES", 1)
+    table = Table(range(6))
+    few = Budget(bytes=1 << 30, samples=3)
+    async with running(roles.feeder(table, chunk_size=6, budget=few).run()) as task:
+        await until(lambda: _offered(roles, 3))
+        await kill(task)
+    await roles.expire_chunks()
+    table.hold([*range(6), 99])
+
+    await ends(roles.feeder(table, chunk_size=6).run())
+
+    assert await roles.waiting() == ids(7)
+    assert (await roles.counts()).planned == 7
+
+
+async def _offered(roles: Roles, count: int) -> bool:
+    return (await roles.counts()).offered == count
+
+
+async def test_a_plan_in_progress_is_begun_anew_when_its_shard_changed(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+):
+    table = Table(range(100))
+    async with running(roles.planner(table, chunk_size=2).run()) as planning:
+        await until(lambda: _waiting(roles, 16))
+        await kill(planning)
+    table.hold(range(100, 150))
+
+    with caplog.at_level(logging.WARNING):
+        await ends(roles.feeder(table, chunk_size=2).run())
+
+    assert await roles.waiting() == ids(50)
+    assert "has changed" in caplog.text
+
+
+async def _waiting(roles: Roles, chunks: int) -> bool:
+    return int(await roles.client.xlen(roles.job.lane.chunks)) == chunks
+
+
+async def test_a_shard_that_never_rests_ends_the_feeder(roles: Roles):
+    class Restless(Table):
+        def fingerprint(self, shard: str) -> str:
+            self._numbers = [*self._numbers, len(self._numbers)]
+            return super().fingerprint(shard)
+
+    with pytest.raises(ShardChanged):
+        await ends(roles.feeder(Restless([1])).run())
+
+
+async def test_a_sample_that_is_tried_again_is_found_without_its_place(roles: Roles):
+    """Its chunk has no fingerprint either: it was planned long ago."""
+    table = Table(range(3))
+    queue = roles.feed_queue()
+    chunk = Chunk(f"{SHARD}:retry-1", "pictures", SHARD, ("1",))
+    await queue.plan("", '{"word":"w","done":true}', chunk, backlog=9, done=True)
+
+    lease = await queue.claim_chunk()
+    assert lease is not None
+    [[offer]] = looking.offers(table, lease.chunk, lease.chunk.listed(), roles.told.images)
+
+    assert offer.image == jpeg(1)
