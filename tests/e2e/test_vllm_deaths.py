@@ -75,10 +75,16 @@ def survived(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def hurt_engine(worker: Running, job: Job, how: signal.Signals, until_said: str) -> None:
     """Let something befall a busy engine's own process, and wait until its worker has seen it."""
-    [engine] = [pid for pid in children(worker.pid) if "EngineCore" in name_of(pid)]
+    # One that was killed before may be long in dying.
+    wait_until(lambda: len(engines(worker)) == 1, "one engine")
     wait_until(lambda: job.held_by("samples:caption", "staying"), "a worker with samples")
+    [engine] = engines(worker)
     kill(engine, how)
     wait_until(lambda: until_said in worker.err, until_said)
+
+
+def engines(worker: Running) -> list[int]:
+    return [pid for pid in children(worker.pid) if "EngineCore" in name_of(pid)]
 
 
 def children(pid: int) -> list[int]:
@@ -87,7 +93,10 @@ def children(pid: int) -> list[int]:
 
 
 def name_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:  # it has just ended
+        return ""
 
 
 def test_each_image_is_captioned_once(survived: Survived):

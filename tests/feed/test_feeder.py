@@ -252,7 +252,7 @@ async def test_a_chunk_that_another_feeder_took_is_left_to_it(roles: Roles, tmp_
             await ends(working)
             await ends(sinking)
 
-    assert other.offered == 5
+    assert other.tally.samples == 5
     assert (await roles.counts()).captioned == 9
 
 
