@@ -1,0 +1,160 @@
+"""Fetch: the same downloads from threads, on one event loop in a thread of its own per process."""
+
+import asyncio
+import os
+import ssl
+import threading
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from caption_flow.fetch.ahead import Room, Share, fetch_into
+from caption_flow.fetch.client import Client
+from caption_flow.fetch.failures import FetchFailed
+from caption_flow.fetch.journey import Headers
+from caption_flow.fetch.limits import DownloadLimits, Fetched, Request
+from caption_flow.fetch.resolver import Resolver
+
+T = TypeVar("T")
+
+_loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a fork has the loop, not its thread
+_lock = threading.Lock()
+
+
+class BlockingClient:
+    """Fetches from any thread; all of a process share one event loop."""
+
+    def __init__(
+        self,
+        limits: DownloadLimits | None = None,
+        allow_networks: Iterable[str] = (),
+        headers: Headers | None = None,
+        *,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._client = Client(
+            limits, allow_networks, headers, resolver=resolver, ssl_context=ssl_context
+        )
+        self._loop = _shared_loop()
+
+    @property
+    def cut_off(self) -> bool:
+        """Many hosts did not answer and none did between: it must be our own network."""
+        return self._client.cut_off
+
+    def get(
+        self, url: str, *, max_bytes: int, start: int | None = None, length: int | None = None
+    ) -> Fetched:
+        """Fetch what is at a URL, or a run of its bytes; FetchFailed where that cannot be."""
+        return self._run(self._client.get(url, max_bytes=max_bytes, start=start, length=length))
+
+    def head(self, url: str) -> Fetched:
+        """Ask how large it is and which version."""
+        return self._run(self._client.head(url))
+
+    def stream(
+        self, url: str, *, start: int = 0, end: int | None = None, max_bytes: int | None = None
+    ) -> Iterator[bytes]:
+        """Read what is at a URL piece by piece, going on where a connection breaks."""
+        chunks = self._client.stream(url, start=start, end=end, max_bytes=max_bytes)
+        try:
+            while (chunk := self._run(_next(chunks))) is not None:
+                yield chunk
+        finally:
+            self._run(chunks.aclose())
+
+    def fetch_all(
+        self, requests: Iterable[Request], ahead: int = 64, ahead_bytes: int = 64 << 20
+    ) -> Iterator[Fetched | FetchFailed]:
+        """Fetch in the order asked, so many at once and holding so many bytes ahead.
+
+        Closing the iterator cancels what is in flight. At most one body is held beyond
+        `ahead_bytes`: the next one, if it needs to be.
+        """
+        room = Room(ahead_bytes)
+        flying: deque[tuple[Share, Future[Fetched | FetchFailed]]] = deque()
+        try:
+            for number, request in enumerate(requests):
+                while flying and (len(flying) >= ahead or room.tight(_unfinished(flying))):
+                    yield self._land(room, flying)
+                share = Share(room, number)
+                flying.append((share, self._start(fetch_into(self._client, request, share))))
+            while flying:
+                yield self._land(room, flying)
+        finally:
+            for _, future in flying:
+                future.cancel()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._run(self._client.__aexit__(None, None, None))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _exc: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _land(
+        self, room: Room, flying: deque[tuple[Share, "Future[Fetched | FetchFailed]"]]
+    ) -> Fetched | FetchFailed:
+        share, future = flying[0]
+        landed = future.result()
+        flying.popleft()
+        self._loop.call_soon_threadsafe(room.taken, share)
+        return landed
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self._start(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupted caller waits for it no more
+            raise
+
+
+def _unfinished(flying: Iterable[tuple[Share, "Future[Fetched | FetchFailed]"]]) -> int:
+    return sum(not future.done() for _, future in flying)
+
+
+async def _next(chunks: Any) -> bytes | None:
+    chunk: bytes | None = await anext(chunks, None)
+    return chunk
+
+
+def _shared_loop() -> asyncio.AbstractEventLoop:
+    with _lock:
+        loop = _loops.get(os.getpid())
+        if loop is None:
+            loop = _loops[os.getpid()] = _new_loop()
+            threading.Thread(
+                target=loop.run_forever, name="caption-flow-fetch", daemon=True
+            ).start()
+        return loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it when we were forked
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
