@@ -120,6 +120,8 @@ class NaughtyServer:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._answer_all(reader, writer, self.connections)
         finally:
+            if self._context:
+                writer.transport.abort()  # a farewell over TLS is waited for
             writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
