@@ -75,6 +75,13 @@ class Tree:
                 raise unreadable(exc) from exc
         return self._read_anew((*parts, name), limit)
 
+    def open_file(self, parts: Parts) -> int:
+        """Open a file by its parts, to be read and sought in; the caller closes it."""
+        try:
+            return _patiently(lambda: self._open_target(parts))
+        except OSError as exc:
+            raise self._told(exc) from exc
+
     def resolve(self, parts: Parts) -> Parts:
         """Follow all links on the way; a target outside of the root is refused."""
         real = os.path.realpath("/".join((self._real, *parts)))
@@ -93,12 +100,19 @@ class Tree:
             raise self._told(exc) from exc
 
     def _read_target(self, parts: Parts, limit: int) -> bytes:
+        fd = self._open_target(parts)
+        try:
+            return _read_all(fd, limit)
+        finally:
+            os.close(fd)
+
+    def _open_target(self, parts: Parts) -> int:
         target = self.resolve(parts) if self._follow else parts
         if not target:
             raise UnreadableError("it is not a regular file")
         folder = self._walk(target[:-1])
         try:
-            return _read_file(folder, target[-1], limit)
+            return _open_file(folder, target[-1])
         finally:
             os.close(folder)
 
@@ -154,8 +168,21 @@ def _patiently(act: Callable[[], T]) -> T:
     return act()
 
 
-def _read_file(folder: int, name: str, limit: int) -> bytes:
+def _open_file(folder: int, name: str) -> int:
     fd = os.open(name, _FILE, dir_fd=folder)
+    try:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        os.close(fd)
+        raise
+    if not regular:
+        os.close(fd)
+        raise UnreadableError("it is not a regular file")
+    return fd
+
+
+def _read_file(folder: int, name: str, limit: int) -> bytes:
+    fd = _open_file(folder, name)
     try:
         return _read_all(fd, limit)
     finally:
@@ -164,8 +191,6 @@ def _read_file(folder: int, name: str, limit: int) -> bytes:
 
 def _read_all(fd: int, limit: int) -> bytes:
     facts = os.fstat(fd)
-    if not stat.S_ISREG(facts.st_mode):
-        raise UnreadableError("it is not a regular file")
     if facts.st_size > limit:
         raise UnreadableError(f"it has {facts.st_size:,} bytes; the limit is {limit:,}")
     data = os.read(fd, facts.st_size)
