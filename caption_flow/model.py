@@ -231,7 +231,7 @@ class Counts(Struct, frozen=True):
     completed: int = 0  # samples that left their last stage
     captioned: int = 0  # samples in a committed part
     dead: int = 0
-    bytes_in_flight: int = 0  # encoded images held in Redis
+    bytes_in_flight: int = 0  # of the samples in stages, in Redis, with their images
     prompt_tokens: int = 0
     output_tokens: int = 0
 

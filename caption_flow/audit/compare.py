@@ -159,7 +159,7 @@ def _places(counts: Counts) -> dict[str, int]:
         "samples in stages": counts.offered - counts.completed - counts.dead,
         "captions waiting for a part": counts.completed - counts.captioned,
         "dead letters": counts.dead,
-        "bytes of images": counts.bytes_in_flight,
+        "bytes of samples": counts.bytes_in_flight,
     }
 
 

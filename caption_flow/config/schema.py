@@ -226,7 +226,7 @@ class StorageConfig(Settings, frozen=True):
 class BudgetConfig(Settings, frozen=True):
     """How much may be in flight before the feeders wait."""
 
-    bytes: ByteSize = 256 * MIB  # encoded images held in Redis
+    bytes: ByteSize = 256 * MIB  # samples held in Redis, with their encoded images
     samples: Count = 50_000
 
 

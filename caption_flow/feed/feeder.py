@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from caption_flow.codec.records import weight
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.feed.alone import LoneLooks, needs_caution
@@ -204,7 +205,7 @@ class Feeder:
 
     async def _offer(self, lease: ChunkLease, batch: Sequence[Offer]) -> Offered:
         """Offer a batch as soon as there is room for it."""
-        size = sum(len(offer.image) for offer in batch)
+        size = sum(map(weight, batch))
         while True:
             await self._wait_for_room(size, len(batch))
             if self._drain.asked:

@@ -18,7 +18,7 @@ from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.border import host_of, translated, translation
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
-ROOM = 2  # memory of the server, in budgets of a job; images are not all it keeps
+ROOM = 2  # memory of the server, in budgets of a job; samples are not all it keeps
 
 
 class ServerFacts(Struct, frozen=True):
@@ -109,7 +109,7 @@ def cramped(facts: ServerFacts, budget: int) -> str:
         return ""
     return (
         f"The server may use {facts.maxmemory // MIB:,} MiB (maxmemory), and this job up to "
-        f"{budget // MIB:,} MiB for its images alone. Give it twice that, or the job less "
+        f"{budget // MIB:,} MiB for its samples alone. Give it twice that, or the job less "
         "(budget.bytes)."
     )
 

@@ -203,7 +203,7 @@ async def test_image_without_a_sample_is_told(office: Office):
     differences = {one.what: one for one in (await office.look()).differences}
 
     assert differences["images without a sample"].found == 1
-    assert differences["bytes of images"].counted > differences["bytes of images"].found
+    assert differences["bytes of samples"].counted > differences["bytes of samples"].found
 
 
 async def test_part_that_is_gone_is_told_with_its_rows(office: Office):

@@ -30,7 +30,7 @@ class Ledger(Struct, frozen=True):
         assert books.in_flight == len(self.images) + len(self.captions)
         assert books.completed == len(self.captions) + books.captioned
         assert books.dead == len(self.dead)
-        assert books.bytes_in_flight == sum(len(f[b"image"]) for f in self.images.values())
+        assert books.bytes_in_flight == self._bytes()
         # Each image is that of one sample.
         assert sorted(self._images_of_samples()) == sorted(self.images)
 
@@ -43,6 +43,11 @@ class Ledger(Struct, frozen=True):
 
     def _left_in(self, chunk: Chunk) -> tuple[str, ...]:
         return chunk.names[int(self.cursors.get(chunk.id.encode(), 0)) :]
+
+    def _bytes(self) -> int:
+        samples = [fields[b"sample"] for entries in self.stages for fields in entries.values()]
+        images = [fields[b"image"] for fields in self.images.values()]
+        return sum(map(len, [*samples, *images]))
 
     def _images_of_samples(self) -> list[EntryId]:
         return [

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from caption_flow.codec import records
+from caption_flow.codec.records import weight
 from caption_flow.model import ChunkLease
 from caption_flow.queue.ports import Budget, Room
 from tests.queue.shop import (
-    IMAGE,
     PLENTY,
     Shop,
+    chunk_of,
     offer_of,
     offers_of,
     rejection_of,
@@ -157,7 +159,7 @@ async def test_chunk_of_rejections_alone_ends_the_job(shop: Shop):
 
 
 @pytest.mark.parametrize(
-    "budget", [Budget(bytes=30, samples=100), Budget(bytes=1 << 30, samples=3)]
+    "budget", [Budget(bytes=345, samples=100), Budget(bytes=1 << 30, samples=3)]
 )
 async def test_offer_past_a_budget_is_refused_whole(shop: Shop, budget: Budget):
     lease = await lease_of(shop, 4)
@@ -191,7 +193,7 @@ async def test_image_larger_than_the_budget_passes_alone(shop: Shop):
 
     answer = await shop.feeder().offer(lease, [large], Budget(bytes=10, samples=10))
 
-    assert (answer.status, answer.room) == ("ok", Room(bytes=100, samples=1))
+    assert (answer.status, answer.room) == ("ok", Room(bytes=weight(large), samples=1))
 
 
 async def test_image_larger_than_the_budget_waits_for_other_images_only(shop: Shop):
@@ -230,8 +232,21 @@ async def test_image_arrives_as_it_was_offered(shop: Shop):
 
 async def test_room_is_what_is_in_flight(shop: Shop):
     await shop.offer(2)
+    [offer, _] = offers_of(chunk_of("0", 2))
 
-    assert await shop.job.room() == Room(bytes=2 * len(IMAGE + b"0/0"), samples=2)
+    assert await shop.job.room() == Room(bytes=2 * weight(offer), samples=2)
+
+
+def test_a_sample_weighs_what_its_json_and_its_image_do():
+    [offer] = offers_of(chunk_of("0", 1))
+
+    assert weight(offer) == len(records.encode(offer.sample)) + len(offer.image)
+
+
+def test_a_sample_that_is_given_up_weighs_nothing():
+    chunk = chunk_of("0", 1)
+
+    assert weight(rejection_of(chunk, "0/0")) == 0
 
 
 async def test_released_chunk_is_claimed_again_at_its_cursor(shop: Shop):

@@ -8,8 +8,9 @@
 --
 -- True after it: the cursor of the chunk is the number of its samples that were offered, and each
 -- of them is one entry of the first stage with its image under the same id, or one dead letter.
--- A chunk offered to its end is gone. Nothing enters past a budget, but for what is alone: an
--- image larger than the byte budget passes when there is no other.
+-- A chunk offered to its end is gone. Nothing enters past a budget, but for what is alone: a
+-- sample larger than the byte budget passes when there is no other. Its bytes are those of its
+-- JSON and its image; they stand in its entry, for who takes them off the books.
 -- Answers {status, cursor, bytes in flight, samples in flight}: "ok", "full", "moved" (the
 -- cursor is elsewhere: go on from there) or "lost" (the chunk is not this feeder's).
 local samples, images = KEYS[3], KEYS[4]
@@ -43,17 +44,18 @@ end
 -- stage was renamed, it refuses that id, and the image enters once more under one that it takes.
 local function enter(sample, image)
   local id = redis.call('XADD', images, '*', 'image', image)
-  if redis.pcall('XADD', samples, id, 'sample', sample, 'bytes', #image).err then
+  local bytes = #sample + #image
+  if redis.pcall('XADD', samples, id, 'sample', sample, 'bytes', bytes).err then
     redis.call('XDEL', images, id)
     id = redis.call('XADD', images, after_samples(), 'image', image)
-    redis.call('XADD', samples, id, 'sample', sample, 'bytes', #image)
+    redis.call('XADD', samples, id, 'sample', sample, 'bytes', bytes)
   end
 end
 
 local added_bytes, added, dead = 0, 0, 0
 for i = 10, #ARGV, 3 do
   if ARGV[i + 2] == '' then
-    added_bytes = added_bytes + #ARGV[i + 1]
+    added_bytes = added_bytes + #ARGV[i] + #ARGV[i + 1]
     added = added + 1
   else
     dead = dead + 1
