@@ -15,6 +15,7 @@ from PIL import Image
 
 from caption_flow.codec import records
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.dataset import DownloadConfig
 from caption_flow.config.schema import ImagesConfig, SimulatedConfig, Stage
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.source import Source, SourceOptions
@@ -91,6 +92,8 @@ def settings(*, prompts: Sequence[str] = ("Describe.",), **changes: Any) -> Broa
         "batch_size": 8,
         "simulated": SimulatedConfig(),
         "images": ImagesConfig(),
+        "download": DownloadConfig(),
+        "max_file_size": 1 << 20,
         "lease_seconds": LEASE,
         "max_attempts": 3,
         "engine_timeout": PATIENCE,

@@ -1,5 +1,6 @@
 """Configuration: YAML documents, variables and flags in, frozen structs out."""
 
+from caption_flow.config.dataset import DatasetConfig, DownloadConfig
 from caption_flow.config.load import (
     Loaded,
     LoadedJob,
@@ -16,7 +17,6 @@ from caption_flow.config.places import find
 from caption_flow.config.schema import (
     AuthConfig,
     BudgetConfig,
-    DatasetConfig,
     ImagesConfig,
     JobConfig,
     MonitorConfig,
@@ -34,6 +34,7 @@ __all__ = [
     "AuthConfig",
     "BudgetConfig",
     "DatasetConfig",
+    "DownloadConfig",
     "ImagesConfig",
     "JobConfig",
     "Loaded",

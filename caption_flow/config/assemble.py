@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from caption_flow.config.document import parse
 from caption_flow.config.layers import Layer, Stack, unwrap
-from caption_flow.config.schema import Kind, Settings
+from caption_flow.config.schema import Kind
+from caption_flow.config.values import Settings
 from caption_flow.config.variables import from_environment, from_flags
 from caption_flow.errors import ConfigError
 

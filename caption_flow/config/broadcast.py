@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from caption_flow.config.dataset import DownloadConfig
 from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig, Stage
 from caption_flow.errors import CaptionFlowError
 
@@ -17,6 +18,8 @@ class Broadcast(Struct, frozen=True):
     batch_size: int  # requests in an engine at once, at most
     simulated: SimulatedConfig
     images: ImagesConfig
+    download: DownloadConfig  # of images that the workers read themselves
+    max_file_size: int  # bytes of one of them
     lease_seconds: float
     max_attempts: int
     engine_timeout: float  # seconds
@@ -50,6 +53,8 @@ def broadcast(config: JobConfig) -> Broadcast:
         batch_size=config.vllm.batch_size,
         simulated=config.simulated,
         images=config.images,
+        download=config.dataset.download,
+        max_file_size=config.dataset.max_file_size,
         lease_seconds=config.lease_seconds,
         max_attempts=config.max_attempts,
         engine_timeout=config.engine_timeout,

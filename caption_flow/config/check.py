@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import FieldInfo
 
-from caption_flow.config.schema import Settings
-from caption_flow.config.sizes import parse_size
+from caption_flow.config.sizes import parse_share, parse_size
+from caption_flow.config.values import Settings
 from caption_flow.config.words import (
     Mistake,
     Steps,
@@ -167,11 +167,15 @@ class _Checker:
 
 
 def _prepared(raw: Any, meta: Meta | None) -> Any:
-    """Read a value as its field means it: sizes with their units, ~ as the home folder."""
+    """Read a value as its field means it: sizes with their units, 1% as 0.01, ~ as
+    the home folder."""
     extra = (meta.extra if meta else None) or {}
     if isinstance(raw, str) and extra.get("size"):
         size = parse_size(raw)
         return raw if size is None else size
+    if isinstance(raw, str) and extra.get("share"):
+        share = parse_share(raw)
+        return raw if share is None else share
     if isinstance(raw, str) and extra.get("path") and raw.startswith("~"):
         return _expanded(raw)
     return raw

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from caption_flow.config.check import decode, fields
 from caption_flow.config.legacy import Tree, modernise, spellings
-from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, Settings, WorkerConfig
+from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, WorkerConfig
+from caption_flow.config.values import Settings
 from caption_flow.config.words import Mistake, Steps, dotted, shown
 from caption_flow.errors import ConfigError
 

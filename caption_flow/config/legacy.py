@@ -74,6 +74,7 @@ RENAMED: dict[Kind, tuple[Renamed, ...]] = {
         Renamed("ssl.cert", "cert"),
         Renamed("ssl.key", "key"),
         Renamed("dataset.dataset_split", "dataset.split"),
+        Renamed("dataset.version", "dataset.revision", spoken=True),
         Renamed("dataset.processor_type", "dataset.type", wins=True),
         Renamed("storage.caption_buffer_size", "storage.rows_per_part", spoken=True),
         *(

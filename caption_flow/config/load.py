@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from caption_flow.config.places import find
-from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, Settings, WorkerConfig
+from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, WorkerConfig
+from caption_flow.config.values import Settings
 from caption_flow.errors import ConfigError
 
 C = TypeVar("C", bound=Settings)

@@ -5,61 +5,44 @@ only several fields together can get wrong is checked in `__post_init__`, whose 
 has one line per mistake, each beginning with the name of the field.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from caption_flow.config import stages as graph
+from caption_flow.config.dataset import DatasetConfig
 from caption_flow.config.sizes import MIB
+from caption_flow.config.values import (
+    ByteSize,
+    Count,
+    Digest,
+    EngineArgs,
+    Latency,
+    LocalPath,
+    Name,
+    Pause,
+    Penalty,
+    Port,
+    Prompts,
+    RedisUrl,
+    Seconds,
+    Secret,
+    SecretPath,
+    ServerUrl,
+    Settings,
+    Sha256,
+    Temperature,
+    Text,
+    TokenRange,
+    TopP,
+    no_networks,
+    refuse,
+)
 from caption_flow.errors import ConfigError
 
 Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
 
-_NAME = {"expected": "letters, digits, dots, underscores and hyphens, at most 100"}
-_SIZE = {"size": True, "expected": "a size above 0, such as 8MiB, or a number of bytes"}
-_REDIS = {"secret": True, "expected": "a URL that begins with redis://, rediss:// or unix://"}
-_SERVER = {"secret": True, "expected": "a URL that begins with ws:// or wss://"}
-_DIGEST = {"expected": "64 hexadecimal digits in lower case"}
-_SHA256 = {"secret": True, "expected": "64 hexadecimal digits in lower case"}
 _LANES = {"expected": "1: more lanes are not built yet"}
-_LOW_HIGH = {"expected": "two numbers, [lowest, highest], each 0 or more"}
-
-Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,100}\Z", extra=_NAME)]
-Text: TypeAlias = Annotated[str, Meta(min_length=1)]
-LocalPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True})]
-Secret: TypeAlias = Annotated[str, Meta(min_length=1, extra={"secret": True})]
-SecretPath: TypeAlias = Annotated[str, Meta(min_length=1, extra={"path": True, "secret": True})]
-Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", extra=_SHA256)]
-Digest: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", extra=_DIGEST)]
-RedisUrl: TypeAlias = Annotated[str, Meta(pattern=r"\A(redis|rediss|unix)://.", extra=_REDIS)]
-ServerUrl: TypeAlias = Annotated[str, Meta(pattern=r"\Awss?://.", extra=_SERVER)]
-ByteSize: TypeAlias = Annotated[int, Meta(ge=1, extra=_SIZE)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
-Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
-Pause: TypeAlias = Annotated[float, Meta(ge=0)]
-Prompts: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=1)]
-Latency: TypeAlias = Annotated[tuple[Pause, Pause], Meta(extra=_LOW_HIGH)]
-TokenRange: TypeAlias = Annotated[
-    tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]], Meta(extra=_LOW_HIGH)
-]
-Temperature: TypeAlias = Annotated[float, Meta(ge=0)]
-TopP: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
-Penalty: TypeAlias = Annotated[float, Meta(gt=0)]
-EngineArgs: TypeAlias = dict[str, Any]  # JSON values; names and values are vLLM's to judge
-
-_SECRETS = frozenset({"token", "token_sha256", "redis", "server", "key"})
-
-
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A section of a document. Its repr shows no secrets, as it may end in a log."""
-
-    REST: ClassVar[str] = ""  # the field that takes keys without a field of their own
-
-    def __repr__(self) -> str:
-        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        shown = (f"{n}={'…' if n in _SECRETS and v else repr(v)}" for n, v in values)
-        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class SslConfig(Settings, frozen=True):
@@ -67,24 +50,6 @@ class SslConfig(Settings, frozen=True):
 
     cert: LocalPath | None = None
     key: SecretPath | None = None
-
-
-class DatasetConfig(Settings, frozen=True):
-    """What to caption."""
-
-    type: Text = "folder"  # the kind of source; its entry point is looked up by this name
-    dataset_path: LocalPath | None = None  # folder, glob, URL or repository, as the source reads
-    name: Text | None = None
-    version: Text | None = None
-    split: Text | None = None
-    dataset_config: Text | None = None  # subset of a data set that has several
-    dataset_url_column: Text = "image_url"
-    dataset_image_column: Text = "image"
-    recursive: bool = True
-    follow_symlinks: bool = False
-    max_file_size: ByteSize = 100 * MIB
-    sidecars: tuple[Literal["json", "txt"], ...] = ()  # files beside an image to read as columns
-    cache_dir: LocalPath | None = None  # where a source keeps what it downloaded
 
 
 class ImagesConfig(Settings, frozen=True):
@@ -108,7 +73,7 @@ class SimulatedConfig(Settings, frozen=True):
     def __post_init__(self) -> None:
         pairs = {"latency": self.latency, "tokens": self.tokens}
         wrong = [name for name, (low, high) in pairs.items() if low > high]
-        _raise(f"{name} has the highest first; write [lowest, highest]" for name in wrong)
+        refuse(f"{name} has the highest first; write [lowest, highest]" for name in wrong)
 
 
 class Sampling(Settings, frozen=True):
@@ -189,7 +154,7 @@ class VllmConfig(Settings, frozen=True):
     engine_args: EngineArgs = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _raise(graph.mistakes([stage.name for stage in self.stages], self._requires()))
+        refuse(graph.mistakes([stage.name for stage in self.stages], self._requires()))
 
     def resolved_stages(self) -> tuple[Stage, ...]:
         """Return the stages in the order they run; one named "caption" where none is written."""
@@ -277,8 +242,8 @@ class JobConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         cert, key = self.cert or self.ssl.cert, self.key or self.ssl.key
-        _raise(["key is missing; a cert needs its key"] if cert and not key else ())
-        _raise(["cert is missing; a key needs its cert"] if key and not cert else ())
+        refuse(["key is missing; a cert needs its key"] if cert and not key else ())
+        refuse(["cert is missing; a key needs its cert"] if key and not cert else ())
 
     @property
     def tls(self) -> tuple[str, str] | None:
@@ -309,16 +274,18 @@ class WorkerConfig(Settings, frozen=True):
     drain_timeout: Pause = 30.0  # seconds a clean stop waits for requests in the engine
     decode_threads: Count | None = None  # None: by the number of cores
     engine_timeout: Seconds | None = None  # None: as the job says
+    allow_networks: tuple[Text, ...] = ()  # addresses to fetch from, though they are not public
     exit_when_done: bool = False
     when_finished: Literal["stay_connected", "shutdown", "post_exec_hook"] | None = None
     post_exec_hook: str | tuple[str, ...] | None = None  # text: for the shell; list: as it is
     vllm: EngineArgs = field(default_factory=dict)  # engine arguments of this host
 
     def __post_init__(self) -> None:
+        refuse(no_networks(self.allow_networks))
         if self.when_finished == "post_exec_hook" and not self.post_exec_hook:
             raise ConfigError("post_exec_hook is missing; when_finished asks for it")
         foreign = [name for name in self.vllm if name in _OF_THE_JOB]
-        _raise(f"vllm.{name} belongs in the job's document, not in a worker's" for name in foreign)
+        refuse(f"vllm.{name} belongs in the job's document, not in a worker's" for name in foreign)
 
     @property
     def hook(self) -> str | tuple[str, ...] | None:
@@ -343,8 +310,3 @@ class MonitorConfig(Settings, frozen=True):
 
 # model is not among them: the operator of a host may have it under another path.
 _OF_THE_JOB = frozenset(VllmConfig.__struct_fields__) - {"model"}
-
-
-def _raise(lines: Any) -> None:
-    if text := "\n".join(lines):
-        raise ConfigError(text)

@@ -12,7 +12,8 @@ from caption_flow.config.check import fields
 from caption_flow.config.document import scalar
 from caption_flow.config.layers import SCHEMAS, Layer
 from caption_flow.config.legacy import Tree, spellings
-from caption_flow.config.schema import Kind, Settings
+from caption_flow.config.schema import Kind
+from caption_flow.config.values import Settings
 from caption_flow.config.words import near, options, plain_type
 
 PREFIX = "CAPTION_FLOW_"

@@ -11,7 +11,8 @@ from caption_flow.config import load_job, load_monitor, load_worker
 from caption_flow.config.check import fields
 from caption_flow.config.layers import SCHEMAS
 from caption_flow.config.legacy import IGNORED, REFUSED, RENAMED
-from caption_flow.config.schema import Kind, Settings
+from caption_flow.config.schema import Kind
+from caption_flow.config.values import Settings
 from caption_flow.config.words import options, plain_type
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()

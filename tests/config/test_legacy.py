@@ -157,6 +157,33 @@ def test_split_has_two_names(write: Write):
     assert config.dataset.split == "train"
 
 
+def test_version_is_the_older_word_for_a_revision(write: Write):
+    loaded = load_job("feed", write("dataset: {version: v2}"))
+
+    assert loaded.config.dataset.revision == "v2"
+    assert loaded.warnings == (
+        'pipeline.yaml: dataset.version is called "revision" today and taken as that',
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "travel"),
+    [
+        ("", "auto"),
+        ("images: inline", "inline"),
+        ("fetch: feeder", "inline"),
+        ("fetch: worker", "reference"),
+        ("fetch: worker, images: reference", "reference"),
+        ("fetch: worker, images: auto", "reference"),
+        ("fetch: null, images: reference", "reference"),
+    ],
+)
+def test_who_fetches_may_be_said_in_the_older_way(write: Write, written: str, travel: str):
+    config = load_job("feed", write(f"dataset: {{{written}}}")).config
+
+    assert config.dataset.travel == travel
+
+
 def test_certificate_has_two_places(write: Write):
     config = load_job("proxy", write("orchestrator: {ssl: {cert: a.pem, key: b.pem}}")).config
 
@@ -220,7 +247,7 @@ orchestrator:
 
     [stage] = loaded.config.stages()
     assert stage.prompts == ("One?", "Two?")
-    assert len(loaded.warnings) == 3
+    assert len(loaded.warnings) == 4
 
 
 def test_one_file_may_hold_all_three_documents(write: Write):

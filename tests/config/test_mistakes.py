@@ -78,8 +78,8 @@ JOB = [
         "pipeline.yaml: dataset.recursive is 1; expected true or false",
     ),
     (
-        "dataset: {version: 1.0}",
-        "pipeline.yaml: dataset.version is 1.0; expected text; put it in quotes",
+        "dataset: {revision: 1.0}",
+        "pipeline.yaml: dataset.revision is 1.0; expected text; put it in quotes",
     ),
     (
         "dataset: {version: 2024-01-02}",
@@ -133,6 +133,34 @@ JOB = [
     (
         "engine: vlm",
         'pipeline.yaml: engine is "vlm"; expected "vllm" or "simulated"',
+    ),
+    (
+        "dataset: {images: inline, fetch: worker}",
+        'pipeline.yaml: dataset.images is "inline", but fetch is "worker"; keep one of them',
+    ),
+    (
+        "dataset: {images: reference, fetch: feeder}",
+        'pipeline.yaml: dataset.images is "reference", but fetch is "feeder"; keep one of them',
+    ),
+    (
+        "dataset: {sample: 0%}",
+        "pipeline.yaml: dataset.sample is 0.0; "
+        'expected a share above 0, at most 1, such as 0.01 or "1%"',
+    ),
+    (
+        "dataset: {sample: some}",
+        'pipeline.yaml: dataset.sample is "some"; '
+        'expected a share above 0, at most 1, such as 0.01 or "1%"',
+    ),
+    (
+        "dataset: {allow_networks: 10.1.0.0/99}",
+        'pipeline.yaml: dataset.allow_networks holds "10.1.0.0/99", which is no network '
+        "('10.1.0.0/99' does not appear to be an IPv4 or IPv6 network); "
+        'write one like "10.1.0.0/16", or a single address',
+    ),
+    (
+        "dataset: {download: {tries: 0}}",
+        f"pipeline.yaml: dataset.download.tries is 0; {WHOLE}",
     ),
     (
         "dataset: {sidecars: [xml]}",

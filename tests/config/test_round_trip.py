@@ -24,7 +24,7 @@ from caption_flow.config import (
 from caption_flow.config.check import decode, fields
 from caption_flow.config.document import parse
 from caption_flow.config.layers import SCHEMAS
-from caption_flow.config.schema import Settings
+from caption_flow.config.values import Settings
 from caption_flow.config.variables import paths
 from caption_flow.errors import ConfigError
 from tests.config.conftest import Write

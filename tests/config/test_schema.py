@@ -3,7 +3,7 @@
 import pytest
 
 from caption_flow.config import AuthConfig, JobConfig, Token, WorkerConfig, load_job
-from caption_flow.config.sizes import parse_size
+from caption_flow.config.sizes import parse_share, parse_size
 from caption_flow.errors import ConfigError
 from tests.config.conftest import Write
 
@@ -45,6 +45,25 @@ def test_size_is_read_with_its_unit(text: str, size: int):
 @pytest.mark.parametrize("text", ["", "MB", "-1", "1 M", "1e3", "1,5MB", "1MiBs", "9" * 400, "٣"])
 def test_what_is_no_size_is_none(text: str):
     assert parse_size(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), ("0.5 %", 0.005), (" 100% ", 1.0), ("0%", 0.0)]
+)
+def test_share_is_read_in_percent(text: str, share: float):
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "1", "-1%", "1e2%", "1,5%", "9999%", "٣%"])
+def test_what_is_no_share_is_none(text: str):
+    assert parse_share(text) is None
+
+
+@pytest.mark.parametrize("written", ["0.01", "1%", "'1 %'"])
+def test_sample_takes_shares_and_percent(write: Write, written: str):
+    config = load_job("feed", write(f"dataset: {{sample: {written}}}")).config
+
+    assert config.dataset.sample == 0.01
 
 
 @pytest.mark.parametrize("written", ["1048576", "1MiB", "'1 MiB'"])
