@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.rehearsing import rehearse
 from caption_flow.cli.running import (
     checked_redis,
     dataset_identity,
@@ -14,6 +15,7 @@ from caption_flow.cli.running import (
     run_async,
     source_of,
 )
+from caption_flow.cli.selecting import selected, selecting, selection_of
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.dataset.parts import PartFolder
@@ -28,25 +30,39 @@ from caption_flow.queue.ports import Budget
 
 
 @click.command("feed")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would be fed, and feed nothing.")
+@selecting
 @data_options
 def command(
-    path: Path | None,
+    path: str | None,
     explicit: Path | None,
     redis: str | None,
     job: str | None,
     changes: tuple[str, ...],
     data_dir: Path | None,
+    limit: int | None,
+    shards: tuple[str, ...],
+    sample: str | None,
+    dry_run: bool,
 ) -> None:
     """Put the images of a data set into the queue.
 
-    PATH is the folder of images, unless the document says. Several feeders may share one job.
-    Feeding again adds what is new.
+    PATH is the data set, unless the document says: a folder, a file, a URL, a place on the hub.
+    Several feeders may share one job. Feeding again adds what is new.
     """
     made = overrides(
-        changes, dataset__dataset_path=path, redis=redis, job=job, storage__data_dir=data_dir
+        changes,
+        dataset__dataset_path=path,
+        redis=redis,
+        job=job,
+        storage__data_dir=data_dir,
+        **selected(limit, shards, sample),
     )
     config = job_config("feed", explicit, made, dict(os.environ))
+    if dry_run:
+        click.echo(rehearse(config))
+        return
     feeder = run_async(lambda drain: _feed(config, drain))
     click.echo(feeder.report())
 
@@ -74,6 +90,7 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             introduce=lambda: queue.remind(*told),
             chunk_size=config.chunk_size,
             drain=drain,
+            selection=selection_of(config.dataset),
         )
         feeder = Feeder(
             queue,

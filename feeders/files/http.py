@@ -11,10 +11,9 @@ from itertools import islice
 from typing import TypeAlias, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from caption_flow.fetch import BlockingClient, FetchFailed
-
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
+from caption_flow.fetch import BlockingClient, FetchFailed
 from caption_flow.model import Reference
 from feeders.beneath import Parts
 from feeders.files.globs import is_glob

@@ -1,0 +1,71 @@
+"""Command line: what `feed` would do, told without doing it."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from caption_flow.cli.running import (
+    embedded_directory,
+    job_name,
+    run_async,
+    source_of,
+)
+from caption_flow.cli.selecting import selection_of
+from caption_flow.config import JobConfig
+from caption_flow.config.broadcast import broadcast
+from caption_flow.config.sizes import spelt
+from caption_flow.dataset.known import known_in
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.errors import QueueUnreachable
+from caption_flow.feed.survey import Survey, survey
+from caption_flow.herald import member_name
+from caption_flow.lifecycle import Drain
+from caption_flow.queue.connect import connect
+from caption_flow.queue.embedded import running_url
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.job import RedisJob
+
+logger = logging.getLogger(__name__)
+
+
+def rehearse(config: JobConfig) -> str:
+    """Say how much would be fed."""
+    return run_async(lambda drain: _rehearse(config, drain))
+
+
+async def _rehearse(config: JobConfig, drain: Drain) -> str:
+    source = await asyncio.to_thread(source_of, config)
+    folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+    met = await _met(config)
+    known = await asyncio.to_thread(known_in, folder, (), met)
+    selection = selection_of(config.dataset)
+    found = await asyncio.to_thread(survey, source, known, selection, go_on=lambda: not drain.asked)
+    stopped = "Stopped early. " if drain.asked else ""
+    return stopped + _sentence(found)
+
+
+async def _met(config: JobConfig) -> list[str]:
+    """Name the samples that Redis has met, where there is one: given up, or on their way."""
+    url = config.redis or running_url(embedded_directory(config))
+    if url is None:
+        return []
+    try:
+        async with connect(url, role="feed") as connections:
+            queue = RedisFeedQueue(
+                RedisJob(connections, job_name(config)),
+                name=member_name("feed"),
+                stages=[stage.name for stage in broadcast(config).stages],
+                lease_seconds=config.lease_seconds,
+            )
+            return [*await queue.underway(), *await queue.dead_ids()]
+    except QueueUnreachable as exc:
+        logger.warning("%s What is on its way, if anything, is counted as new", exc)
+        return []
+
+
+def _sentence(found: Survey) -> str:
+    size = "of unknown size" if found.bytes is None else spelt(found.bytes)
+    return (
+        f"Would feed {found.samples:,} samples ({size}) of {found.shards:,} shards; "
+        f"would skip {found.known:,} known."
+    )
