@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from httpcore2 import (
-    AnyIOBackend,
     AsyncNetworkBackend,
     AsyncNetworkStream,
     ConnectError,
@@ -20,6 +19,7 @@ from httpcore2 import (
 from caption_flow.fetch.addresses import Address, Guard
 from caption_flow.fetch.failures import FORBIDDEN_ADDRESS, UNREACHABLE, FetchFailed
 from caption_flow.fetch.resolver import Resolver
+from caption_flow.fetch.wire import connect
 
 _MOST_ADDRESSES = 6  # of one name that are tried
 
@@ -30,7 +30,6 @@ class CheckedBackend(AsyncNetworkBackend):
     def __init__(self, resolver: Resolver, guard: Guard) -> None:
         self._resolver = resolver
         self._guard = guard
-        self._network = AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -38,7 +37,7 @@ class CheckedBackend(AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109 - the name is httpcore's
         local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[Any] | None = None,
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> AsyncNetworkStream:
         """Connect to the first admitted address that answers, within the timeout for all."""
         seconds = timeout or 0.0
@@ -48,9 +47,7 @@ class CheckedBackend(AsyncNetworkBackend):
         for number, address in enumerate(addresses):
             share = max(0.0, deadline - time.monotonic()) / (len(addresses) - number)
             try:
-                return await self._network.connect_tcp(
-                    str(address), port, timeout=share, socket_options=socket_options
-                )
+                return await connect(str(address), port, share)
             except (ConnectError, ConnectTimeout) as exc:
                 last = exc
         raise last or ConnectError(f"{host} has no address")

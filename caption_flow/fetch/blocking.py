@@ -5,8 +5,9 @@ import os
 import ssl
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from caption_flow.fetch.failures import FetchFailed
 from caption_flow.fetch.journey import Headers
 from caption_flow.fetch.limits import DownloadLimits, Fetched, Request
 from caption_flow.fetch.resolver import Resolver
+from caption_flow.lifecycle import cancel
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class BlockingClient:
             limits, allow_networks, headers, resolver=resolver, ssl_context=ssl_context
         )
         self._loop = _shared_loop()
+        self._flying: set[asyncio.Task[Any]] = set()
 
     @property
     def cut_off(self) -> bool:
@@ -49,11 +52,13 @@ class BlockingClient:
         self, url: str, *, max_bytes: int, start: int | None = None, length: int | None = None
     ) -> Fetched:
         """Fetch what is at a URL, or a run of its bytes; FetchFailed where that cannot be."""
-        return self._run(self._client.get(url, max_bytes=max_bytes, start=start, length=length))
+        return self._run(
+            partial(self._client.get, url, max_bytes=max_bytes, start=start, length=length)
+        )
 
     def head(self, url: str) -> Fetched:
         """Ask how large it is and which version."""
-        return self._run(self._client.head(url))
+        return self._run(partial(self._client.head, url))
 
     def stream(
         self, url: str, *, start: int = 0, end: int | None = None, max_bytes: int | None = None
@@ -61,10 +66,10 @@ class BlockingClient:
         """Read what is at a URL piece by piece, going on where a connection breaks."""
         chunks = self._client.stream(url, start=start, end=end, max_bytes=max_bytes)
         try:
-            while (chunk := self._run(_next(chunks))) is not None:
+            while (chunk := self._run(partial(_next, chunks))) is not None:
                 yield chunk
         finally:
-            self._run(chunks.aclose())
+            self._run(partial(_leave, chunks))
 
     def fetch_all(
         self, requests: Iterable[Request], ahead: int = 64, ahead_bytes: int = 64 << 20
@@ -81,7 +86,9 @@ class BlockingClient:
                 while flying and (len(flying) >= ahead or room.tight(_unfinished(flying))):
                     yield self._land(room, flying)
                 share = Share(room, number)
-                flying.append((share, self._start(fetch_into(self._client, request, share))))
+                flying.append(
+                    (share, self._start(partial(fetch_into, self._client, request, share)))
+                )
             while flying:
                 yield self._land(room, flying)
         finally:
@@ -89,8 +96,8 @@ class BlockingClient:
                 future.cancel()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._run(self._client.__aexit__(None, None, None))
+        """Cancel what is in flight and close all connections."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
 
     def __enter__(self) -> Self:
         return self
@@ -112,10 +119,23 @@ class BlockingClient:
         self._loop.call_soon_threadsafe(room.taken, share)
         return landed
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    def _start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(self._noted(work), self._loop)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _noted(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        task = asyncio.current_task()
+        assert task  # noqa: S101 - run_coroutine_threadsafe() makes one
+        self._flying.add(task)
+        try:
+            return await work()
+        finally:
+            self._flying.discard(task)
+
+    async def _close(self) -> None:
+        await cancel(*self._flying)
+        await self._client.__aexit__(None, None, None)
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         future = self._start(work)
         try:
             return future.result()
@@ -128,7 +148,11 @@ def _unfinished(flying: Iterable[tuple[Share, "Future[Fetched | FetchFailed]"]])
     return sum(not future.done() for _, future in flying)
 
 
-async def _next(chunks: Any) -> bytes | None:
+async def _leave(chunks: AsyncGenerator[bytes, None]) -> None:
+    await chunks.aclose()
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
     chunk: bytes | None = await anext(chunks, None)
     return chunk
 

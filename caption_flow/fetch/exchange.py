@@ -98,6 +98,9 @@ class Exchange:
             return FetchFailed(UNREACHABLE, f"no connection to {host} within {seconds:g} s")
         if isinstance(exc, httpcore2.ConnectError):
             return FetchFailed(UNREACHABLE, f"no connection to {host}: {_words(exc)}")
+        if isinstance(exc, httpcore2.PoolTimeout):
+            # There is always one free, unless the library has lost some to cancellations.
+            self._wires.retired = True
         if isinstance(exc, httpcore2.TimeoutException):
             seconds = self._limits.idle_seconds
             return FetchFailed(TIMEOUT, f"{host} sent nothing for {seconds:g} s")

@@ -7,6 +7,7 @@ it likes. Behaviours end with the connection, unless they return True: then it i
 import asyncio
 import ssl
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Call:
     reader: asyncio.StreamReader = field(repr=False)
     writer: asyncio.StreamWriter = field(repr=False)
     server: "NaughtyServer" = field(repr=False)
+    at: float = field(default_factory=time.monotonic)  # when it came
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

@@ -1,5 +1,6 @@
 """Threads fetch over one event loop: in order, so far ahead, and no more than is wanted."""
 
+import gc
 import multiprocessing
 import random
 import threading
@@ -28,6 +29,13 @@ LIMIT = 1 << 20
 def blocking() -> Iterator[BlockingClient]:
     with BlockingClient(limits(), (LOCAL,)) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """What nobody has closed says so when it is collected, in the test that left it."""
+    yield
+    gc.collect()
 
 
 def bodies(results: Iterator[Fetched | FetchFailed]) -> list[bytes | str]:
