@@ -6,11 +6,16 @@ with Client. What cannot be fetched is a FetchFailed with a reason that stays th
 release to release.
 """
 
-from caption_flow.fetch.blocking import BlockingClient
-from caption_flow.fetch.client import Client
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from caption_flow.fetch.failures import FetchFailed
 from caption_flow.fetch.limits import DownloadLimits, Fetched, Request
-from caption_flow.fetch.resolver import Resolver
+
+if TYPE_CHECKING:
+    from caption_flow.fetch.blocking import BlockingClient
+    from caption_flow.fetch.client import Client
+    from caption_flow.fetch.resolver import Resolver
 
 __all__ = [
     "BlockingClient",
@@ -21,3 +26,12 @@ __all__ = [
     "Request",
     "Resolver",
 ]
+
+_LATER = {"BlockingClient": "blocking", "Client": "client", "Resolver": "resolver"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what connects only where something is fetched: it takes a tenth of a second."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
