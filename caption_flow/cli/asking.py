@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import click
 
+from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import job_config, located, overrides
-from caption_flow.cli.running import embedded_directory, known_job, redis_url
+from caption_flow.cli.running import embedded_directory, redis_url
 from caption_flow.config import JobConfig
 from caption_flow.errors import CaptionFlowError
 from caption_flow.queue.connect import Connections, check_server, connect

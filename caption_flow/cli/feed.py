@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.naming import dataset_identity, job_name
+from caption_flow.cli.options import data_options, job_config, networks, overrides
 from caption_flow.cli.rehearsing import rehearse
 from caption_flow.cli.running import (
     checked_redis,
-    dataset_identity,
-    job_name,
     redis_url,
     run_async,
     source_of,
@@ -33,9 +32,11 @@ from caption_flow.queue.ports import Budget
 @click.argument("path", required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be fed, and feed nothing.")
 @selecting
+@networks
 @data_options
 def command(
     path: str | None,
+    allow_networks: tuple[str, ...],
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -54,6 +55,7 @@ def command(
     made = overrides(
         changes,
         dataset__dataset_path=path,
+        dataset__allow_networks=allow_networks or None,
         redis=redis,
         job=job,
         storage__data_dir=data_dir,

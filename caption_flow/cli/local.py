@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from caption_flow.cli.naming import job_name
 from caption_flow.cli.options import DUMP_VARIABLE
 from caption_flow.cli.running import (
     checked_redis,
     embedded_directory,
-    job_name,
     redis_url,
     run_async,
 )

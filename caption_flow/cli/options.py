@@ -71,6 +71,17 @@ def data_options(function: F) -> F:
     return configured(function)
 
 
+def networks(function: F) -> F:
+    """Add the option of commands that fetch images."""
+    return click.option(
+        "--allow-network",
+        "allow_networks",
+        metavar="NETWORK",
+        multiple=True,
+        help="Fetch from here too, though it is not public: 10.1.0.0/16 or an address.",
+    )(function)
+
+
 def overrides(changes: tuple[str, ...], **flags: object) -> dict[str, object]:
     """Make overrides of flags, given as dotted paths with two underscores, and of --set."""
     made: dict[str, object] = {path.replace("__", "."): value for path, value in flags.items()}

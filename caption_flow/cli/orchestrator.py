@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.local import run_job
-from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.options import data_options, job_config, networks, overrides
 from caption_flow.cli.running import source_of
 from caption_flow.config import JobConfig
 from caption_flow.queue.connect import redact
@@ -18,9 +18,11 @@ EXIT_STOPPED = 0
 
 @click.command("orchestrator")
 @click.option("--exit-when-done", is_flag=True, help="End when every sample is settled.")
+@networks
 @data_options
 def command(
     exit_when_done: bool,
+    allow_networks: tuple[str, ...],
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -28,7 +30,13 @@ def command(
     data_dir: Path | None,
 ) -> None:
     """Feed a data set and write its captions, until stopped. Workers join by themselves."""
-    made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
+    made = overrides(
+        changes,
+        dataset__allow_networks=allow_networks or None,
+        redis=redis,
+        job=job,
+        storage__data_dir=data_dir,
+    )
     config = job_config("orchestrator", explicit, made, dict(os.environ))
     config.stages()
     source_of(config)

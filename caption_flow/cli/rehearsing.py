@@ -4,7 +4,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from caption_flow.cli.running import (
+from caption_flow.cli.naming import job_name
+from caption_flow.cli.running import embedded_directory, run_async, source_of
     embedded_directory,
     job_name,
     run_async,

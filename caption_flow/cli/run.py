@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.local import run_job
-from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.naming import job_name
+from caption_flow.cli.options import data_options, job_config, networks, overrides
 from caption_flow.cli.progress import JobProgress
-from caption_flow.cli.running import job_name, source_of
+from caption_flow.cli.running import source_of
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import DeadLetter
@@ -26,7 +27,7 @@ EXIT_STOPPED = 1
 
 
 @click.command("run")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False)
 @click.option("--model", help="The model: a name on the hub, or a folder.")
 @click.option("--prompt", "prompts", multiple=True, help="What to ask; each gives a caption.")
 @click.option("--engine", type=click.Choice(["vllm", "simulated"]), help="What runs the model.")
@@ -46,9 +47,11 @@ EXIT_STOPPED = 1
     help="Seconds a stop waits for what is being captioned.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that the model brings.")
+@networks
 @data_options
 def command(
-    path: Path | None,
+    path: str | None,
+    allow_networks: tuple[str, ...],
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -64,11 +67,13 @@ def command(
 ) -> int:
     """Caption the images in PATH, and end when all have their captions.
 
-    Starts a Redis of its own unless one is given. Stop it with Ctrl-C; the same command goes on.
+    PATH is a folder of images, a URL or a repository, unless the document says. Starts a Redis
+    of its own unless one is given. Stop it with Ctrl-C; the same command goes on.
     """
     made = overrides(
         changes,
         dataset__dataset_path=path,
+        dataset__allow_networks=allow_networks or None,
         redis=redis,
         job=job,
         storage__data_dir=data_dir,
@@ -84,6 +89,8 @@ def command(
     # Nor do they leave by themselves, whatever a variable says.
     arguments = ["--config", os.devnull, "--set", "exit_when_done=false"]
     arguments += ["--drain-timeout", str(drain_timeout)]
+    for network in config.dataset.allow_networks:
+        arguments += ["--allow-network", network]
     if trust_remote_code:
         arguments.append("--trust-remote-code")
     workers = [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from caption_flow.config import JobConfig
+from caption_flow.cli.naming import dataset_path
+from caption_flow.config import DownloadConfig, JobConfig
 from caption_flow.dataset.source import Source, SourceOptions, open_source
 from caption_flow.errors import ConfigError
+from caption_flow.fetch import DownloadLimits
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
 from caption_flow.queue.connect import Connections, check_server, connect
@@ -96,32 +97,23 @@ def embedded_directory(config: JobConfig) -> Path:
     return Path(config.storage.data_dir) / EMBEDDED
 
 
-def known_job(config: JobConfig) -> str | None:
-    """Name the job as far as the document tells; None: the only one there is."""
-    told = config.job or config.dataset.name or config.dataset.dataset_path
-    return job_name(config) if told else None
-
-
-def job_name(config: JobConfig) -> str:
-    """Name the job: as configured, or after its data set."""
-    if config.job:
-        return config.job
-    title = config.dataset.name or Path(_dataset_path(config)).resolve().name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:100] or "captions"
-
-
-def dataset_identity(config: JobConfig) -> str:
-    """Tell the data set of a job from others, so that one name never stands for two."""
-    dataset = config.dataset
-    return f"{dataset.type}:{dataset.name or Path(_dataset_path(config)).resolve()}"
-
-
 def source_of(config: JobConfig) -> Source:
     """Open the data set."""
     dataset = config.dataset
     options = SourceOptions(
-        path=_dataset_path(config),
+        path=dataset_path(config),
         name=dataset.name,
+        revision=dataset.revision,
+        split=dataset.split,
+        subset=dataset.dataset_config,
+        image_column=dataset.dataset_image_column,
+        url_column=dataset.dataset_url_column,
+        columns=dataset.columns,
+        image_root=dataset.image_root,
+        images=dataset.travel,
+        cache_dir=dataset.cache_dir,
+        allow_networks=dataset.allow_networks,
+        download=download_limits(dataset.download),
         recursive=dataset.recursive,
         follow_symlinks=dataset.follow_symlinks,
         max_file_size=dataset.max_file_size,
@@ -130,9 +122,6 @@ def source_of(config: JobConfig) -> Source:
     return open_source(dataset.type, options)
 
 
-def _dataset_path(config: JobConfig) -> str:
-    if config.dataset.dataset_path is None:
-        raise ConfigError(
-            "dataset.dataset_path is missing: say which images to caption, there or as PATH."
-        )
-    return config.dataset.dataset_path
+def download_limits(config: DownloadConfig) -> DownloadLimits:
+    """Give the downloads of a job the limits it configures."""
+    return DownloadLimits(**{name: getattr(config, name) for name in config.__struct_fields__})

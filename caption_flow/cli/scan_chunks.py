@@ -13,9 +13,10 @@ from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
 from caption_flow.audit.tally import Mended
 from caption_flow.cli.asking import redis_of
+from caption_flow.cli.naming import dataset_identity, known_job
 from caption_flow.cli.options import data_options, job_config, overrides
 from caption_flow.cli.printing import printing
-from caption_flow.cli.running import dataset_identity, embedded_directory, known_job, source_of
+from caption_flow.cli.running import embedded_directory, source_of
 from caption_flow.cli.scan_report import Report, as_json
 from caption_flow.cli.scan_table import show
 from caption_flow.config import JobConfig

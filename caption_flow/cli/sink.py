@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import data_options, job_config, overrides
-from caption_flow.cli.running import checked_redis, find_job, known_job, redis_url, run_async
+from caption_flow.cli.running import checked_redis, find_job, redis_url, run_async
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.parts import PartFolder

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from msgspec import Struct, field
 
 from caption_flow.errors import ConfigError, SourceError
+from caption_flow.fetch import DownloadLimits
 from caption_flow.model import ROOT_SHARD, Listed, Raw, sample_id, sample_name
 
 __all__ = [
@@ -60,6 +61,7 @@ class SourceOptions(Struct, frozen=True):
     images: Images = "auto"
     cache_dir: str | None = None  # what may be kept from one run to the next
     allow_networks: tuple[str, ...] = ()  # addresses to fetch from, though they are not public
+    download: DownloadLimits = DownloadLimits()
     extra: dict[str, Any] = field(default_factory=dict)  # for kinds that need more
 
 

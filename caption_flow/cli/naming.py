@@ -1,0 +1,97 @@
+"""Command line: what a job and its data set are called, wherever the data set lies.
+
+A job is named after its data set, and its identity tells the data set from all others, so that
+one name never stands for two. What lies elsewhere is called the same on every host.
+"""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from caption_flow.config import JobConfig
+from caption_flow.errors import ConfigError
+
+_FOLDER = "folder"  # the one kind of source that reads local paths only
+_JOINED = "::"
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_HUB = "hf://datasets/"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[^/\s]+)?")
+_KINDS = "arrow|csv|gz|json|jsonl|ndjson|parquet|tar|tgz|tsv|txt|zst"
+_SUFFIXES = re.compile(rf"(\.({_KINDS}))+$", re.IGNORECASE)
+_MANY = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[*?]")  # what stands for several names
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 100
+_NAMELESS = "captions"
+
+
+def known_job(config: JobConfig) -> str | None:
+    """Name the job as far as the document tells; None: the only one there is."""
+    told = config.job or config.dataset.name or config.dataset.dataset_path
+    return job_name(config) if told else None
+
+
+def job_name(config: JobConfig) -> str:
+    """Name the job: as configured, or after its data set."""
+    if config.job:
+        return config.job
+    title = config.dataset.name or _title(config.dataset.type, dataset_path(config))
+    return _ODD.sub("-", title).strip("-.")[:_LONGEST] or _NAMELESS
+
+
+def dataset_identity(config: JobConfig) -> str:
+    """Tell the data set of a job from others, so that one name never stands for two."""
+    dataset = config.dataset
+    return f"{dataset.type}:{dataset.name or _place(dataset.type, dataset_path(config))}"
+
+
+def dataset_path(config: JobConfig) -> str:
+    """Say where the data set lies; it must be configured."""
+    if config.dataset.dataset_path is None:
+        raise ConfigError(
+            "dataset.dataset_path is missing: say which images to caption, there or as PATH."
+        )
+    return config.dataset.dataset_path
+
+
+def _place(kind: str, path: str) -> str:
+    """Spell where a data set lies, for people too: without what may be a secret."""
+    if kind == _FOLDER or os.path.lexists(path):
+        return str(Path(path).resolve())
+    return _JOINED.join(map(_spelt, path.split(_JOINED)))
+
+
+def _spelt(term: str) -> str:
+    if _URL.match(term):
+        parts = urlsplit(term)
+        # Passwords and signatures are secrets, and others tomorrow.
+        host = parts.netloc.rpartition("@")[2].lower()
+        revisionless = parts.path if parts.scheme != "hf" else _revisionless(parts.path)
+        return f"{parts.scheme}://{host}{revisionless}".rstrip("/")
+    if _is_repository(term):
+        return f"{_HUB}{_revisionless(term)}"
+    return str(Path(term).resolve())
+
+
+def _title(kind: str, path: str) -> str:
+    if kind == _FOLDER or os.path.lexists(path):
+        return Path(path).resolve().name
+    term = path.split(_JOINED, maxsplit=1)[0]
+    steps = _spelt(term).removeprefix(_HUB).split("/")
+    if term.startswith(_HUB) or _is_repository(term):
+        return steps[1] if len(steps) > 1 else steps[0]
+    return next(filter(None, map(_tidy, reversed(steps))), "")
+
+
+def _tidy(step: str) -> str:
+    """Take off what stands for several names, and what says how a file is written."""
+    return _SUFFIXES.sub("", _MANY.sub("", step)).strip("-_.:")
+
+
+def _is_repository(term: str) -> bool:
+    return bool(_REPOSITORY.fullmatch(term)) and not _SUFFIXES.search(term)
+
+
+def _revisionless(path: str) -> str:
+    """Leave out the revision: a data set that goes on is the same data set."""
+    return re.sub(r"^([^@]*?/[^/@]+)@[^/]+", r"\1", path)
