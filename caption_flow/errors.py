@@ -77,6 +77,10 @@ class EngineUnfit(CaptionFlowError):
     exit_code = 2
 
 
+class CutOff(CaptionFlowError):
+    """This host reaches none of the hosts on which the images lie."""
+
+
 class BadImage(CaptionFlowError):
     """An image that cannot be captioned. It harms nobody but its own sample."""
 

@@ -24,8 +24,9 @@ from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.look import look
 from caption_flow.feed.planner import Planner
 from caption_flow.feed.selection import EVERYTHING, Selection
+from caption_flow.fetch import Client
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import Caption, Chunk, Counts, DeadLetter, Outcome, Raw, Sample
+from caption_flow.model import Caption, Chunk, Counts, DeadLetter, Outcome, Raw, Reference, Sample
 from caption_flow.queue import keys
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import Connections
@@ -37,7 +38,9 @@ from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.sink import PartSize, Sink
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.locate import Hub
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.references import References
 from caption_flow.worker.worker import Worker
 from feeders.folder import FolderSource
 
@@ -257,6 +260,7 @@ class Roles:
         queue: RedisWorkQueue | None = None,
         lease_seconds: float = LEASE,
         meter: Meter | None = None,
+        references: References | None = None,
     ) -> Worker:
         meter = meter or Meter(engine.capacity)
         name = self._name("worker")
@@ -275,6 +279,7 @@ class Roles:
             caretaker,
             captioner,
             meter,
+            references or References(Client, Hub(), at_once=1, max_bytes=1 << 20),
             name=name,
             max_attempts=self.told.max_attempts,
             lease_seconds=lease_seconds,
@@ -303,7 +308,7 @@ class Roles:
             exit_when_done=exit_when_done,
         )
 
-    async def offer(self, images: Sequence[bytes], *, first: int = 0) -> None:
+    async def offer(self, images: Sequence[bytes | Reference], *, first: int = 0) -> None:
         """Plan and offer samples, numbered on from `first`; the plan is then done."""
         queue = self.feed_queue()
         names = tuple(f"{first + n:05}.jpg" for n in range(len(images)))
@@ -313,7 +318,7 @@ class Roles:
         lease = await queue.claim_chunk()
         assert lease is not None
         offers = [
-            look(Raw(name, f"/{name}", image), chunk, self.told.images)
+            look(raw_of(name, image), chunk, self.told.images)
             for name, image in zip(names, images, strict=True)
         ]
         offered = await queue.offer(lease, offers, AMPLE)
@@ -381,6 +386,12 @@ class Roles:
     def rows(self) -> list[dict[str, Any]]:
         """The rows of all published parts."""
         return list(rows_of(self.folder))
+
+
+def raw_of(name: str, image: bytes | Reference) -> Raw:
+    if isinstance(image, Reference):
+        return Raw(name, image.url, reference=image)
+    return Raw(name, f"/{name}", image)
 
 
 def rows_of(folder: PartFolder) -> Iterator[dict[str, Any]]:

@@ -6,11 +6,6 @@ from pathlib import Path
 
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.running import embedded_directory, run_async, source_of
-    embedded_directory,
-    job_name,
-    run_async,
-    source_of,
-)
 from caption_flow.cli.selecting import selection_of
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast

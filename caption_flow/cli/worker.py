@@ -5,11 +5,12 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from caption_flow.cli.options import configured, overrides, worker_config
-from caption_flow.cli.running import checked_redis, find_job, run_async
+from caption_flow.cli.options import configured, networks, overrides, worker_config
+from caption_flow.cli.running import checked_redis, download_limits, find_job, run_async
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
@@ -21,8 +22,13 @@ from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.locate import Hub
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.references import References
 from caption_flow.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from caption_flow.fetch import Client
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ class HookFailed(CaptionFlowError):
 @click.option(
     "--trust-remote-code", is_flag=True, default=None, help="Run code that the model brings."
 )
+@networks
 @configured
 def command(
     explicit: Path | None,
@@ -56,6 +63,7 @@ def command(
     drain_timeout: float | None,
     exit_when_done: bool | None,
     trust_remote_code: bool | None,
+    allow_networks: tuple[str, ...],
 ) -> None:
     """Caption images from the queue. Settings come from the job; start one worker per GPU."""
     made = overrides(
@@ -69,6 +77,7 @@ def command(
         drain_timeout=drain_timeout,
         exit_when_done=exit_when_done,
         trust_remote_code=trust_remote_code,
+        allow_networks=allow_networks or None,
     )
     config = worker_config(explicit, made)
     if config.gpu_id is not None:
@@ -146,11 +155,13 @@ async def _serve(
         contributor="",
         threads=config.decode_threads or min(MOST_THREADS, os.cpu_count() or 1),
     )
+    references = _references(config, settings)
     worker = Worker(
         queue,
         caretaker,
         captioner,
         meter,
+        references,
         name=name,
         max_attempts=settings.max_attempts,
         lease_seconds=settings.lease_seconds,
@@ -158,7 +169,8 @@ async def _serve(
         drain_timeout=config.drain_timeout,
         exit_when_done=config.exit_when_done,
     )
-    async with Herald(queue, role="worker", name=name, figures=worker.figures) as herald:
+    heralding = Herald(queue, role="worker", name=name, figures=worker.figures)
+    async with references, heralding as herald:
         logger.info("Loading the engine %s", engine.name)
         await engine.start()
         logger.info("Captioning with %s, %d requests at once", engine.model, engine.capacity)
@@ -167,3 +179,18 @@ async def _serve(
         await worker.run()
         await queue.close()
     return worker
+
+
+def _references(config: WorkerConfig, settings: Broadcast) -> References:
+    """Make what fetches images: as the job says, but from where our own operator allows."""
+    hub = Hub.of(os.environ)
+
+    def connect() -> "Client":
+        from caption_flow.fetch import Client  # noqa: PLC0415 - most jobs need none
+
+        limits = download_limits(settings.download)
+        return Client(limits, config.allow_networks, hub.headers)
+
+    return References(
+        connect, hub, at_once=settings.download.at_once, max_bytes=settings.max_file_size
+    )

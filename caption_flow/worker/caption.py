@@ -8,21 +8,30 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from msgspec import UNSET, Struct, UnsetType
 from PIL.Image import Image
 
 from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.config.sampling import resampled
 from caption_flow.config.schema import Stage
 from caption_flow.engine.port import Output, Request
-from caption_flow.errors import EngineFailed
-from caption_flow.image import decode
-from caption_flow.model import Lease, Outcome
+from caption_flow.errors import BadImage, EngineFailed
+from caption_flow.image import decode, fit
+from caption_flow.model import Lease, Outcome, Picture
 from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.gate import Gate
 
 # Decoded images held for the next free slots: what a slot never waits for, yet bounded memory.
 DECODED_AHEAD = 0.25  # of the engine's capacity
 DECODED_AHEAD_LEAST = 4
+
+
+class _Prepared(Struct, frozen=True):
+    """An image as the engine gets it."""
+
+    data: bytes
+    pixels: Image | None = None  # where the engine wants them
+    picture: Picture | UnsetType = UNSET  # where it is we who looked at it first
 
 
 class Captioner:
@@ -67,8 +76,8 @@ class Captioner:
         stage = resampled(stage, lease.sample.sampling)
         async with self._decoded, self._gate.passed(alone=alone):
             await admitted()
-            image = await self._decode(data)
-            outputs = await self._run(lease, stage, data, image, entered)
+            image = await self._prepare(lease, data)
+            outputs = await self._run(lease, stage, image, entered)
         texts = [output.text for output in outputs if output.text]
         if not texts:
             raise EngineFailed("The model answered with nothing.")
@@ -86,33 +95,54 @@ class Captioner:
             worker=self._worker,
             contributor=self._contributor,
             captioned_at=time.time(),
+            picture=image.picture,
         )
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _decode(self, data: bytes) -> Image | None:
-        if not self._engine.decodes:
-            return None
+    async def _prepare(self, lease: Lease, data: bytes) -> _Prepared:
+        unseen = lease.sample.reference is not UNSET
+        if not (unseen or self._engine.decodes):
+            return _Prepared(data)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._pixels, data)
+        work = self._look if unseen else self._pixels
+        image = await loop.run_in_executor(self._threads, work, data)
+        _check_unchanged(lease, image.picture)
+        return image
 
-    def _pixels(self, data: bytes) -> Image:
+    def _look(self, data: bytes) -> _Prepared:
+        """Do what the feeder does with the images that it reads."""
         limits = self._images
-        return decode(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+        fed, picture = fit(
+            data,
+            max_side=limits.max_side,
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+        )
+        return self._pixels(fed, picture) if self._engine.decodes else _Prepared(fed, None, picture)
+
+    def _pixels(self, data: bytes, picture: Picture | UnsetType = UNSET) -> _Prepared:
+        limits = self._images
+        pixels = decode(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+        return _Prepared(data, pixels, picture)
 
     async def _run(
         self,
         lease: Lease,
         stage: Stage,
-        data: bytes,
-        image: Image | None,
+        image: _Prepared,
         entered: Callable[[], None],
     ) -> list[Output]:
         requests = [
             Request(
-                f"{lease.entry}:{lease.attempt}:{n}", lease.sample.id, stage, prompt, data, image
+                f"{lease.entry}:{lease.attempt}:{n}",
+                lease.sample.id,
+                stage,
+                prompt,
+                image.data,
+                image.pixels,
             )
             for n, prompt in enumerate(stage.prompts)
         ]
@@ -124,3 +154,14 @@ class Captioner:
         finally:
             for task in asked:  # those whose outputs nobody waits for any more
                 task.cancel()
+
+
+def _check_unchanged(lease: Lease, picture: Picture | UnsetType) -> None:
+    """Refuse an image that is another than the one that an earlier stage captioned."""
+    if picture is UNSET:
+        return
+    for outcome in lease.outcomes:
+        seen = outcome.picture
+        if seen is not UNSET and seen.sha256 != picture.sha256:
+            detail = f'it is another one than the stage "{outcome.stage}" has captioned'
+            raise BadImage("image_changed", detail)

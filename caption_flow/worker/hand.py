@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import UNSET
+
 from caption_flow.model import Lease
 
 ENGINE_DIED = "engine_died"  # reason of a sample that was inside when an engine died
@@ -17,6 +19,9 @@ class Hand:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.task: asyncio.Task[None] | None = None
+        # Where the image lies if a download brings it, and whether that is still under way.
+        self.reference = lease.sample.reference
+        self.coming = self.reference is not UNSET
         self.inside = False  # being captioned, or captioned and not settled yet
         # It may be what the workers die of that hold it, or have been beside what they die of.
         self.orphan = lease.orphaned >= MOST_ORPHANED

@@ -1,14 +1,17 @@
 """Worker: samples become captions.
 
 Claims ahead of the engine and feeds it sample by sample, so that it never waits while a sample
-does. Four tasks share the work: claiming, fetching and captioning, settling, renewing.
+does. Four tasks share the work: claiming, fetching and captioning, settling, renewing. A sample
+that refers to an image elsewhere is fetched and captioned by a task of its own.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable
 
-from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineGone, EngineRefused
+from msgspec import UNSET
+
+from caption_flow.errors import CutOff, EngineDead, EngineGone
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import WORKER_DIED, EntryId, Lease, Outcome
@@ -18,8 +21,11 @@ from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.fetch import Fetcher
 from caption_flow.worker.hand import ENGINE_DIED, Hand
+from caption_flow.worker.held import Download, Held
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.references import References
 from caption_flow.worker.settle import Settler
+from caption_flow.worker.verdict import verdict
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,7 @@ class Worker:
         engine: Caretaker,
         captioner: Captioner,
         meter: Meter,
+        references: References,
         *,
         name: str,
         max_attempts: int,
@@ -55,12 +62,15 @@ class Worker:
         self._drain_timeout = drain_timeout
         self._exit_when_done = exit_when_done
         self._ahead = max(AHEAD_LEAST, engine.capacity)
-        self._limit = engine.capacity + self._ahead
+        self._most_coming = max(engine.capacity, references.at_once)
         self._patience = Patience(drain)
         self._keeper = Keeper(
             queue.renewals, held=self._held, lost=self._drop, lease_seconds=lease_seconds
         )
-        self._fetcher = Fetcher(queue, self._patience)
+        self._held_images = Held()
+        self._fetcher = Fetcher(queue, self._patience, self._held_images)
+        self._references = references
+        self._cut_off: CutOff | None = None
         self.settler = Settler(queue, worker=name, drain=drain, settled=self._forget)
         self._hands: dict[EntryId, Hand] = {}
         self._space = asyncio.Event()
@@ -88,8 +98,18 @@ class Worker:
         finally:
             await cancel(*fetching, settling)
             self._captioner.close()
-        if self._engine.gone is not None:
-            raise self._engine.gone
+        if end := self._engine.gone or self._cut_off:
+            raise end
+
+    @property
+    def _limit(self) -> int:
+        """How many samples may be in hand.
+
+        A download takes seconds where the queue takes milliseconds: those whose images are on
+        their way come on top, as many as are downloaded at once, so that enough others are there.
+        """
+        coming = sum(hand.coming for hand in self._hands.values())
+        return self._engine.capacity + self._ahead + min(coming, self._most_coming)
 
     async def _claim_until_over(self, *helpers: "asyncio.Task[None]") -> None:
         try:
@@ -116,8 +136,8 @@ class Worker:
             async with asyncio.timeout(SPACE_SECONDS):
                 await self._space.wait()
         except TimeoutError:
-            return len(self._hands) < self._limit
-        return True
+            pass
+        return len(self._hands) < self._limit
 
     async def _is_over(self) -> bool:
         if not self._exit_when_done or self._hands:
@@ -133,45 +153,53 @@ class Worker:
                 last = lease.failures[-1]
                 self.settler.fail(lease, last.reason, last.detail)
             else:
-                fit.append(lease)
-        self._meter.wait(len(fit))
-        self._fetcher.want(fit)
+                fit.append(hand)
+        near = [hand.lease for hand in fit if not hand.coming]
+        self._meter.wait(len(near))
+        self._fetcher.want(near)
+        for hand in fit:
+            if hand.coming:
+                hand.task = asyncio.create_task(self._work(hand))
 
     async def _fetch(self) -> None:
         async for lease, data in self._fetcher.fetched():
             hand = self._hands.get(lease.entry)
             if hand is None or hand.lease is not lease:  # handed back or lost meanwhile
-                self._fetcher.drop(lease.entry)
+                self._held_images.drop(lease.entry)
             elif data is None:
                 self._enter(hand)
-                self._fetcher.drop(lease.entry)
+                self._held_images.drop(lease.entry)
                 self.settler.fail(lease, "image_gone", "its image is not in Redis any more")
             else:
                 hand.task = asyncio.create_task(self._work(hand, data))
 
-    async def _work(self, hand: Hand, data: bytes) -> None:
+    async def _work(self, hand: Hand, data: bytes | None = None) -> None:
         lease = hand.lease
         try:
-            outcome = await self._caption(hand, data)
-        except BadImage as exc:
-            self.settler.fail(lease, exc.reason, exc.detail)
-        except EngineRefused as exc:
-            self.settler.fail(lease, "refused", str(exc))
-        except EngineFailed as exc:
-            self._retry(lease, "engine", str(exc))
-        except EngineDead as exc:  # nobody else was inside
-            self._retry(lease, ENGINE_DIED, str(exc))
+            image = await self._read(hand) if data is None else data
+            outcome = await self._caption(hand, image)
         except (EngineGone, Interrupted):
             logger.debug("Left %s to another worker", lease.sample.id)
-        except Exception as exc:
-            # Around one sample: left alone it would be renewed for ever, and the job never end.
-            self._retry(lease, "error", f"{type(exc).__name__}: {exc}")
+        except CutOff as exc:
+            self._cut_off = exc
+            self._drain.ask()
+        except Exception as exc:  # of any kind: it is one sample that failed
+            self._give_up(lease, exc)
         else:
             self._meter.captions += 1
             self.settler.complete(lease, outcome)
         finally:
             self._enter(hand)
-            self._fetcher.drop(lease.entry)
+            self._held_images.drop(lease.entry)
+
+    async def _read(self, hand: Hand) -> bytes:
+        """Fetch an image from where it lies; only then does its sample wait for the engine."""
+        assert hand.reference is not UNSET  # noqa: S101 - for mypy
+        share = Download(self._held_images, hand.lease.entry)
+        image = await self._references.read(hand.reference, share)
+        hand.coming = False
+        self._meter.wait(1)
+        return image
 
     async def _caption(self, hand: Hand, data: bytes) -> Outcome:
         """Caption a sample; once more and alone, when an engine died with it and others inside."""
@@ -210,7 +238,8 @@ class Worker:
         """Note that a sample waits no longer."""
         if not hand.inside:
             hand.inside = True
-            self._meter.wait(-1)
+            if not hand.coming:
+                self._meter.wait(-1)
 
     def _leave(self, hand: Hand) -> None:
         """Note that a sample waits again."""
@@ -218,11 +247,12 @@ class Worker:
             hand.inside = False
             self._meter.wait(1)
 
-    def _retry(self, lease: Lease, reason: str, detail: str) -> None:
-        if lease.spent + 1 >= self._max_attempts:
-            self.settler.fail(lease, reason, detail)
-        else:
-            self.settler.defer(lease, reason, detail)
+    def _give_up(self, lease: Lease, exc: Exception) -> None:
+        """Give a sample up, for now where another attempt may help and it has one left."""
+        why = verdict(exc)
+        again = why.again and lease.spent + 1 < self._max_attempts
+        settle = self.settler.defer if again else self.settler.fail
+        settle(lease, why.reason, why.detail)
 
     def _forget(self, entry: EntryId) -> None:
         self._hands.pop(entry, None)
@@ -239,7 +269,7 @@ class Worker:
                 continue
             del self._hands[lease.entry]
             self._queue.drop([lease])
-            self._fetcher.drop(lease.entry)  # its task may not have begun
+            self._held_images.drop(lease.entry)  # its task may not have begun
             logger.warning("Lost the lease on %s; dropping it", hand.lease.sample.id)
             if hand.task is not None:
                 hand.task.cancel()

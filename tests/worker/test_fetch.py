@@ -8,8 +8,9 @@ from caption_flow.lifecycle import Drain
 from caption_flow.model import EntryId, Lease
 from caption_flow.patience import Patience
 from caption_flow.queue.work import RedisWorkQueue
-from caption_flow.worker import fetch
+from caption_flow.worker import fetch, held
 from caption_flow.worker.fetch import Fetcher
+from caption_flow.worker.held import Held
 from tests.roles import Roles, jpeg, running, until
 
 IMAGES = [jpeg(n) for n in range(30)]
@@ -44,7 +45,7 @@ async def pulled(
 
 async def test_images_come_with_their_samples_in_order(queue: Watched):
     leases = await queue.claim(30)
-    fetcher = Fetcher(queue, Patience(Drain()))
+    fetcher = Fetcher(queue, Patience(Drain()), Held())
     fetcher.want(leases)
     got: list[tuple[Lease, bytes | None]] = []
     async with running(pulled(fetcher.fetched(), got)):
@@ -54,7 +55,7 @@ async def test_images_come_with_their_samples_in_order(queue: Watched):
 
 
 async def test_images_are_asked_for_in_groups(queue: Watched):
-    fetcher = Fetcher(queue, Patience(Drain()))
+    fetcher = Fetcher(queue, Patience(Drain()), Held())
     fetcher.want(await queue.claim(30))
     got: list[tuple[Lease, bytes | None]] = []
     async with running(pulled(fetcher.fetched(), got)):
@@ -65,7 +66,7 @@ async def test_images_are_asked_for_in_groups(queue: Watched):
 
 async def test_a_group_is_bounded_by_its_bytes(queue: Watched, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetch, "GROUP_BYTES", len(IMAGES[0]) + len(IMAGES[1]))
-    fetcher = Fetcher(queue, Patience(Drain()))
+    fetcher = Fetcher(queue, Patience(Drain()), Held())
     fetcher.want(await queue.claim(4))
     got: list[tuple[Lease, bytes | None]] = []
     async with running(pulled(fetcher.fetched(), got)):
@@ -77,18 +78,19 @@ async def test_a_group_is_bounded_by_its_bytes(queue: Watched, monkeypatch: pyte
 async def test_no_more_is_fetched_while_enough_is_held(
     queue: Watched, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(fetch, "HELD_BYTES", 1)
+    monkeypatch.setattr(held, "HELD_BYTES", 1)
     monkeypatch.setattr(fetch, "GROUP_SAMPLES", 2)
-    fetcher = Fetcher(queue, Patience(Drain()))
+    images = Held()
+    fetcher = Fetcher(queue, Patience(Drain()), images)
     fetcher.want(await queue.claim(30))
     got: list[tuple[Lease, bytes | None]] = []
     async with running(pulled(fetcher.fetched(), got)):
         for count in range(2, 31, 2):
             await until(lambda count=count: len(got) == count)  # type: ignore[misc]
             assert len(queue.groups) == count // 2
-            fetcher.drop(got[-1][0].entry)
+            images.drop(got[-1][0].entry)
             assert len(queue.groups) == count // 2  # one of two is held still
-            fetcher.drop(got[-2][0].entry)
+            images.drop(got[-2][0].entry)
 
     assert len(got) == 30
 
@@ -96,7 +98,7 @@ async def test_no_more_is_fetched_while_enough_is_held(
 async def test_an_image_that_is_gone_is_none(roles: Roles, queue: Watched):
     [lease] = await queue.claim(1)
     await roles.client.xdel(roles.job.lane.images, lease.image)
-    fetcher = Fetcher(queue, Patience(Drain()))
+    fetcher = Fetcher(queue, Patience(Drain()), Held())
     fetcher.want([lease])
 
     assert await anext(fetcher.fetched()) == (lease, None)
