@@ -1,0 +1,135 @@
+"""Tables: Parquet, read by row group, column and small batch.
+
+Row numbers come from the footer. A row within its group is reached only by decoding those before
+it, so readers that stopped in a group are kept for who goes on behind them.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caption_flow.dataset.source import ShardChanged
+from caption_flow.errors import SourceError
+from feeders.files.port import AsIO, File
+from feeders.tables import cells
+from feeders.tables.columns import expect, named_once
+from feeders.tables.cursors import Cursor, Cursors
+from feeders.tables.damage import DAMAGE, told
+from feeders.tables.port import BadRow, Place, Row
+
+BATCH_BYTES = 4 << 20  # decoded at a time, as the footer lets us guess
+_MOST_ROWS = 8192  # of one batch
+_BUFFER = 1 << 18  # bytes of a column read at a time
+
+
+class ParquetTable:
+    """One Parquet file."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._size = file.facts().size
+        with told(file, "Parquet"):
+            opened = self._open(None)
+            names = opened.schema_arrow.names
+        self._footer = opened.metadata
+        self.columns = named_once(file, names)
+        groups = range(self._footer.num_row_groups)
+        rows = (self._footer.row_group(group).num_rows for group in groups)
+        self._starts = list(accumulate(rows, initial=0))  # of each group, and the end
+        self._cursors = Cursors(self._batches)
+
+    def rows(self, column: str | None, after: Place | None = None) -> Iterator[Row]:
+        """List rows; without a column the footer alone is asked."""
+        first = after[0] + 1 if after else 0
+        if not 0 <= first <= self._starts[-1]:
+            raise ShardChanged(f"{self._file.where} has no row {first - 1} any more.")
+        if column is None:
+            yield from (Row(number, "", None) for number in range(first, self._starts[-1]))
+            return
+        expect(self._file, (column,), self.columns)
+        with told(self._file, "Parquet"):
+            for start, batch in self._all(first, column):
+                skipped = max(0, first - start)
+                listed = cells.values(batch.column(column))[skipped:]
+                for number, value in enumerate(listed, start + skipped):
+                    yield Row(number, "", value)
+
+    def read(
+        self, wanted: Sequence[Place], columns: Sequence[str] | None
+    ) -> Iterator[dict[str, Any] | BadRow]:
+        """Read rows, going on in a group where somebody stopped before them."""
+        asked = self.columns if columns is None else tuple(columns)
+        expect(self._file, asked, self.columns)
+        cursor: Cursor | None = None
+        try:
+            for number, _ in wanted:
+                if not 0 <= number < self._starts[-1]:
+                    yield BadRow(f"{self._file.where} has no row {number}")
+                    continue
+                group = bisect_right(self._starts, number) - 1
+                row = number - self._starts[group]
+                cursor = self._leading_to(cursor, group, row, asked)
+                yield self._row(cursor, row)
+        finally:
+            self._cursors.keep(cursor)
+
+    def _leading_to(
+        self, cursor: Cursor | None, group: int, row: int, columns: tuple[str, ...]
+    ) -> Cursor:
+        if cursor is not None and cursor.leads_to(group, row):
+            return cursor
+        self._cursors.keep(cursor)
+        return self._cursors.nearest(group, row, columns)
+
+    def _row(self, cursor: Cursor, row: int) -> dict[str, Any] | BadRow:
+        try:
+            return cursor.row(row)
+        except SourceError:
+            cursor.broken = True
+            raise
+        except DAMAGE as exc:
+            cursor.damage = f"{self._file.where} is damaged there: {exc}"
+            return BadRow(cursor.damage)
+
+    def _all(self, first: int, column: str) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Give the batches of one column that hold the first row or come after it."""
+        for group in range(self._footer.num_row_groups):
+            start, end = self._starts[group : group + 2]
+            if end <= first:
+                continue
+            for batch in self._batches(group, (column,)):
+                if start + batch.num_rows > first:
+                    yield start, batch
+                start += batch.num_rows
+
+    def _batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from self._open(self._footer).iter_batches(
+            batch_size=self._batch_rows(group, columns),
+            row_groups=[group],
+            columns=list(columns),
+            use_threads=False,
+        )
+
+    def _batch_rows(self, group: int, columns: Sequence[str]) -> int:
+        facts = self._footer.row_group(group)
+        below = tuple(f"{column}." for column in columns)
+        leaves = (facts.column(index) for index in range(facts.num_columns))
+        size: int = sum(
+            leaf.total_uncompressed_size
+            for leaf in leaves
+            if f"{leaf.path_in_schema}.".startswith(below)
+        )
+        fit: int = BATCH_BYTES * facts.num_rows // max(1, size)
+        return max(1, min(_MOST_ROWS, fit))
+
+    def _open(self, footer: Any) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            AsIO(self._file, self._size),
+            metadata=footer,
+            buffer_size=_BUFFER,
+            pre_buffer=False,
+        )
