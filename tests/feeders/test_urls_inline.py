@@ -1,0 +1,91 @@
+"""Images of URLs, fetched by the feeder from a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caption_flow.dataset.source import SourceOptions
+from caption_flow.errors import SourceError
+from caption_flow.fetch import BlockingClient, DownloadLimits
+from caption_flow.model import Raw
+from feeders.urls import UrlsSource, fetching
+from tests.feeders.tables import by_arrow, by_arrow_file, by_csv, by_pandas, text
+from tests.feeders.test_urls import read_all
+from tests.fetch.naughty import NaughtyServer
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """Serves numbers, each under its own."""
+    with NaughtyServer() as started:
+        for number in range(60):
+            if number % 7:
+                url = started.serve(f"/{number}", f"/{number}".encode())
+        started.serve("/12345678", b"123456789")
+        yield url.rpartition("/")[0]
+
+
+def inline(path: Path, **options: Any) -> UrlsSource:
+    given = {"images": "inline", "allow_networks": ("127.0.0.1",), **options}
+    return UrlsSource(SourceOptions(str(path), **given))
+
+
+def test_images_come_in_order_with_those_that_failed(tmp_path: Path, server: str):
+    lines = [f"{server}/{n}" if n % 7 else f"{server}/gone{n}" for n in range(60)]
+    lines[10] = "no URL"
+    lines[59] = "none either"
+    made = inline(text(tmp_path / "t.txt", "\n".join(lines)))
+
+    found = read_all(made, "t.txt")
+
+    said = [(raw.image or raw.reason.encode()).decode() for raw in found]
+    assert said == [
+        "bad_url" if n in {10, 59} else f"/{n}" if n % 7 else "not_found" for n in range(60)
+    ]
+    assert all(raw.reference is None for raw in found)
+    made._client.close()
+
+
+def test_an_image_above_the_limit_is_told(tmp_path: Path, server: str):
+    made = inline(text(tmp_path / "t.txt", f"{server}/12345678\n"), max_file_size=8)
+
+    assert [raw.reason for raw in read_all(made, "t.txt")] == ["too_many_bytes"]
+    made._client.close()
+
+
+def test_a_network_that_is_not_allowed_is_told(tmp_path: Path, server: str):
+    made = inline(text(tmp_path / "t.txt", f"{server}/1\n"), allow_networks=())
+
+    assert [raw.reason for raw in read_all(made, "t.txt")] == ["forbidden_address"]
+    made._client.close()
+
+
+def test_samples_are_not_given_up_when_the_network_is_gone():
+    """Ports of loopback addresses that nobody listens on stand for it."""
+    limits = DownloadLimits(tries=1, connect_seconds=1.0)
+    raws = [Raw(str(n), f"http://127.0.0.{n % 50 + 1}:9/{n}") for n in range(200)]
+
+    with (
+        BlockingClient(limits, ("127.0.0.0/8",)) as client,
+        pytest.raises(SourceError, match="No host answers any more"),
+    ):
+        list(fetching.with_images(raws, client, 1000))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv", "t.jsonl"])
+def test_tables_may_lie_on_a_server(tmp_path: Path, name: str):
+    write = {"t.parquet": by_arrow, "t.arrow": by_arrow_file, "t.csv": by_csv}.get(name, by_pandas)
+    rows = [{"url": f"https://example.com/{n}.jpg", "n": str(n)} for n in range(1000)]
+    body = write(tmp_path / name, rows).read_bytes()
+    with NaughtyServer() as host:
+        url = host.serve(f"/{name}", body, 'ETag: "1"')
+        made = UrlsSource(SourceOptions(url, allow_networks=("127.0.0.1",)))
+        listed = list(made.names(name, None))
+        found = made.samples(name, [listed[900], listed[7]], made.fingerprint(name))
+
+        assert list(made.shards()) == [name]
+        assert list(made.names(name, listed[990])) == listed[991:]
+        assert [raw.columns for raw in found] == [{"n": "900"}, {"n": "7"}]
+        made._files._finder._client.close()
