@@ -72,7 +72,7 @@ def _open(options: SourceOptions, suffixes: tuple[str, ...]) -> Finder:
     if kinds == {"hub"}:
         from feeders.files.hub import HubFiles  # noqa: PLC0415 - loads what few need
 
-        return HubFiles(options, suffixes)
+        return HubFiles(options, suffixes, _all(terms))
     return LocalFiles(options, suffixes, _all(terms))
 
 
