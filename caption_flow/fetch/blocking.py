@@ -34,11 +34,17 @@ class BlockingClient:
         allow_networks: Iterable[str] = (),
         headers: Headers | None = None,
         *,
+        trusted: Iterable[tuple[str, int]] = (),  # hosts and ports, wherever they are
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._client = Client(
-            limits, allow_networks, headers, resolver=resolver, ssl_context=ssl_context
+            limits,
+            allow_networks,
+            headers,
+            trusted=trusted,
+            resolver=resolver,
+            ssl_context=ssl_context,
         )
         self._loop = _shared_loop()
         self._flying: set[asyncio.Task[Any]] = set()

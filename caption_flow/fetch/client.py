@@ -37,12 +37,15 @@ class Client:
         allow_networks: Iterable[str] = (),
         headers: Headers | None = None,
         *,
+        trusted: Iterable[tuple[str, int]] = (),  # hosts and ports, wherever they are
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._limits = limits or DownloadLimits()
         context = ssl_context or _context()
-        self._traveller = Traveller(self._limits, allow_networks, headers, resolver, context)
+        self._traveller = Traveller(
+            self._limits, allow_networks, headers, resolver, context, trusted=trusted
+        )
 
     @property
     def cut_off(self) -> bool:

@@ -56,13 +56,15 @@ class Traveller:
         headers: Headers | None,
         resolver: Resolver | None,
         context: ssl.SSLContext,
+        *,
+        trusted: Iterable[tuple[str, int]] = (),
     ) -> None:
         self.reach = Reach()
         self._limits = limits
         self._headers = headers
         self._context = context
         self._resolver = resolver or Resolver()
-        self._backend = CheckedBackend(self._resolver, Guard(allow_networks))
+        self._backend = CheckedBackend(self._resolver, Guard(allow_networks), trusted)
         self._hosts = Hosts(self._pool, limits.per_host)
         self._places = asyncio.Semaphore(limits.at_once)
 

@@ -273,3 +273,16 @@ async def test_name_server_with_a_hiccup_is_asked_again(server: NaughtyServer):
 )
 async def test_bad_url_is_refused(client: Client, url: str):
     assert await refusal(client, url) == "bad_url"
+
+
+async def test_a_host_and_port_that_are_trusted_may_be_anywhere(
+    inner: NaughtyServer, server: NaughtyServer
+):
+    port = int(inner.url("/").rpartition(":")[2].strip("/"))
+    away = inner.on("/away", redirect(server.url("/x")))
+    server.serve("/x", b"secret")
+    async with Client(limits(), trusted=[(FORBIDDEN, port)]) as client:
+        assert (await client.get(inner.url("/secret"), max_bytes=99)).body == b"secret"
+        with pytest.raises(FetchFailed, match="not on the public internet"):
+            await client.get(away, max_bytes=99)
+    assert not server.seen
