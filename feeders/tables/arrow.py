@@ -29,7 +29,8 @@ class ArrowTable:
         self._file = file
         with told(file, "Arrow"):
             self._batches = _open(file)
-            names = self._batches.schema.names
+            self.schema = self._batches.schema
+            names = self.schema.names
         self._starts = list(accumulate(self._batches.rows, initial=0))  # of each, and the end
         self.columns = named_once(file, names)
 

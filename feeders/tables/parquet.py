@@ -5,6 +5,7 @@ it, so readers that stopped in a group are kept for who goes on behind them.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
@@ -34,7 +35,8 @@ class ParquetTable:
         self._size = file.facts().size
         with told(file, "Parquet"):
             opened = self._open(None)
-            names = opened.schema_arrow.names
+            self.schema = opened.schema_arrow
+            names = self.schema.names
         self._footer = opened.metadata
         self.columns = named_once(file, names)
         groups = range(self._footer.num_row_groups)
@@ -57,6 +59,12 @@ class ParquetTable:
                 listed = cells.values(batch.column(column))[skipped:]
                 for number, value in enumerate(listed, start + skipped):
                     yield Row(number, "", value)
+
+    def stored(self, leaf: str, numbers: Sequence[int]) -> int:
+        """Say how many bytes a leaf of some rows takes up in the file, in proportion."""
+        counts = Counter(bisect_right(self._starts, number) - 1 for number in numbers)
+        inside = range(self._footer.num_row_groups)
+        return sum(self._share(group, leaf, counts[group]) for group in inside if counts[group])
 
     def read(
         self, wanted: Sequence[Place], columns: Sequence[str] | None
@@ -94,6 +102,12 @@ class ParquetTable:
         except DAMAGE as exc:
             cursor.damage = f"{self._file.where} is damaged there: {exc}"
             return BadRow(cursor.damage)
+
+    def _share(self, group: int, leaf: str, rows: int) -> int:
+        facts = self._footer.row_group(group)
+        columns = map(facts.column, range(facts.num_columns))
+        size: int = sum(c.total_compressed_size for c in columns if c.path_in_schema == leaf)
+        return size * rows // max(1, facts.num_rows)
 
     def _all(self, first: int, column: str) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Give the batches of one column that hold the first row or come after it."""
