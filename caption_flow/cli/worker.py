@@ -189,7 +189,7 @@ def _references(config: WorkerConfig, settings: Broadcast) -> References:
         from caption_flow.fetch import Client  # noqa: PLC0415 - most jobs need none
 
         limits = download_limits(settings.download)
-        return Client(limits, config.allow_networks, hub.headers)
+        return Client(limits, config.allow_networks, hub.headers, trusted=hub.trusted)
 
     return References(
         connect, hub, at_once=settings.download.at_once, max_bytes=settings.max_file_size

@@ -33,6 +33,12 @@ class Hub(Struct, frozen=True):
         token = next(filter(None, (environ.get(name, "").strip() for name in _TOKENS)), "")
         return cls((environ.get("HF_ENDPOINT") or HUB).strip().rstrip("/"), token)
 
+    @property
+    def trusted(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of a hub that our own operator named: wherever it is, it is meant."""
+        _, host, port = _origin(self.endpoint)
+        return () if self.endpoint == HUB or not (host and port) else ((host, port),)
+
     def headers(self, url: str) -> dict[str, str]:
         """Say what is sent along with a request for a URL: the token, to the hub only."""
         if not self.token or _origin(url) != _origin(self.endpoint):

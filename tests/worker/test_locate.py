@@ -74,6 +74,14 @@ def test_the_token_goes_nowhere_else(url: str):
     assert HUB.headers(url) == {}
 
 
+def test_only_a_hub_that_was_named_may_be_anywhere():
+    assert Hub.of({"HF_ENDPOINT": "http://mirror.local:8080/hub"}).trusted == (
+        ("mirror.local", 8080),
+    )
+    assert Hub.of({"HF_ENDPOINT": "https://mirror.local"}).trusted == (("mirror.local", 443),)
+    assert Hub.of({}).trusted == ()
+
+
 @pytest.mark.parametrize(
     ("environ", "hub"),
     [

@@ -67,7 +67,8 @@ async def make() -> AsyncIterator[Make]:
         told: DownloadLimits = limits(**changed)
 
         def connect() -> Client:
-            return Client(told, networks, hub.headers, resolver=Resolver(names(table or {})))
+            resolver = Resolver(names(table or {}))
+            return Client(told, networks, hub.headers, trusted=hub.trusted, resolver=resolver)
 
         made.append(References(connect, hub, at_once=told.at_once, max_bytes=LARGEST))
         return made[-1]
@@ -151,7 +152,7 @@ async def test_a_file_of_the_hub_is_asked_for_with_our_token(
     path = "datasets/user/repo/resolve/main/a.jpg"
     server.serve(f"/{path}", jpeg(1))
     await roles.offer([Reference(path, hub=True)])
-    reading = make(Hub(server.url(""), "hush"))
+    reading = make(Hub(server.url(""), "hush"), networks=())
 
     await ends((await roles.worker(simulated(), references=reading)).run())
 
