@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from caption_flow.fetch import Client
 
 JUDGE_SECONDS = 5.0  # in which another host should answer, where it is not we that are cut off
+STORE_TRIES = 8  # images of archives or the hub, none of which was to be had
 _NAMED = 8  # silent hosts that an error names
 _SILENT = frozenset({UNREACHABLE, TIMEOUT})
 
@@ -39,6 +40,7 @@ class References:
         self._max_bytes = max_bytes  # of one image
         self._silent: dict[str, None] = {}  # hosts that failed since one last gave an image
         self._known = asyncio.Event()  # whether it is them or us
+        self._withheld = 0  # images that archives and the hub did not give since they gave one
 
     async def read(self, reference: Reference, share: Download) -> bytes:
         """Fetch an image. Raises FetchFailed, or CutOff where it is this host that has no way."""
@@ -50,10 +52,12 @@ class References:
         except FetchFailed as exc:
             share.drop()
             if exc.reason in _SILENT:
+                self._count_withheld(reference)
                 await self._judge(client, url, exc)
             raise
         self._silent.clear()
         self._known.set()
+        self._withheld = 0
         return body
 
     async def __aenter__(self) -> Self:
@@ -77,6 +81,13 @@ class References:
             except NoRoom:
                 share.drop()
 
+    def _count_withheld(self, reference: Reference) -> None:
+        # Links of a list rot one by one; an archive or the hub is there for all samples or for none.
+        self._withheld += reference.hub or reference.start is not None
+
+    def _is_cut_off(self, client: "Client") -> bool:
+        return client.cut_off or self._withheld >= STORE_TRIES
+
     async def _judge(self, client: "Client", url: str, exc: FetchFailed) -> None:
         """Raise CutOff if it is we and not the host that have no way, once that can be told.
 
@@ -84,18 +95,18 @@ class References:
         """
         if len(self._silent) < _NAMED:
             self._silent[urlsplit(url).hostname or url] = None
-        if not client.cut_off:
+        if not self._is_cut_off(client):
             self._known.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(JUDGE_SECONDS):
                     await self._known.wait()
-        if client.cut_off:
+        if self._is_cut_off(client):
             self._known.set()
             raise CutOff(self._sentence()) from exc
 
     def _sentence(self) -> str:
         return (
-            f"This host reaches none of {', '.join(self._silent)}: it seems to have no way to "
-            'the internet. Give it one, or set "dataset.images: inline", so that the feeder '
-            "reads the images."
+            f"This host reaches none of {', '.join(self._silent)}: it has no way there, or nobody "
+            "answers. Its samples are handed back. Start it again when it has, or set "
+            '"dataset.images: inline", so that the feeder reads the images.'
         )

@@ -357,3 +357,16 @@ async def test_no_client_is_made_where_nothing_refers_elsewhere(roles: Roles):
     await ends((await roles.worker(simulated(), references=reading)).run())
 
     assert len(await roles.captions()) == 1
+
+
+async def test_an_archive_that_nobody_serves_costs_no_sample_anything(roles: Roles, make: Make):
+    """Links of a list die one by one; an archive is there for all of its samples or for none."""
+    with NaughtyServer(LOCAL) as gone:
+        url = gone.url("/0.tar")
+    await roles.offer([Reference(url, 512 * n, 100) for n in range(20)])
+
+    with pytest.raises(CutOff, match="nobody answers"):
+        await ends((await roles.worker(simulated(), references=make(tries=1))).run())
+
+    assert await roles.dead() == {}
+    assert (await roles.counts()).in_flight == 20
