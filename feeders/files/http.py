@@ -13,9 +13,10 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.fetch import BlockingClient, FetchFailed
+from caption_flow.fetch import FetchFailed
 from caption_flow.model import Reference
 from feeders.beneath import Parts
+from feeders.files.client import open_client
 from feeders.files.globs import is_glob
 from feeders.files.port import Facts, File, FileGone, FileUnreachable, FileUnreadable, order
 
@@ -32,12 +33,12 @@ class HttpFiles:
         splits = [_split(url) for url in urls]
         common = _shared([_path(one)[:-1] for one in splits])
         self._urls: dict[str, str] = {}
-        self._authorizations: dict[_Origin, str] = {}
+        self._secrets = _Secrets()
         for one in splits:
             self._add("/".join(_path(one)[common:]), one)
         self._names = sorted(self._urls, key=order)
         self.dataset = _dataset(self._names, _path(splits[0])[:common])
-        self._client = BlockingClient(None, options.allow_networks, self._headers)
+        self.client = open_client(self, options, self._secrets.headers)
 
     def list(self, start: str | None = None) -> Iterator[File]:
         """Give the files in order, from a name on."""
@@ -49,7 +50,7 @@ class HttpFiles:
         if name not in self._urls:
             raise FileGone(f"The path names no URL that ends in {name}, or not any more.")
         url = self._urls[name]
-        return HttpFile(name, url, self._client, secret=_origin(url) in self._authorizations)
+        return HttpFile(name, url, self, secret=self._secrets.has(url))
 
     def _add(self, name: str, url: SplitResult) -> None:
         user, at, _ = url.netloc.rpartition("@")
@@ -57,27 +58,39 @@ class HttpFiles:
         if self._urls.setdefault(name, plain) != plain:
             raise ConfigError(f"Two URLs of the path differ in their query only: {_public(plain)}")
         if at:
-            secret = b64encode(unquote(user).encode()).decode()
-            self._authorizations[_origin(plain)] = f"Basic {secret}"
+            self._secrets.add(plain, unquote(user))
 
-    def _headers(self, url: str) -> dict[str, str]:
-        given = self._authorizations.get(_origin(url))
-        return {"Authorization": given} if given else {}
+
+class _Secrets:
+    """Users and passwords, each for its server."""
+
+    def __init__(self) -> None:
+        self._words: dict[_Origin, str] = {}
+
+    def add(self, url: str, user: str) -> None:
+        self._words[_origin(url)] = f"Basic {b64encode(user.encode()).decode()}"
+
+    def has(self, url: str) -> bool:
+        return _origin(url) in self._words
+
+    def headers(self, url: str) -> dict[str, str]:
+        word = self._words.get(_origin(url))
+        return {"Authorization": word} if word else {}
 
 
 class HttpFile:
     """A file behind a URL."""
 
-    def __init__(self, name: str, url: str, client: BlockingClient, *, secret: bool) -> None:
+    def __init__(self, name: str, url: str, all_: HttpFiles, *, secret: bool) -> None:
         self.name = name
         self.where = _public(url)
         self._url = url
-        self._client = client
+        self._all = all_  # the client is open for as long as it is held
         self._secret = secret or "?" in url
 
     def facts(self) -> Facts:
         """Ask the server."""
-        found = self._try(lambda: self._client.head(self._url))
+        found = self._try(lambda: self._all.client.head(self._url))
         if found.total is None:
             raise FileUnreadable(
                 f"The server of {self.where} does not say how large it is. Download the file and "
@@ -91,14 +104,16 @@ class HttpFile:
         if length == 0:
             return b""
         return self._try(
-            lambda: self._client.get(self._url, max_bytes=length, start=start, length=length).body
+            lambda: (
+                self._all.client.get(self._url, max_bytes=length, start=start, length=length).body
+            )
         )
 
     def stream(self, start: int, end: int | None = None) -> Iterator[bytes]:
         """Fetch from one byte up to another, or to the end, in pieces."""
         if end is not None and start >= end:
             return
-        pieces = self._client.stream(self._url, start=start, end=end)
+        pieces = self._all.client.stream(self._url, start=start, end=end)
         try:
             yield from pieces
         except FetchFailed as exc:
