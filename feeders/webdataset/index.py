@@ -56,14 +56,13 @@ class Index:
 class Shelf:
     """Where indexes are kept."""
 
-    def __init__(self, cache_dir: str | None) -> None:
-        self._folder = _cache(cache_dir) / "tars"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._newest: OrderedDict[str, Index] = OrderedDict()
         self._lock = threading.Lock()  # one at a time: who waits mostly waits for the same one
 
-    def get(self, key: Iterable[str], make: Callable[[], Iterable[Listed]]) -> Index:
-        """Give the index of a key; it is made where none is kept."""
-        name = hashlib.sha256("\0".join(key).encode("utf-8", "surrogatepass")).hexdigest()
+    def get(self, name: str, make: Callable[[], Iterable[Listed]]) -> Index:
+        """Give the index of a name; it is made where none is kept."""
         with self._lock:
             index = self._newest.get(name) or self._load(name)
             if index is None:
@@ -110,8 +109,14 @@ def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _cache(cache_dir: str | None) -> Path:
+def name_of(*key: str) -> str:
+    """Make a file name of what something is good for."""
+    return hashlib.sha256("\0".join(key).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """Find where tars' indexes and copies may be kept."""
     if cache_dir is not None:
-        return Path(cache_dir).expanduser()
+        return Path(cache_dir).expanduser() / "tars"
     above = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(above) / "caption-flow"
+    return Path(above) / "caption-flow" / "tars"

@@ -17,16 +17,18 @@ from feeders.files.port import AsIO, Facts, File, FileGone, FileUnreadable
 from feeders.webdataset import grouping, tar
 from feeders.webdataset.forward import Forward
 from feeders.webdataset.grouping import Choice
-from feeders.webdataset.index import Index, Shelf
+from feeders.webdataset.index import Index, Shelf, cache_folder, name_of
 from feeders.webdataset.listing import Listings
 from feeders.webdataset.places import Member
 from feeders.webdataset.reading import Reading, image_bytes
+from feeders.webdataset.spool import Spool
 from feeders.webdataset.tar import BadTarError
 
 logger = logging.getLogger(__name__)
 
 # Compressed ones are found to be told of: passed over in silence they would be missed.
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_PADDING = 1 << 20  # bytes after the last member that are worth reading to have all of a tar
 
 
 class WebDatasetSource:
@@ -42,7 +44,9 @@ class WebDatasetSource:
         self._options = options
         self._files = Files(options, SUFFIXES)
         self._choice = Choice(options)
-        self._shelf = Shelf(options.cache_dir)
+        folder = cache_folder(options.cache_dir)
+        self._shelf = Shelf(folder / "indexes")
+        self._spool = Spool(folder / "copies")
         self._listings = Listings(options)
         self.dataset = self._files.dataset
         _check_images(options, next(self._files.list(), None))
@@ -80,6 +84,8 @@ class WebDatasetSource:
             placed = self._placed(file, facts, wanted)
         except (BadTarError, FileUnreadable) as exc:
             raise ShardChanged(f"{shard} cannot be read any more: {exc}") from exc
+        if not isinstance(file, LocalFile):
+            file = self._spool.find(_copy(file, facts), file, facts.size)
         return iter(Reading(self._options, self._choice, file, facts.size, placed))
 
     def size(self, shard: str, wanted: Sequence[Listed]) -> int | None:
@@ -100,8 +106,8 @@ class WebDatasetSource:
         return [one if one.place else Listed(one.name, places.get(one.name, "")) for one in wanted]
 
     def _index(self, file: File, facts: Facts) -> Index:
-        key = (file.where, facts.fingerprint, str(facts.size), self._choice.spelled)
-        return self._shelf.get(key, lambda: self._read(file, facts))
+        name = name_of(file.where, facts.fingerprint, str(facts.size), self._choice.spelled)
+        return self._shelf.get(name, lambda: self._read(file, facts))
 
     def _read(self, file: File, facts: Facts) -> Iterator[Listed]:
         size, where = facts.size, file.where
@@ -110,14 +116,28 @@ class WebDatasetSource:
         if isinstance(file, LocalFile):
             members = tar.members(AsIO(file, size), size, where)
         elif (members := self._listings.find(file, size)) is None:
-            members = tar.members(Forward(file.stream(0, size)), size, where)
+            members = self._stream(file, facts)
         return grouping.samples(members, self._choice, where)
+
+    def _stream(self, file: File, facts: Facts) -> Iterator[Member]:
+        """Read a remote tar to its end, and keep it where its images are to be read as well."""
+        pieces = file.stream(0, facts.size)
+        if self._options.images != "reference":
+            pieces = self._spool.keeping(_copy(file, facts), facts.size, pieces)
+        forward = Forward(pieces)
+        yield from tar.members(forward, facts.size, file.where)
+        if facts.size - forward.tell() <= _PADDING:
+            forward.seek(facts.size + 1)
 
     def _pass_over(self, shard: str, why: Exception) -> None:
         first = next(self._files.list(), None)
         if first is None or first.name == shard:
             raise SourceError(f"The first shard, {shard}, cannot be read: {why}") from why
         logger.error("Passing over the shard %s: %s", shard, why)
+
+
+def _copy(file: File, facts: Facts) -> str:
+    return name_of(file.where, facts.fingerprint, str(facts.size))
 
 
 def _check_images(options: SourceOptions, file: File | None) -> None:

@@ -12,7 +12,7 @@ from caption_flow.fetch import persist, streaming
 from caption_flow.model import Listed, Reference
 from caption_flow.retry import Backoff
 from feeders.files.port import Facts
-from feeders.webdataset import WebDatasetSource
+from feeders.webdataset import WebDatasetSource, spool
 from feeders.webdataset.grouping import Choice
 from feeders.webdataset.reading import Reading
 from tests.feeders.tars import everything, pictures, source, write
@@ -79,8 +79,9 @@ def test_a_shard_is_streamed_once_to_be_planned(server: NaughtyServer, tmp_path:
 def test_a_chunk_resumed_near_its_end_fetches_the_rest_only(
     server: NaughtyServer, tmp_path: Path, tar: bytes
 ):
-    made = over(server.serve("/x.tar", tar, 'ETag: "1"'), tmp_path)
-    plan = list(made.names("x.tar", None))
+    url = server.serve("/x.tar", tar, 'ETag: "1"')
+    plan = list(over(url, tmp_path).names("x.tar", None))
+    made = over(url, tmp_path / "elsewhere")
     before, sent = len(server.seen), server.sent
 
     assert len(list(made.samples("x.tar", plan[90:], '"1"'))) == 10
@@ -88,11 +89,54 @@ def test_a_chunk_resumed_near_its_end_fetches_the_rest_only(
     assert [call.method for call in server.seen[before:]] == ["HEAD", "GET"]
 
 
-def test_samples_are_read_on_where_a_connection_broke(
+def test_who_planned_a_shard_does_not_fetch_it_again(
     server: NaughtyServer, tmp_path: Path, tar: bytes
 ):
     made = over(server.serve("/x.tar", tar, 'ETag: "1"'), tmp_path)
-    plan = list(made.names("x.tar", None))
+
+    found = everything(made)
+    assert [raw.image[:4] for raw in found] == [n.to_bytes(4, "big") for n in range(100)]
+    assert server.sent < len(tar) * 1.1
+
+
+def test_of_a_shard_that_changed_no_copy_is_used(server: NaughtyServer, tmp_path: Path, tar: bytes):
+    made = over(server.serve("/x.tar", tar, 'ETag: "1"'), tmp_path)
+    everything(made)
+    other = tar.replace((7).to_bytes(4, "big") * 1000, b"new!" * 1000)
+    server.serve("/x.tar", other, 'ETag: "2"')
+
+    assert everything(made)[7].image == b"new!" * 1000
+
+
+def test_copies_are_bounded_and_the_oldest_goes(
+    server: NaughtyServer, tmp_path: Path, tar: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(spool, "MOST", len(tar) * 2 + 100)
+    for n in range(4):
+        server.serve(f"/{n}.tar", tar)
+    made = over(server.url("/{0..3}.tar"), tmp_path)
+    everything(made)
+    assert len(list((tmp_path / "cache/tars/copies").iterdir())) == 2
+
+    monkeypatch.setattr(spool, "MOST", 100)
+    assert len(everything(over(server.url("/{0..3}.tar"), tmp_path, columns=()))) == 400
+    assert list((tmp_path / "cache/tars/copies").iterdir()) == []
+
+
+def test_without_room_for_copies_all_is_read_anyway(
+    server: NaughtyServer, tmp_path: Path, tar: bytes
+):
+    (tmp_path / "cache").touch()
+
+    assert len(everything(over(server.serve("/x.tar", tar), tmp_path))) == 100
+
+
+def test_samples_are_read_on_where_a_connection_broke(
+    server: NaughtyServer, tmp_path: Path, tar: bytes
+):
+    url = server.serve("/x.tar", tar, 'ETag: "1"')
+    plan = list(over(url, tmp_path).names("x.tar", None))
+    made = over(url, tmp_path / "elsewhere")
     server.on("/x.tar", whole(tar, 'ETag: "1"'), breaking(tar, 200_000, 'ETag: "1"'))
 
     found = list(made.samples("x.tar", plan, '"1"'))
