@@ -50,7 +50,7 @@ class ArrowStream:
         self.schema = pa.ipc.read_schema(pa.py_buffer(self._bytes(self._before[0])))
 
     def batch(self, index: int, columns: Sequence[str]) -> pa.RecordBatch:
-        """Let Arrow read a stream of this batch alone, and what it needs to be understood."""
+        """Read a batch and give those columns of it that are asked for."""
         message = self._batches[index]
         if message.length > _LARGEST:
             raise ValueError(
@@ -58,6 +58,16 @@ class ArrowStream:
                 "write it in smaller ones"
             )
         needed = [earlier for earlier in self._before if earlier.start < message.start]
+        if len(needed) > 1:
+            return self._with_dictionaries(needed, message, columns)
+        # Its columns are views of what was read, not copies of it, unless they are packed.
+        read = pa.ipc.read_record_batch(pa.py_buffer(self._bytes(message)), self.schema)
+        return read.select(list(columns))
+
+    def _with_dictionaries(
+        self, needed: Sequence[_Message], message: _Message, columns: Sequence[str]
+    ) -> pa.RecordBatch:
+        """Let Arrow read a stream of this batch alone, and what it needs to be understood."""
         stream = b"".join(map(self._bytes, (*needed, message)))
         wanted = [self.schema.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)

@@ -1,7 +1,8 @@
 """Tables: Parquet, read by row group, column and small batch.
 
 Row numbers come from the footer. A row within its group is reached only by decoding those before
-it, so readers that stopped in a group are kept for who goes on behind them.
+it, so readers that stopped in a group are kept for who goes on behind them. In memory is a page of
+each column, which is what Parquet can be read by, and a small batch.
 """
 
 from bisect import bisect_right

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +125,18 @@ def test_a_table_that_is_packed_is_refused_with_what_to_do(tmp_path: Path):
 def test_what_is_no_table_is_refused(tmp_path: Path):
     with pytest.raises(SourceError, match=r"t\.xlsx is no table"):
         table(tables.text(tmp_path / "t.xlsx", ""))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv"])
+def test_several_threads_read_one_table(tmp_path: Path, name: str):
+    write = {"t.parquet": tables.by_arrow, "t.arrow": tables.by_arrow_file}.get(name, tables.by_csv)
+    made = table(write(tmp_path / name, ROWS * 5))
+    places = listed(made)
+
+    def some(first: int) -> list[Any]:
+        return list(made.read(places[first : first + 20], None))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(some, [*range(0, 200, 20)] * 5))
+
+    assert found == [(ROWS * 5)[first : first + 20] for first in range(0, 200, 20)] * 5

@@ -231,6 +231,20 @@ def test_values_that_python_has_no_word_for_are_text(tmp_path: Path, name: str):
     assert isinstance(last["n"], str)
 
 
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_arrow_may_have_dictionaries(tmp_path: Path, kind: str):
+    words = ["a", "b", "a", "c"] * 10
+    made = pa.table({"n": range(40), "word": pa.array(words).dictionary_encode()})
+    open_writer = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
+    with open_writer(str(tmp_path / "t.arrow"), made.schema) as out:
+        out.write_table(made, max_chunksize=9)
+
+    opened = table(tmp_path / "t.arrow")
+
+    assert column(opened, "word") == words
+    assert list(opened.read([(39, ""), (1, "")], ["word"])) == [{"word": "c"}, {"word": "b"}]
+
+
 def test_memory_is_that_of_some_images_whatever_the_group(tmp_path: Path):
     """A thousand large cells in one group are read by the few."""
     path = tmp_path / "t.parquet"
