@@ -6,6 +6,7 @@ from threading import Lock
 from msgspec import Struct
 
 from caption_flow.dataset.source import ShardChanged
+from feeders.files.ahead import near
 from feeders.files.find import Finder
 from feeders.files.port import File
 from feeders.tables.opening import open_table
@@ -46,7 +47,7 @@ class Shelf:
             if kept is not None:
                 self._kept.move_to_end((shard, now))
                 return kept
-        return self._keep(shard, Opened(file, now, open_table(file)))
+        return self._keep(shard, Opened(file, now, open_table(near(file))))
 
     def _keep(self, shard: str, opened: Opened) -> Opened:
         with self._lock:
