@@ -13,7 +13,7 @@ from caption_flow.errors import ConfigError, SourceError
 from caption_flow.fetch import BlockingClient, FetchFailed
 from caption_flow.fetch.urls import Url
 from caption_flow.model import Listed, Raw, Reference
-from feeders.files.find import Files
+from feeders.files.find import Files, Finder
 from feeders.tables import PACKED, SUFFIXES, BadRow, Opened, Shelf, Table
 from feeders.tables.values import carried
 from feeders.urls import naming
@@ -26,11 +26,11 @@ _DEFAULT = SourceOptions(path="").url_column
 class UrlsSource:
     """The images that the rows of some tables name by URLs."""
 
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, options: SourceOptions, files: Finder | None = None) -> None:
         for name in options.extra:
             raise ConfigError(f'The source of URLs has no option "{name}".')
         self._options = options
-        self._files = Files(options, (*SUFFIXES, *PACKED))
+        self._files = files or Files(options, (*SUFFIXES, *PACKED))
         self._shelf = Shelf(self._files)
         self.dataset = self._files.dataset
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
 from caption_flow.model import Listed, Raw
-from feeders.files.find import Files
+from feeders.files.find import Files, Finder
 from feeders.files.local import LocalFile
 from feeders.files.port import AsIO, Facts, File, FileGone, FileUnreadable
 from feeders.webdataset import grouping, tar
@@ -38,11 +38,11 @@ class WebDatasetSource:
     all, the path must be wrong, and that ends the feeder.
     """
 
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, options: SourceOptions, files: Finder | None = None) -> None:
         for name in options.extra:
             raise ConfigError(f'The webdataset source has no option "{name}".')
         self._options = options
-        self._files = Files(options, SUFFIXES)
+        self._files = files or Files(options, SUFFIXES)
         self._choice = Choice(options)
         folder = cache_folder(options.cache_dir)
         self._shelf = Shelf(folder / "indexes")
