@@ -12,11 +12,11 @@ _NUMBERS = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,9}))?")
 _LETTERS = re.compile(r"([a-zA-Z])\.\.([a-zA-Z])")
 
 
-def expand(text: str) -> list[str]:
+def expand(text: str, most: int = MOST) -> list[str]:
     """Give all that a text with braces stands for, in its order."""
-    found = list(islice(_expand(text), MOST + 1))
-    if len(found) > MOST:
-        raise ConfigError(f"The path {text} stands for more than {MOST:,} files. Name fewer.")
+    found = list(islice(_expand(text), most + 1))
+    if len(found) > most:
+        raise ConfigError(f"The path {text} stands for more than {most:,} files. Name fewer.")
     return found
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from caption_flow.dataset.source import SourceOptions
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.fetch import BlockingClient, FetchFailed
+from caption_flow.fetch import BlockingClient, DownloadLimits, FetchFailed
 from caption_flow.model import Reference
 from feeders.beneath import Parts
 from feeders.files import globs
@@ -34,7 +34,7 @@ class HubFiles:
         self._suffixes = suffixes
         self._patterns = [_pattern(path.inside, options) for path in named]
         self._client = _client(
-            self.hub.endpoint, self.hub.token, options.allow_networks, os.getpid()
+            self.hub.endpoint, self.hub.token, options.download, options.allow_networks, os.getpid()
         )
         listed = self.hub.files(self.commit, _shared_folder(named, suffixes))
         self._files = {
@@ -156,6 +156,7 @@ def _fixed(inside: str, suffixes: tuple[str, ...]) -> list[str]:
 def _client(
     endpoint: str,
     token: str | None,
+    limits: DownloadLimits,
     networks: tuple[str, ...],
     process: int,  # noqa: ARG001 - a fork has no use for its parent's connections
 ) -> BlockingClient:
@@ -164,7 +165,8 @@ def _client(
     port = parts.port or {"https": 443}.get(parts.scheme, 80)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return BlockingClient(
-        allow_networks=networks,
-        headers=lambda _: headers,
+        limits,
+        networks,
+        lambda _: headers,
         trusted=((parts.hostname or "", port),),
     )

@@ -107,8 +107,8 @@ class ParquetTable:
     def _share(self, group: int, leaf: str, rows: int) -> int:
         facts = self._footer.row_group(group)
         columns = map(facts.column, range(facts.num_columns))
-        size: int = sum(c.total_compressed_size for c in columns if c.path_in_schema == leaf)
-        return size * rows // max(1, facts.num_rows)
+        size = sum(int(c.total_compressed_size) for c in columns if c.path_in_schema == leaf)
+        return size * rows // max(1, int(facts.num_rows))
 
     def _all(self, first: int, column: str) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Give the batches of one column that hold the first row or come after it."""

@@ -134,10 +134,14 @@ def lfs_oid(data: bytes) -> str:
 
 def _listen(server: HubServer, port: str) -> ThreadingHTTPServer:
     handler = type("Handler", (_Handler,), {"server_": server, "port": port})
-    made = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    made.daemon_threads = True
+    made = _Listener(("127.0.0.1", 0), handler)
     Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
     return made
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # connections at once; with more than that one waits a second
 
 
 class _Handler(BaseHTTPRequestHandler):
