@@ -88,4 +88,3 @@ def test_tables_may_lie_on_a_server(tmp_path: Path, name: str):
         assert list(made.shards()) == [name]
         assert list(made.names(name, listed[990])) == listed[991:]
         assert [raw.columns for raw in found] == [{"n": "900"}, {"n": "7"}]
-        made._files._finder._client.close()
