@@ -34,9 +34,11 @@ T = TypeVar("T")
 
 SCHEME = "hf://"
 _DATASETS = "datasets/"
-_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
-# A revision has slashes as %2F, but for these, which the hub makes by itself.
-_SPECIAL = re.compile(r"refs/(?:convert/[\w.-]+|pr/\d+)")
+# A revision has slashes as %2F, but for those that the hub makes by itself.
+_PATH = re.compile(
+    r"([\w.-]+/[\w.-]+|[\w.-]+(?=$|@))(?:@(refs/convert/[\w.-]+|refs/pr/\d+|[^/]+))?(?:/(.*))?",
+    re.ASCII,
+)
 _TRIES = 3
 _BACKOFF = Backoff(first=0.3, ceiling=2.0)
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -172,19 +174,11 @@ def _token() -> str | None:
 
 
 def _parse(rest: str, text: str) -> HubPath:
-    repo, at, after = rest.partition("@")
-    if at:
-        special = _SPECIAL.match(after)
-        revision = special[0] if special else after.partition("/")[0]
-        inside = after[len(revision) :].strip("/")
-        revision = unquote(revision)
-    else:
-        user, _, further = rest.partition("/")
-        name, _, inside = further.partition("/")
-        repo, revision = f"{user}/{name}".strip("/"), ""
-    if not _ID.fullmatch(repo) or (at and not revision):
+    match = _PATH.fullmatch(rest)
+    if not match:
         raise ConfigError(f"{text} names no data set of the hub. Write USER/NAME.")
-    return HubPath(repo, revision or None, inside.strip("/"))
+    repo, revision, inside = match.groups()
+    return HubPath(repo, unquote(revision) if revision else None, (inside or "").strip("/"))
 
 
 def _facts(file: RepoFile) -> Facts:

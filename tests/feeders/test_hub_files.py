@@ -135,6 +135,23 @@ def test_a_private_data_set_is_read_with_the_token_which_the_storage_never_sees(
     assert {seen.authorization for seen in server.asked(port="cdn")} == {""}
 
 
+def test_the_token_may_be_the_one_that_is_stored(
+    server: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
+):
+    server.add("user/pets", token="hf_stored").commit(folder)
+    stored = tmp_path_factory.mktemp("home") / "token"
+    stored.write_text("hf_stored\n")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(stored))
+
+    assert files().get("b.csv").read(0, 5) == b"b.csv"
+
+
+def test_an_at_sign_in_a_file_is_no_revision(server: HubServer, folder: Path):
+    server.add("user/pets").commit(grow(folder, "a/x@y.csv"))
+
+    assert names("hf://datasets/user/pets/a/x@y.csv") == ["a/x@y.csv"]
+
+
 def test_a_private_data_set_without_a_token_is_refused_with_what_to_do(
     server: HubServer, folder: Path
 ):
