@@ -17,7 +17,7 @@ from feeders.beneath import Parts
 from feeders.files import globs
 from feeders.files.http import trouble
 from feeders.files.port import Facts, File, FileGone, FileUnreachable, FileUnreadable, order
-from feeders.files.repo import Commit, Hub, HubPath, gated
+from feeders.files.repo import PUBLIC, Commit, Hub, HubPath, gated
 
 
 class HubFiles:
@@ -160,13 +160,9 @@ def _client(
     networks: tuple[str, ...],
     process: int,  # noqa: ARG001 - a fork has no use for its parent's connections
 ) -> BlockingClient:
-    """Make a client that shows the token to the hub, and trusts the hub's own address."""
+    """Make a client that shows the token to the hub, and trusts one that the operator named."""
     parts = urlsplit(endpoint)
     port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    trusted = () if endpoint == PUBLIC else ((parts.hostname or "", port),)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return BlockingClient(
-        limits,
-        networks,
-        lambda _: headers,
-        trusted=((parts.hostname or "", port),),
-    )
+    return BlockingClient(limits, networks, lambda _: headers, trusted=trusted)

@@ -13,7 +13,6 @@ from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from huggingface_hub import HfApi, get_token
-from huggingface_hub import constants as hub
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -32,6 +31,7 @@ from feeders.files.port import Facts, FileUnreachable
 
 T = TypeVar("T")
 
+PUBLIC = "https://huggingface.co"
 SCHEME = "hf://"
 _DATASETS = "datasets/"
 # A revision has slashes as %2F, but for those that the hub makes by itself.
@@ -80,7 +80,7 @@ class Hub:
     """The API, as far as we need it."""
 
     def __init__(self) -> None:
-        self.endpoint = (os.environ.get("HF_ENDPOINT") or hub.ENDPOINT).rstrip("/")
+        self.endpoint = (os.environ.get("HF_ENDPOINT", "").strip() or PUBLIC).rstrip("/")
         self.token = _token()
         self._api = HfApi(endpoint=self.endpoint, token=self.token or False)
 
