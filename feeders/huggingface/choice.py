@@ -15,6 +15,8 @@ from feeders.tables.values import carried
 
 FILE_NAME = "file_name"  # of a table beside image files
 _DEFAULT = SourceOptions(path="").image_column
+_DEFAULT_URL = SourceOptions(path="").url_column
+_USUAL = ("url", "URL", "link")  # columns of URLs, where none is named
 
 # "cells": images, or paths of image files. "urls": text that says where images are on the web.
 Kind: TypeAlias = Literal["cells", "urls"]
@@ -72,8 +74,8 @@ def _image(table: Table, where: str, options: SourceOptions) -> tuple[str, Kind]
         )
     if found:
         return found[0], "cells"
-    if options.url_column in table.columns:
-        return options.url_column, "urls"
+    if url := _url_column(table.columns, options.url_column):
+        return url, "urls"
     if FILE_NAME in table.columns and options.image_column == _DEFAULT:
         return FILE_NAME, "cells"
     raise ConfigError(
@@ -81,6 +83,13 @@ def _image(table: Table, where: str, options: SourceOptions) -> tuple[str, Kind]
         f"has: {', '.join(table.columns) or 'none'}. Name the one with the images as image_column, "
         "or the one with their URLs as url_column."
     )
+
+
+def _url_column(columns: Sequence[str], asked: str) -> str | None:
+    if asked in columns:
+        return asked
+    usual = [name for name in _USUAL if name in columns]
+    return usual[0] if asked == _DEFAULT_URL and len(usual) == 1 else None
 
 
 def _carried(table: Table, where: str, options: SourceOptions, image: str) -> tuple[str, ...]:

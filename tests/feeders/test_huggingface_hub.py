@@ -203,7 +203,8 @@ def test_a_shard_that_is_not_listed_is_planned_anew(server: HubServer, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "column"), [("urls.csv", "image_url"), ("urls.csv", "image"), ("a/urls.csv", "link")]
+    ("name", "column"),
+    [("u.csv", "image_url"), ("u.csv", "image"), ("a/u.csv", "URL"), ("a/u.csv", "mine")],
 )
 def test_tables_of_urls_are_read_as_by_the_urls_source(
     server: HubServer, tmp_path: Path, name: str, column: str
@@ -211,7 +212,7 @@ def test_tables_of_urls_are_read_as_by_the_urls_source(
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(f"{column},n\nhttp://example.org/1.png,1\n")
     server.add("user/pets").commit(tmp_path)
-    given = {"url_column": column} if column == "link" else {}
+    given = {"url_column": column} if column == "mine" else {}
 
     [raw] = samples(hub(**given))
     assert raw.reference == Reference("http://example.org/1.png")
