@@ -1,5 +1,6 @@
 """Data sets of rows: what `datasets` writes is given as `datasets` reads it."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from caption_flow.dataset.source import Listed, ShardChanged
-from caption_flow.errors import ConfigError
+from caption_flow.errors import ConfigError, SourceError
 from tests.feeders.pets import pets, picture_files, png, samples, shown, source, told
 
 
@@ -249,3 +250,45 @@ def test_the_size_of_images_is_told_by_the_footer(tmp_path: Path):
     assert half is not None
     assert abs(whole - 2 * half) <= 2
     assert whole == pytest.approx(20 * 9000, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff", b"[]", b"{}", b'{"info": 3}', b'{"info": {"features": []}}',
+        b'{"info": {"features": {"image": 3, "n": [], "w": {"_type": "ClassLabel"}}}}',
+        b'{"info": {"features": {"w": {"_type": "ClassLabel", "names": {"0": "a"}}}}}',
+        b"[" * 10_000,
+    ],
+)  # fmt: skip
+def test_what_a_schema_says_of_itself_may_be_nonsense(tmp_path: Path, said: bytes):
+    columns = {"image": [png(0)], "n": [[1]], "w": [7]}
+    made = pa.table(columns).replace_schema_metadata({b"huggingface": said})
+    pq.write_table(made, tmp_path / "a.parquet")
+    [raw] = samples(source(tmp_path))
+
+    assert (raw.image, raw.columns) == (png(0), {"n": [1], "w": 7})
+
+
+def test_a_label_without_a_word_stays_a_number(tmp_path: Path):
+    label = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+    said = json.dumps({"info": {"features": {"w": label, "deep": {"w": label}}}})
+    columns = {"image": [png(0)] * 4, "w": [1, 2, -1, None], "deep": [{"w": 0}] * 4}
+    made = pa.table(columns).replace_schema_metadata({b"huggingface": said})
+    pq.write_table(made, tmp_path / "a.parquet")
+
+    raws = samples(source(tmp_path))
+    assert [raw.columns["w"] for raw in raws] == ["dog", 2, None, None]
+    assert raws[0].columns["deep"] == {"w": "cat"}
+
+
+@pytest.mark.parametrize(
+    "state", ["", "[]", "{}", '{"_data_files": 3}', '{"_data_files": [{"filename": "../x.arrow"}]}']
+)
+def test_a_state_that_is_damaged_is_told(tmp_path: Path, state: str):
+    pets(3).save_to_disk(tmp_path / "in")
+    pets(3).to_parquet(tmp_path / "x.arrow")
+    (tmp_path / "in/state.json").write_text(state)
+
+    with pytest.raises(SourceError):
+        source(tmp_path / "in")
