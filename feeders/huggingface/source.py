@@ -69,7 +69,12 @@ class _Opening:
         if survey.states:
             return self._rows(self._of_split(saved_files(survey.states)))
         if tables := survey.tables():
-            return self._rows(self._chosen(tables))
+            try:
+                return self._rows(self._chosen(tables))
+            except ConfigError:
+                # A text without URLs may well tell something of the tars beside it.
+                if survey.rows or not survey.tars:
+                    raise
         if survey.tars:
             return self._tars(self._chosen(survey.tars))
         if survey.image is not None:

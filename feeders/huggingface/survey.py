@@ -8,7 +8,6 @@ from feeders.files.port import File, FileGone
 from feeders.folder import EXTENSIONS
 from feeders.huggingface import card, saved
 from feeders.huggingface.card import Subset
-from feeders.huggingface.choice import FILE_NAME
 from feeders.huggingface.splits import Splits
 from feeders.huggingface.whole import whole
 from feeders.tables import SUFFIXES as TABLES
@@ -19,8 +18,6 @@ SUFFIXES = (*TABLES, *TARS, *IMAGES, saved.STATE, card.NAME.lower())
 
 _ROWS = (".parquet", ".arrow")
 _METADATA = frozenset(f"metadata{suffix}" for suffix in TABLES)
-
-__all__ = ["FILE_NAME", "SUFFIXES", "Survey", "subset_of"]
 
 
 class Survey:
@@ -57,11 +54,11 @@ class Survey:
 
     def tables(self) -> list[str]:
         """Give the tables whose rows are the samples; empty where something else is."""
-        if self.metadata and self.images.any:
-            return [] if self._beside_tars(self.rows) and self.rows else self.rows or self.metadata
-        rows = self.rows + [name for name in self.metadata if name.lower().endswith(_ROWS)]
-        texts = self.texts + [name for name in self.metadata if name not in rows]
-        found = rows or ([] if self.images.any else _no_lists(texts))
+        if self.images.any:
+            found = self.rows or self.metadata
+        else:  # then what is called metadata is a table like any other
+            named = [name for name in self.metadata if name.lower().endswith(_ROWS)]
+            found = self.rows + named or _lists(self.texts + self.metadata)
         return [] if self._beside_tars(found) else found
 
     def _beside_tars(self, tables: list[str]) -> bool:
@@ -80,7 +77,7 @@ def subset_of(files: Files, options: SourceOptions) -> Subset | None:
     return card.pick(card.subsets(said, readme.where), options.subset, options.path)
 
 
-def _no_lists(texts: list[str]) -> list[str]:
+def _lists(texts: list[str]) -> list[str]:
     """Leave out plain text where there are tables: it is a licence, or the like."""
     tables = [name for name in texts if not name.lower().endswith(".txt")]
     return tables or (texts if len(texts) == 1 else [])

@@ -240,3 +240,18 @@ def test_tables_that_stand_beside_tars_of_their_names_tell_what_is_in_them(
     server.add("user/pets").commit(tmp_path)
 
     assert [raw.id for raw in samples(hub())] == ["00000.tar/a"]
+
+
+def test_a_text_without_urls_beside_tars_is_passed_over(server: HubServer, tmp_path: Path):
+    tar_of(tmp_path / "00000.tar", {"a.png": png(1)})
+    (tmp_path / "metadata.csv").write_text("n,size\n1,2\n")
+    server.add("user/pets").commit(tmp_path)
+
+    assert [raw.id for raw in samples(hub())] == ["00000.tar/a"]
+
+
+def test_a_table_that_is_called_metadata_may_be_all_there_is(server: HubServer, tmp_path: Path):
+    pets(2).to_parquet(tmp_path / "metadata.parquet")
+    server.add("user/pets").commit(tmp_path)
+
+    assert [raw.image for raw in samples(hub())] == [png(0), png(1)]
