@@ -82,7 +82,7 @@ class References:
                 share.drop()
 
     def _count_withheld(self, reference: Reference) -> None:
-        # Links of a list rot one by one; an archive or the hub is there for all samples or for none.
+        # Links of a list rot one by one; an archive or the hub is there for all samples or none.
         self._withheld += reference.hub or reference.start is not None
 
     def _is_cut_off(self, client: "Client") -> bool:

@@ -73,7 +73,7 @@ class RowsSource:
         leaf = image_leaf(table.opened.table, table.choice.image)
         if leaf is None or not isinstance(table.opened.table, ParquetTable):
             return None
-        return table.opened.table.stored(leaf, [at[0] for at in map(_place, wanted) if at]) or None
+        return table.opened.table.stored([at[0] for at in map(_place, wanted) if at]) or None
 
     def _open(self, shard: str, fingerprint: str = "") -> "_Table":
         opened = self._shelf.open(shard, fingerprint)

@@ -25,6 +25,8 @@ from feeders.tables.port import BadRow, Place, Row
 
 BATCH_BYTES = 4 << 20  # decoded at a time, as the footer lets us guess
 _MOST_ROWS = 8192  # of one batch
+_LIGHT_ROWS = 256  # of one batch at least, where no column asked for can hold images
+_UNKNOWN = 1 << 16  # bytes of a row of which the footer says none
 _BUFFER = 1 << 18  # bytes of a column read at a time
 
 
@@ -38,6 +40,7 @@ class ParquetTable:
             opened = self._open(None)
             self.schema = opened.schema_arrow
             names = self.schema.names
+            self._heavy = {field.name for field in self.schema if _is_heavy(field.type)}
         self._footer = opened.metadata
         self.columns = named_once(file, names)
         groups = range(self._footer.num_row_groups)
@@ -61,11 +64,11 @@ class ParquetTable:
                 for number, value in enumerate(listed, start + skipped):
                     yield Row(number, "", value)
 
-    def stored(self, leaf: str, numbers: Sequence[int]) -> int:
-        """Say how many bytes a leaf of some rows takes up in the file, in proportion."""
+    def stored(self, numbers: Sequence[int]) -> int:
+        """Say how many bytes some rows take up, in proportion; of images nearly all is theirs."""
         counts = Counter(bisect_right(self._starts, number) - 1 for number in numbers)
         inside = range(self._footer.num_row_groups)
-        return sum(self._share(group, leaf, counts[group]) for group in inside if counts[group])
+        return sum(self._share(group, counts[group]) for group in inside if counts[group])
 
     def read(
         self, wanted: Sequence[Place], columns: Sequence[str] | None
@@ -104,11 +107,10 @@ class ParquetTable:
             cursor.damage = f"{self._file.where} is damaged there: {exc}"
             return BadRow(cursor.damage)
 
-    def _share(self, group: int, leaf: str, rows: int) -> int:
+    def _share(self, group: int, rows: int) -> int:
+        # Of single columns nothing is asked: where a footer is damaged that ends the process.
         facts = self._footer.row_group(group)
-        columns = map(facts.column, range(facts.num_columns))
-        size = sum(int(c.total_compressed_size) for c in columns if c.path_in_schema == leaf)
-        return size * rows // max(1, int(facts.num_rows))
+        return int(facts.total_byte_size) * rows // max(1, int(facts.num_rows))
 
     def _all(self, first: int, column: str) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Give the batches of one column that hold the first row or come after it."""
@@ -130,16 +132,12 @@ class ParquetTable:
         )
 
     def _batch_rows(self, group: int, columns: Sequence[str]) -> int:
+        # What the footer says of single columns is not asked: pyarrow 26 lets a damaged one end
+        # the process.
         facts = self._footer.row_group(group)
-        below = tuple(f"{column}." for column in columns)
-        leaves = (facts.column(index) for index in range(facts.num_columns))
-        size: int = sum(
-            leaf.total_uncompressed_size
-            for leaf in leaves
-            if f"{leaf.path_in_schema}.".startswith(below)
-        )
-        fit: int = BATCH_BYTES * facts.num_rows // max(1, size)
-        return max(1, min(_MOST_ROWS, fit))
+        size = facts.total_byte_size // max(1, facts.num_rows) or _UNKNOWN
+        least = 1 if any(column in self._heavy for column in columns) else _LIGHT_ROWS
+        return max(least, min(_MOST_ROWS, BATCH_BYTES // max(1, size)))
 
     def _open(self, footer: Any) -> pq.ParquetFile:
         return pq.ParquetFile(
@@ -148,3 +146,11 @@ class ParquetTable:
             buffer_size=_BUFFER,
             pre_buffer=False,
         )
+
+
+def _is_heavy(kind: pa.DataType) -> bool:
+    """Whether cells of a type may hold images."""
+    if pa.types.is_nested(kind):
+        return any(_is_heavy(kind.field(index).type) for index in range(kind.num_fields))
+    light = (pa.types.is_primitive, pa.types.is_string, pa.types.is_large_string)
+    return not any(is_kind(kind) for is_kind in light)

@@ -1,6 +1,7 @@
 """Tables that are damaged, odd or meant to harm: told in words, and good rows are had."""
 
 import tracemalloc
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -182,6 +183,18 @@ def test_damage_anywhere_is_told_or_harmless(tmp_path: Path, name: str, write):
             column(made, made.columns[0])
         except SourceError as exc:
             assert name in str(exc)  # noqa: PT017
+
+
+def test_no_damage_of_a_footer_ends_the_process(tmp_path: Path):
+    """A histogram of sizes that does not fit, as when its length has another bit."""
+    rows = [{"im": {"bytes": b"x" * n, "path": None}, "l": [n]} for n in range(3)]
+    whole = tables.by_arrow(tmp_path / "t.parquet", rows).read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+
+    for at in range(footer, footer + 700):
+        damaged = whole[:at] + bytes([whole[at] ^ 0x54]) + whole[at + 1 :]
+        with suppress(SourceError):
+            list(table(text(tmp_path / "t.parquet", damaged)).read([(0, "")], None))
 
 
 def test_damage_of_one_group_leaves_the_others(tmp_path: Path):
