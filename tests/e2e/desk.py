@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from msgspec import Struct
@@ -34,14 +35,16 @@ class Ended(Struct, frozen=True):
 class Running:
     """One `caption-flow` process."""
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, logs: Path) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], folder: Path, logs: Path, environ: Mapping[str, str]
+    ) -> None:
         self._out, self._err = logs.with_suffix(".out"), logs.with_suffix(".err")
         self._begun = time.monotonic()
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "caption_flow", *arguments],
                 cwd=folder,
-                env=environment(folder),
+                env=environment(folder) | dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -98,11 +101,16 @@ class Desk:
         self._logs.mkdir(parents=True)
         self._running: list[Running] = []
 
-    def start(self, *arguments: object, folder: Path | None = None) -> Running:
-        """Start `caption-flow ARGUMENTS`."""
+    def start(
+        self,
+        *arguments: object,
+        folder: Path | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Running:
+        """Start `caption-flow ARGUMENTS`, with these variables."""
         words = tuple(map(str, arguments))
         log = self._logs / f"{len(self._running)}"
-        running = Running(words, folder or self.folder, log)
+        running = Running(words, folder or self.folder, log, environ)
         self._running.append(running)
         return running
 
