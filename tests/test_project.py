@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+import webdataset
 import yaml
 
 from caption_flow import __version__
@@ -21,6 +22,7 @@ from tests import require
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk, settings
 from tests.e2e.pictures import digests, draw, rows, said
+from tests.fetch.naughty import NaughtyServer
 
 __all__ = ["desk"]
 
@@ -52,7 +54,9 @@ def name_of(path: Path) -> str:
 def test_each_example_is_run_by_a_test_below():
     examples = sorted(path.name for path in (ROOT / "examples").glob("*.yaml"))
 
-    assert examples == ["orchestrator.yaml", "run.yaml", "worker.yaml"]
+    assert examples == [
+        *("orchestrator.yaml", "run.yaml", "urls.yaml", "webdataset.yaml", "worker.yaml")
+    ]
 
 
 def test_example_of_run_runs(desk: Desk):
@@ -96,6 +100,41 @@ def test_example_of_an_orchestrator_runs(desk: Desk, redis_url: str):
     assert done.code == 0, done.words
     assert "Warning" not in done.err
     assert said(rows(desk.folder / "caption_data" / "photos")) == sorted(digests(images).items())
+
+
+def test_example_of_urls_runs(desk: Desk):
+    images = draw(desk.folder / "served", 5)
+    document = ("--config", ROOT / "examples" / "urls.yaml", "--allow-network", "127.0.0.1")
+    with NaughtyServer() as web:
+        urls = {web.serve(f"/{file.name}", file.read_bytes()): file for file in images.iterdir()}
+        lines = [f"{url},picture {n}" for n, url in enumerate(urls)]
+        (desk.folder / "links.csv").write_text("\n".join(["image_url,title", *lines]))
+
+        done = desk.run("run", "links.csv", *document, *SIMULATED)
+
+    assert done.code == 0, done.words
+    found = rows(desk.folder / "caption_data" / "links.csv")
+    assert {row["source"]: row["captions"][0].split()[2] for row in found} == {
+        url: digests(images)[file.name] for url, file in urls.items()
+    }
+    assert {row["title"] for row in found} == {f"picture {n}" for n in range(5)}
+
+
+def test_example_of_tars_runs(desk: Desk):
+    images = draw(desk.folder / "drawn", 5)
+    with webdataset.TarWriter(str(desk.folder / "0.tar")) as tar:
+        for file in images.iterdir():
+            image, text = file.read_bytes(), f"picture {file.stem}"
+            tar.write({"__key__": file.stem, "jpg": image, "txt": text, "cls": 1})
+
+    document = ("--config", ROOT / "examples" / "webdataset.yaml")
+    done = desk.run("run", "0.tar", *document, *SIMULATED)
+
+    assert done.code == 0, done.words
+    found = rows(desk.folder / "caption_data" / "0.tar")
+    assert {row["id"]: row["txt"] for row in found} == {
+        f"0.tar/{file.stem}": f"picture {file.stem}" for file in images.iterdir()
+    }
 
 
 # What is told

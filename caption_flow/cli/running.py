@@ -106,6 +106,7 @@ def source_of(config: JobConfig) -> Source:
         revision=dataset.revision,
         split=dataset.split,
         subset=dataset.dataset_config,
+        extra=dataset.options,
         image_column=dataset.dataset_image_column,
         url_column=dataset.dataset_url_column,
         columns=dataset.columns,

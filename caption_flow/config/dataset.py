@@ -8,6 +8,7 @@ from caption_flow.config.sizes import MIB
 from caption_flow.config.values import (
     ByteSize,
     Count,
+    EngineArgs,
     LocalPath,
     Seconds,
     Settings,
@@ -61,6 +62,7 @@ class DatasetConfig(Settings, frozen=True):
     fetch: Literal["feeder", "worker"] | None = None  # the same in older words
     allow_networks: tuple[Text, ...] = ()  # addresses to fetch from, though they are not public
     download: DownloadConfig = field(default_factory=DownloadConfig)
+    options: EngineArgs = field(default_factory=dict)  # for kinds that need more
 
     def __post_init__(self) -> None:
         if self.images not in {"auto", self.travel}:
