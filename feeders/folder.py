@@ -206,6 +206,11 @@ def _check(options: SourceOptions) -> None:
         if kind not in sidecars.READERS:
             known = ", ".join(sidecars.READERS)
             raise ConfigError(f'The folder source knows no sidecars "{kind}"; it reads {known}.')
+    if options.images == "reference":
+        raise ConfigError(
+            "images of a folder cannot travel by reference: only this host reads them. "
+            'Leave "dataset.images" out, or set it to inline.'
+        )
     for name in options.extra:
         raise ConfigError(f'The folder source has no option "{name}".')
 

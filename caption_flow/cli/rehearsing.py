@@ -61,6 +61,8 @@ async def _met(config: JobConfig) -> list[str]:
 
 def _sentence(found: Survey) -> str:
     size = "of unknown size" if found.bytes is None else spelt(found.bytes)
+    if not found.samples and not found.known:
+        return "Would feed nothing: no sample of that kind is there. Check the path and the choice."
     return (
         f"Would feed {found.samples:,} samples ({size}) of {found.shards:,} shards; "
         f"would skip {found.known:,} known."

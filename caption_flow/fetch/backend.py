@@ -81,6 +81,5 @@ class CheckedBackend(AsyncNetworkBackend):
 def _forbidden(host: str, address: Address) -> str:
     named = host if host == str(address) else f"{host} ({address})"
     return (
-        f"{named} is not on the public internet. If it is meant, name its network "
-        "in allow_networks."
+        f"{named} is not on the public internet. If it is meant, name its network in allow_networks"
     )

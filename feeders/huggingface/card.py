@@ -71,7 +71,7 @@ def pick(found: list[Subset], wanted: str | None, where: str) -> Subset | None:
     for one in found:
         if one.default or one.name == "default":
             return one
-    raise ConfigError(f"{where} has several subsets: {names}. Name one of them as subset.")
+    raise ConfigError(f"{where} has several subsets: {names}. Name one of them as dataset_config.")
 
 
 def _header(text: str) -> str:

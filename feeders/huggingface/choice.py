@@ -70,7 +70,7 @@ def _image(table: Table, where: str, options: SourceOptions) -> tuple[str, Kind]
     if len(found) > 1:
         raise ConfigError(
             f"{where} has several columns of images: {', '.join(found)}. Name one of them as "
-            "image_column."
+            "dataset_image_column."
         )
     if found:
         return found[0], "cells"
@@ -80,8 +80,8 @@ def _image(table: Table, where: str, options: SourceOptions) -> tuple[str, Kind]
         return FILE_NAME, "cells"
     raise ConfigError(
         f'{where} has neither a column "{options.image_column}" nor "{options.url_column}". It '
-        f"has: {', '.join(table.columns) or 'none'}. Name the one with the images as image_column, "
-        "or the one with their URLs as url_column."
+        f"has: {', '.join(table.columns) or 'none'}. Name the one with the images as "
+        "dataset_image_column, or the one with their URLs as dataset_url_column."
     )
 
 

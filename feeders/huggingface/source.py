@@ -84,7 +84,7 @@ class _Opening:
     def _empty(self) -> SourceError:
         return SourceError(
             f"{self._options.path} holds no data set: no Parquet or Arrow files, no tables, no "
-            "tars and no images. Check the path, and the subset if one is named."
+            "tars and no images. Check the path, and dataset_config if that is given."
         )
 
     def _rows(self, names: Sequence[str]) -> Source:

@@ -15,6 +15,7 @@ from caption_flow.fetch.urls import Url
 from caption_flow.model import Listed, Raw, Reference
 from feeders.files.find import Files, Finder
 from feeders.tables import PACKED, SUFFIXES, BadRow, Opened, Shelf, Table
+from feeders.tables.columns import expect
 from feeders.tables.values import carried
 from feeders.urls import naming
 from feeders.urls.fetching import with_images
@@ -44,9 +45,11 @@ class UrlsSource:
 
     def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         """Name the rows of a table."""
-        table = self._shelf.open(shard).table
+        opened = self._shelf.open(shard)
+        column = self._url_column(shard, opened.table)
+        expect(opened.file, self._columns(column) or (), opened.table.columns)
         last = naming.place_of(after) if after else None
-        return map(naming.listed, table.rows(self._url_column(shard, table), last))
+        return map(naming.listed, opened.table.rows(column, last))
 
     def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         """Give rows with the URLs of their images, or with the images."""
@@ -105,6 +108,6 @@ class UrlsSource:
         if len(usual) == 1 and (asked == _DEFAULT or shard.lower().endswith(".txt")):
             return usual[0]
         raise SourceError(
-            f'{shard} has no column "{asked}". Name the column of URLs with url_column; '
+            f'{shard} has no column "{asked}". Name the column of URLs with dataset_url_column; '
             f"there are: {', '.join(table.columns) or 'none'}."
         )

@@ -89,7 +89,7 @@ class _Headers:
         at = self.offset
         block = self.fileobj.go_to(at)
         if len(block) < BLOCK:
-            raise _EndMissingError("it is empty" if at == 0 else "its end is missing")
+            raise _EndMissingError("it is no tar" if at == 0 else "its end is missing")
         if not any(block):
             return None
         info = tarfile.TarInfo.fromtarfile(cast("tarfile.TarFile", self))

@@ -194,7 +194,7 @@ def test_a_column_of_urls_must_be_found(tmp_path: Path, header: str, options: di
     made = source(text(tmp_path / "t.csv", f"{header}\n1,2\n"), **options)
 
     with pytest.raises(
-        SourceError, match=f"with url_column; there are: {header.replace(',', ', ')}"
+        SourceError, match=f"with dataset_url_column; there are: {header.replace(',', ', ')}"
     ):
         names(made, "t.csv")
 
@@ -224,3 +224,10 @@ def test_a_packed_table_is_refused(tmp_path: Path):
 def test_options_of_others_are_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match='no option "depth"'):
         source(tmp_path, extra={"depth": 1})
+
+
+def test_a_column_to_carry_that_is_not_there_is_told_before_anything_is_fed(tmp_path: Path):
+    file = text(tmp_path / "a.csv", "image_url,title\nhttp://a.example/1.jpg,x\n")
+
+    with pytest.raises(SourceError, match=r'no column "titel"\. It has: image_url, title\.'):
+        names(source(file, columns=("titel",)), "a.csv")
