@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
@@ -47,6 +49,34 @@ def go_halfway(desk: Desk) -> Stopped:
 def halfway(desk: Desk) -> Stopped:
     """A run in the middle of its work, to do harm to."""
     return go_halfway(desk)
+
+
+def freeze_redis(halfway: Stopped) -> int:
+    """Let it stand still for longer than the run waits for an answer; answers its process id."""
+    pid = int(halfway.job.information("process_id"))
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: "did not answer in time" in halfway.running.err, "a run that waits")
+    return pid
+
+
+class Ending(Struct, frozen=True):
+    """A run that was interrupted while its Redis stood still."""
+
+    folder: Path
+    ended: "Future[Ended]"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ending]:
+    """Its roles have their time, most of a minute; the other tests go on meanwhile."""
+    with Desk(tmp_path_factory.mktemp("frozen") / "desk") as desk, ThreadPoolExecutor(1) as beside:
+        halfway = go_halfway(desk)
+
+        def interrupt() -> Ended:
+            freeze_redis(halfway)
+            return halfway.running.interrupt()
+
+        yield Ending(desk.folder, beside.submit(interrupt))
 
 
 class Interrupted(Struct, frozen=True):
@@ -167,26 +197,6 @@ def test_killed_redis_is_started_again(desk: Desk, halfway: Stopped):
     assert_complete(desk, "photos")
 
 
-def freeze_redis(halfway: Stopped) -> int:
-    """Let it stand still for longer than the run waits for an answer; answers its process id."""
-    pid = int(halfway.job.information("process_id"))
-    os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: "did not answer in time" in halfway.running.err, "a run that waits")
-    return pid
-
-
-def test_interrupted_run_ends_though_redis_stands_still(desk: Desk, halfway: Stopped):
-    """Its roles are asked to end, and have their time."""
-    freeze_redis(halfway)
-
-    ended = halfway.running.interrupt()
-
-    assert ended.code == 1
-    assert ended.err.splitlines()[-1].startswith("Stopped while waiting for Redis.")
-    assert "killing it" not in ended.err
-    assert processes_in(desk.folder) == []
-
-
 def test_run_interrupted_again_ends_at_once_though_redis_stands_still(desk: Desk, halfway: Stopped):
     frozen = freeze_redis(halfway)
     begun = time.monotonic()
@@ -224,3 +234,13 @@ def test_engine_that_cannot_be_ends_the_run_with_2_and_the_workers_sentence(desk
     assert "vllm.stages: the stages of a job must share one model" in ended.err
     assert "Traceback" not in ended.err
     assert processes_in(desk.folder) == []
+
+
+def test_interrupted_run_ends_though_redis_stands_still(ending: Ending):
+    """Its roles are asked to end, and have their time."""
+    ended = ending.ended.result()
+
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("Stopped while waiting for Redis.")
+    assert "killing it" not in ended.err
+    assert processes_in(ending.folder) == []
