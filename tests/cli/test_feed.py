@@ -4,7 +4,6 @@ import pytest
 
 from tests.e2e.desk import Desk, Ended, settings
 from tests.e2e.pictures import draw
-from tests.redis_server import RedisServer
 
 SIMULATED = settings(engine="simulated")
 
@@ -32,8 +31,8 @@ def test_dry_run_needs_no_redis_and_says_what_would_be_fed(photos: Desk):
     )
 
 
-def test_what_was_fed_is_known_to_a_dry_run(photos: Desk, redis_server: RedisServer):
-    here = ("--redis", redis_server.url)
+def test_what_was_fed_is_known_to_a_dry_run(photos: Desk, redis_url: str):
+    here = ("--redis", redis_url)
     fed = feed(photos, *here, "--shards", "b", "--limit", 2)
 
     told = feed(photos, *here, "--dry-run")
