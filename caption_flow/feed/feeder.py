@@ -134,10 +134,11 @@ class Feeder:
             return False
         self._planning.result()  # a source that cannot be read ends the feeder
         counts = await self._patience(self._queue.counts)
-        if not counts.plan_done and self._planning.done():
+        planned = counts.plan_done and await self._planner.is_fulfilled()
+        if not planned and self._planning.done():
             # Another feeder begins anew, or the queue was set back, or emptied.
             self._plan()
-        return counts.plan_done and counts.in_chunks == 0
+        return planned and counts.in_chunks == 0
 
     async def _feed(self, lease: ChunkLease) -> None:
         """Offer the rest of a chunk; begin again at its cursor when that is elsewhere."""

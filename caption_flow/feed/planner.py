@@ -63,7 +63,8 @@ class Planner:
         self._drain = drain
         self._patience = Patience(drain)
         self._stands = ""  # the position as the queue has it
-        self._fulfilled = False  # the selection was planned to its end
+        self._joined = 0  # first generation that can plan for us what is there by now
+        self._fulfilled: Position | None = None  # where the selection was planned to its end
         self._changes: Counter[str] = Counter()  # of each shard, while it was planned
         self.shards = 0  # planned by us to their end
         self.skipped = 0  # samples passed, since they are captioned, given up or on their way
@@ -79,7 +80,7 @@ class Planner:
                     "stands in no part"
                 )
                 self._stands = ""
-                self._fulfilled = False
+                self._joined, self._fulfilled = 0, None
             except ShardChanged as exc:
                 await self._begin_anew(exc)
 
@@ -87,9 +88,19 @@ class Planner:
         """Plan what is wanted here, after what others want that are at it already."""
         while not self._drain.asked:
             position = await self._plan_to_the_end(await self._begin())
-            self._fulfilled |= position.done and position.selection == self._selection
+            if position.done and self._is_ours(position):
+                self._fulfilled = position
             if self._fulfilled:
                 return
+
+    def _is_ours(self, position: Position) -> bool:
+        """Whether it is of a plan for our selection, and of none that we found at its end."""
+        return position.generation >= self._joined and position.selection == self._selection
+
+    async def is_fulfilled(self) -> bool:
+        """Whether what is wanted here was planned to its end, and the queue still knows of it."""
+        now = Position.decode(await self._patience(self._queue.position))
+        return self._fulfilled is not None and not now.is_before(self._fulfilled)
 
     async def _plan_to_the_end(self, position: Position) -> Position:
         while not position.done and not self._drain.asked:
@@ -102,10 +113,15 @@ class Planner:
     async def _begin(self) -> Position:
         """Find the position. Where all is planned already, begin again for what is new."""
         position = await self._look()
+        if self._fulfilled and position.is_before(self._fulfilled):
+            logger.warning("The queue has gone back to before our plan. Planning anew what is new")
+            self._fulfilled = None
         if not self._stands:
             position = await self._add(None, Position(word=_word(), selection=self._selection))
         while position.done and not self._fulfilled and not self._drain.asked:
             position = await self._add(None, position.anew(_word(), self._selection))
+        if not self._fulfilled:
+            self._joined = max(self._joined, position.generation)
         return position
 
     async def _begin_anew(self, why: ShardChanged) -> None:

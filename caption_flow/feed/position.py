@@ -47,6 +47,12 @@ class Position(Struct, frozen=True, omit_defaults=True):
         wanted = self.selection if selection is None else selection
         return Position(generation=self.generation + 1, word=word, selection=wanted)
 
+    def is_before(self, other: "Position") -> bool:
+        """Whether the queue has forgotten the plan of the other, going by this newer look at it."""
+        if self.generation == other.generation:
+            return self.word != other.word
+        return self.generation < other.generation
+
     def encode(self) -> str:
         """Write as JSON, the same text for the same position."""
         return msgspec.json.encode(self).decode()

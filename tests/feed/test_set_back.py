@@ -1,0 +1,69 @@
+"""A Redis that goes back a second forgets generations; what they were to plan is planned again."""
+
+from pathlib import Path
+
+from caption_flow.queue.ports import Budget
+from tests.feed.test_planner import names, standing_planner
+from tests.roles import Roles, ends, folder_source, pictures, running, until
+
+
+class Saved:
+    """All that a server holds now, to be brought back."""
+
+    def __init__(self, roles: Roles) -> None:
+        self._client = roles.client
+        self._held: dict[bytes, bytes] = {}
+
+    async def save(self) -> None:
+        for key in await self._client.keys("*"):
+            self._held[key] = await self._client.dump(key)
+
+    async def bring_back(self) -> None:
+        pipe = self._client.pipeline(transaction=True)
+        pipe.flushall()
+        for key, value in self._held.items():
+            pipe.restore(key, 0, value)
+        await pipe.execute()
+
+
+async def one_generation(roles: Roles, root: Path) -> Saved:
+    """Feed three pictures; answers how the server stands then."""
+    await ends(roles.feeder(folder_source(pictures(root, range(3)))).run())
+    saved = Saved(roles)
+    await saved.save()
+    return saved
+
+
+async def test_generation_that_was_forgotten_half_way_is_planned_again(
+    roles: Roles, tmp_path: Path
+):
+    root = tmp_path / "in"
+    saved = await one_generation(roles, root)
+    pictures(root, [3, 4])
+    async with standing_planner(roles, root) as go_on:
+        await saved.bring_back()
+        go_on.set()
+
+    assert await roles.planned() == names(3, 4)
+
+
+async def test_generation_that_was_forgotten_when_it_was_planned_is_planned_again(
+    roles: Roles, tmp_path: Path
+):
+    root = tmp_path / "in"
+    saved = await one_generation(roles, root)
+    pictures(root, [3, 4])
+    few = Budget(bytes=1 << 30, samples=3)
+    async with running(roles.feeder(folder_source(root), budget=few).run()) as feeding:
+        await until(lambda: _is_planned(roles, 5))
+        await saved.bring_back()
+        await roles.finish_waiting()
+        await ends(roles.sink().run())
+        await ends(feeding)
+
+    assert await roles.waiting() == names(3, 4)
+
+
+async def _is_planned(roles: Roles, count: int) -> bool:
+    counts = await roles.counts()
+    return counts.plan_done and counts.planned == count
