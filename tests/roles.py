@@ -237,13 +237,16 @@ class Roles:
         drain: Drain | None = None,
         queue: RedisFeedQueue | None = None,
         lease_seconds: float = LEASE,
+        selection: Selection = EVERYTHING,
     ) -> Feeder:
         drain = drain or Drain()
         queue = queue or self.feed_queue()
         return Feeder(
             queue,
             source,
-            self.planner(source, chunk_size=chunk_size, drain=drain, queue=queue),
+            self.planner(
+                source, chunk_size=chunk_size, drain=drain, queue=queue, selection=selection
+            ),
             images=self.told.images,
             budget=budget,
             lease_seconds=lease_seconds,

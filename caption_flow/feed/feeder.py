@@ -167,7 +167,7 @@ class Feeder:
         status = "moved"
         while status == "moved":
             before = await self._patience(self._queue.position)
-            after = Position.decode(before).anew(secrets.token_hex(4)).encode()
+            after = Position.decode(before).again(secrets.token_hex(4)).encode()
             status = await self._patience(
                 lambda b=before, a=after: self._queue.withdraw(lease, b, a)  # type: ignore[misc]
             )

@@ -131,7 +131,7 @@ class Planner:
         if self._changes[position.shard] >= MOST_CHANGES:
             raise why
         logger.warning("%s Planning anew", why)
-        await self._add(None, position.anew(_word()))
+        await self._add(None, position.again(_word()))
 
     async def _make_ready(self, position: Position) -> None:
         """Introduce the job and learn what is known, both after this plan began, and once.
@@ -223,7 +223,7 @@ class Planner:
                 if selection.left(position.selected) == 0:
                     break
             self.shards += 1
-        yield None, msgspec.structs.replace(position, done=True)
+        yield None, position.ended(_word())
 
     def _enter(self, position: Position, shard: str) -> Position:
         """Begin a shard; or go on in it, if it is what it was."""

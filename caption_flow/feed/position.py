@@ -20,6 +20,8 @@ class Position(Struct, frozen=True, omit_defaults=True):
     fingerprint: str = ""  # of the shard when it was begun
     selected: int = 0  # samples of all shards that were passed and are of the selection
     selection: Selection = EVERYTHING  # what this plan is to plan
+    others: tuple[Selection, ...] = ()  # what else earlier plans were for, in no plan's stead
+    to_come: int = 0  # how many of those are planned once more after this one
 
     @property
     def last(self) -> Listed | None:
@@ -42,10 +44,32 @@ class Position(Struct, frozen=True, omit_defaults=True):
             selected=self.selected + selected,
         )
 
-    def anew(self, word: str, selection: Selection | None = None) -> "Position":
-        """Begin again at the start of the source."""
-        wanted = self.selection if selection is None else selection
-        return Position(generation=self.generation + 1, word=word, selection=wanted)
+    def anew(self, word: str, selection: Selection) -> "Position":
+        """Begin again at the start of the source, all being planned, for what is wanted now."""
+        before = (*self.others, self.selection)
+        others = tuple(other for other in before if not selection.covers(other))
+        return Position(self.generation + 1, word=word, selection=selection, others=others)
+
+    def again(self, word: str) -> "Position":
+        """Begin again for all that was ever wanted: what was planned for any of it is not there."""
+        return self._next(word, len(self.others))
+
+    def ended(self, word: str) -> "Position":
+        """Come to the end of the source: all is planned, or the next selection is to be."""
+        if not self.to_come:
+            return msgspec.structs.replace(self, done=True)
+        return self._next(word, self.to_come - 1)
+
+    def _next(self, word: str, to_come: int) -> "Position":
+        # One after the other, and the present one, which somebody waits for, is the last.
+        selection, *others = *self.others, self.selection
+        return Position(
+            self.generation + 1,
+            word=word,
+            selection=selection,
+            others=tuple(others),
+            to_come=to_come,
+        )
 
     def is_before(self, other: "Position") -> bool:
         """Whether the queue has forgotten the plan of the other, going by this newer look at it."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
+import msgspec
 from msgspec import Struct
 
 _DRAWS = 1 << 64
@@ -32,6 +33,14 @@ class Selection(Struct, frozen=True, omit_defaults=True):
             blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         )
         return drawn < self.share * _DRAWS
+
+    def covers(self, other: "Selection") -> bool:
+        """Whether it certainly admits whatever the other does."""
+        if self.limit is not None:
+            return msgspec.structs.replace(other, limit=self.limit) == self and (
+                other.limit is not None and other.limit <= self.limit
+            )
+        return self.shards in ((), other.shards) and self.share >= other.share
 
     def left(self, selected: int) -> int | None:
         """Count what may still be taken after so many; None where there is no limit."""

@@ -1,11 +1,13 @@
 """A shard that changed since it was planned is planned anew, and nothing is fed twice or lost."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 from caption_flow.dataset.source import ShardChanged
 from caption_flow.feed import look as looking
+from caption_flow.feed.selection import Selection
 from caption_flow.model import Chunk, Listed
 from caption_flow.queue.ports import Budget
 from tests.feed.changing import SHARD, Table
@@ -107,3 +109,28 @@ async def test_a_sample_that_is_tried_again_is_found_without_its_place(roles: Ro
     [[offer]] = looking.offers(table, lease.chunk, lease.chunk.listed(), roles.told.images)
 
     assert offer.image == jpeg(1)
+
+
+class Two(Table):
+    """Two shards; a selection may be of one of them."""
+
+    def shards(self, start: str | None = None) -> Iterator[str]:
+        yield from (shard for shard in ("a", "b") if shard >= (start or ""))
+
+
+@pytest.mark.parametrize("ends_before", [True, False])
+async def test_what_a_narrower_feeder_withdraws_is_planned_anew_too(
+    roles: Roles, ends_before: bool
+):
+    """Its own selection leaves out the shard that has changed."""
+    table = Two(range(5))
+    await plan(roles, table)
+    only_b = Selection(shards=("b",))
+    if ends_before:
+        await ends(roles.planner(table, selection=only_b).run())
+    table.hold(range(10, 16))
+
+    await ends(roles.feeder(table, selection=only_b).run())
+
+    assert await roles.waiting() == [f"{shard}/{row}" for shard in "ab" for row in range(6)]
+    assert (await roles.counts()).planned == 12

@@ -31,6 +31,36 @@ def test_a_limit_counts_what_the_share_takes():
     assert len(drawn(Selection(share=0.1, limit=50))) == 50
 
 
+SOME = [
+    Selection(limit=limit, shards=shards, share=share)
+    for limit in (None, 3, 9)
+    for shards in ((), ("a",), ("a", "b"))
+    for share in (1.0, 0.5)
+]
+
+
+def of_shards(selection: Selection) -> set[str]:
+    """What is taken of two shards, one after the other."""
+    taken: set[str] = set()
+    for shard in filter(selection.admits_shard, ("a", "b")):
+        ids = [f"{shard}/{number}" for number in range(10)]
+        drawn = selection.drawn(ids, len(taken))
+        taken |= {id_ for id_, takes in zip(ids, drawn, strict=True) if takes}
+    return taken
+
+
+@pytest.mark.parametrize("one", SOME, ids=str)
+def test_what_a_selection_covers_it_takes(one: Selection):
+    covered = [other for other in SOME if one.covers(other)]
+
+    assert one in covered
+    assert all(of_shards(other) <= of_shards(one) for other in covered)
+
+
+def test_everything_covers_any_selection():
+    assert all(Selection().covers(one) for one in SOME)
+
+
 async def planned(roles: Roles, root: Path, selection: Selection) -> list[str]:
     await ends(roles.planner(folder_source(root), selection=selection).run())
     return sorted(await roles.planned())
