@@ -167,7 +167,7 @@ class RedisFeedQueue(RedisJob):
         lane = self.lane
         answer = await self._consumer.settle(
             "withdraw",
-            [lane.chunks, lane.cursors, lane.counts],
+            [lane.chunks, lane.cursors, lane.counts, lane.retried],
             [
                 keys.FEEDERS,
                 self._name,
@@ -176,6 +176,7 @@ class RedisFeedQueue(RedisJob):
                 lease.chunk.count,
                 before,
                 after,
+                *map(keys.id_to, lease.chunk.ids()),
             ],
         )
         status: Withdrawn = "lost" if answer is None else answer.decode()

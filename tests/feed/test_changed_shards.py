@@ -1,16 +1,20 @@
 """A shard that changed since it was planned is planned anew, and nothing is fed twice or lost."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from msgspec import UNSET
 
 from caption_flow.dataset.source import ShardChanged
 from caption_flow.feed import look as looking
+from caption_flow.feed.again import retry
 from caption_flow.feed.selection import Selection
 from caption_flow.model import Chunk, Listed
-from caption_flow.queue.ports import Budget
+from caption_flow.queue.dead import RedisDeadLetters
+from caption_flow.queue.ports import Budget, LetterFilter
 from tests.feed.changing import SHARD, Table
+from tests.queue.shop import failed
 from tests.roles import Roles, ends, jpeg, kill, running, until
 
 
@@ -134,3 +138,31 @@ async def test_what_a_narrower_feeder_withdraws_is_planned_anew_too(
 
     assert await roles.waiting() == [f"{shard}/{row}" for shard in "ab" for row in range(6)]
     assert (await roles.counts()).planned == 12
+
+
+async def test_sample_tried_again_whose_shard_changes_is_planned_anew(roles: Roles):
+    """It is not among those that were retried any more, whom no planner takes for new."""
+
+    class Brief(Table):
+        """Ends before what is asked, once: it is just being written."""
+
+        whole = False
+
+        def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = ""):
+            if not fingerprint and not self.whole:
+                self.whole = True
+                raise ShardChanged(f"{shard} is shorter than it was.")
+            return super().samples(shard, wanted, fingerprint)
+
+    table = Brief(range(3))
+    await ends(roles.feeder(table).run())
+    queue = await roles.work_queue()
+    leases = await queue.claim(1)
+    await queue.fail(failed(leases))
+    letters = RedisDeadLetters(roles.job.connections, roles.job.job)
+    assert (await retry(letters, letters.letters(LetterFilter()), UNSET)).samples == 1
+
+    await ends(roles.feeder(table).run())
+
+    assert await roles.waiting() == ids(3)
+    assert (await roles.counts()).planned == 3
