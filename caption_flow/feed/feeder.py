@@ -14,7 +14,7 @@ from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.feed.alone import LoneLooks, needs_caution
 from caption_flow.feed.look import offers
-from caption_flow.feed.planner import Planner
+from caption_flow.feed.planner import Planner, generation_of
 from caption_flow.feed.position import Position
 from caption_flow.feed.tally import Tally
 from caption_flow.keeper import Keeper
@@ -59,7 +59,8 @@ class Feeder:
         self._claiming = asyncio.Lock()
         self._places = asyncio.Semaphore(CHUNKS_AT_ONCE)  # one for each chunk that is fed
         self._leases: dict[EntryId, ChunkLease] = {}
-        self._left_behind: dict[str, set[str]] = defaultdict(set)  # fingerprints, by shard
+        # Fingerprints and generations of what was withdrawn, by shard.
+        self._left_behind: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._room = Room(bytes=0, samples=0)
         self.tally = Tally()
 
@@ -160,7 +161,8 @@ class Feeder:
         """Let what is left of a chunk be planned anew; give up on a shard that never rests."""
         chunk = lease.chunk
         left = self._left_behind[chunk.shard]
-        left.add(chunk.fingerprint)
+        # A shard that cannot be read may well say of itself that it is what it was.
+        left.add((chunk.fingerprint, generation_of(chunk)))
         if len(left) > MOST_CHANGES:
             raise why
         logger.warning("%s Planning anew what is left of the chunk %s", why, chunk.id)

@@ -261,6 +261,11 @@ def _chunk_id(position: Position) -> str:
     return f"{position.shard}:{position.ordinal}{suffix}"
 
 
+def generation_of(chunk: Chunk) -> str:
+    """Tell the chunks of one generation from those of another, by their names."""
+    return chunk.id.removeprefix(f"{chunk.shard}:").partition(".")[2]
+
+
 def _word() -> str:
     return secrets.token_hex(4)
 

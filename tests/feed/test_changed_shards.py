@@ -101,6 +101,18 @@ async def test_a_shard_that_never_rests_ends_the_feeder(roles: Roles):
         await ends(roles.feeder(Restless([1])).run())
 
 
+async def test_a_shard_that_says_it_is_what_it_was_and_is_not_ends_the_feeder(roles: Roles):
+    class Unreadable(Table):
+        """Its facts are those of the day of planning; reading it fails all the same."""
+
+        def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = ""):
+            del wanted, fingerprint
+            raise ShardChanged(f"{shard} ends before byte 700.")
+
+    with pytest.raises(ShardChanged):
+        await ends(roles.feeder(Unreadable([1])).run())
+
+
 async def test_a_sample_that_is_tried_again_is_found_without_its_place(roles: Roles):
     """Its chunk has no fingerprint either: it was planned long ago."""
     table = Table(range(3))
