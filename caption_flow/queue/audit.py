@@ -59,7 +59,7 @@ class RedisAuditQueue(RedisJob):
 
     async def in_flight(self) -> AsyncIterator[list[Sighting]]:
         """Read the samples of all stages in their order, and then the captions."""
-        for stream in await self._sample_streams():
+        for stream in await self.sample_streams(self._stages):
             expired = await self._expired(stream, keys.WORKERS)
             async for batch in self._samples(stream, expired):
                 yield batch
@@ -134,7 +134,7 @@ class RedisAuditQueue(RedisJob):
         lane = self.lane
         fixed = [lane.counts, lane.cursors, lane.chunks, lane.captions, lane.dead, lane.images]
         answer = await self.scripts.run(
-            "balance", [*fixed, *await self._sample_streams()], arguments
+            "balance", [*fixed, *await self.sample_streams(self._stages)], arguments
         )
         counts, (planned, offered, completed, dead, in_flight), spare = answer
         counted = _counts(counts)
@@ -148,17 +148,8 @@ class RedisAuditQueue(RedisJob):
         )
         return Books(counted, found, spare)
 
-    async def _sample_streams(self) -> list[str]:
-        """Name the streams of samples: of the stages in order, and of those there were once."""
-        streams = [self.lane.samples(stage) for stage in self._stages]
-        with translated():
-            async for key in self.client.scan_iter(match=self.lane.samples("*"), count=PAGE):
-                if key.decode() not in streams:
-                    streams.append(key.decode())
-        return streams
-
     async def _groups(self) -> list[tuple[str, str]]:
-        samples = [(stream, keys.WORKERS) for stream in await self._sample_streams()]
+        samples = [(stream, keys.WORKERS) for stream in await self.sample_streams(self._stages)]
         chunks, captions = self.lane.chunks, self.lane.captions
         return [(chunks, keys.FEEDERS), *samples, (captions, keys.SINKS)]
 
@@ -212,7 +203,7 @@ class RedisAuditQueue(RedisJob):
             if len(page) < _IMAGES:
                 break
             after = "(" + page[-1][0].decode()
-        for stream in await self._sample_streams():
+        for stream in await self.sample_streams(self._stages):
             async for entries in pages(self.client, stream):
                 images.difference_update(_images_of(entries))
         return sorted(images)

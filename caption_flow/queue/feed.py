@@ -24,8 +24,8 @@ class RedisFeedQueue(RedisJob):
     ) -> None:
         super().__init__(job.connections, job.job)
         self._name = name
-        self._stages = [self.lane.samples(stage) for stage in stages]
-        self._samples = self._stages[0]
+        self._stages = tuple(stages)
+        self._samples = self.lane.samples(stages[0])
         self._consumer = Consumer(
             self.connections,
             self.scripts,
@@ -87,7 +87,8 @@ class RedisFeedQueue(RedisJob):
         async for page in pages(self.client, self.lane.chunks):
             for chunk in readable(page, lambda d: records.chunk_from(d.entry, d.fields)):
                 ids += chunk.ids()
-        for stream in (*self._stages, self.lane.captions):
+        # Others may name the stages otherwise: what is in theirs is on its way too.
+        for stream in (*await self.sample_streams(self._stages), self.lane.captions):
             async for page in pages(self.client, stream):
                 ids += readable(page, lambda d: records.sample_from(d.entry, d.fields).id)
         return ids

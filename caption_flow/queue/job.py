@@ -1,6 +1,7 @@
 """Queue: what every role does with a job on Redis: read its books and settings, be a member."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from caption_flow.queue.keys import JobKeys, LaneKeys
 from caption_flow.queue.ports import Member, Room, Settings
 from caption_flow.queue.scripts import Scripts
 
+STREAMS = 1000  # keys looked at together
 GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
 
 _member = msgspec.json.Decoder(Member)
@@ -59,6 +61,15 @@ class RedisJob:
         with translated():
             names = await self.client.hkeys(self.lane.parts)
         return {name.decode() for name in names}
+
+    async def sample_streams(self, stages: Sequence[str]) -> list[str]:
+        """Name the streams of samples: of the stages in order, and of those there were once."""
+        streams = [self.lane.samples(stage) for stage in stages]
+        with translated():
+            async for key in self.client.scan_iter(match=self.lane.samples("*"), count=STREAMS):
+                if key.decode() not in streams:
+                    streams.append(key.decode())
+        return streams
 
     async def beat(self, member: Member) -> None:
         """Leave a last word; the first time, take those off the list who were killed long ago."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from caption_flow.config.schema import Stage
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import CaptionFlowError
@@ -29,6 +30,7 @@ from tests.roles import (
     names_of,
     pictures,
     running,
+    settings,
     until,
 )
 from tests.worker.engines import CountingEngine
@@ -508,3 +510,14 @@ async def test_planning_of_what_adds_nothing_ends_when_asked_to_drain(
 
     assert source.given <= 4
     assert not (await roles.counts()).plan_done
+
+
+async def test_what_is_in_a_stage_of_another_name_is_on_its_way(roles: Roles, tmp_path: Path):
+    """The document of this feeder names the stages otherwise than that of the one before it."""
+    source = folder_source(pictures(tmp_path / "in", range(5)))
+    await ends(roles.feeder(source).run())
+    roles.told = settings(stages=(Stage(name="describe", model="", prompts=("Describe.",)),))
+
+    await ends(roles.planner(source).run())
+
+    assert await roles.planned() == []
