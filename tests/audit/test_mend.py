@@ -293,3 +293,18 @@ async def test_wrong_books_are_set_right(office: Office, field: str, by: int, so
     assert mended.books_changed is not unnamed
     assert (await office.look()).balanced is not unnamed
     assert mended.reissued == 0
+
+
+async def test_what_was_missing_before_redis_was_emptied_is_left_to_the_new_plan(office: Office):
+    """The new plan has the number of the old one, and is not as far."""
+    await office.plan_some(3)
+    await office.delete("chunks", 3)
+    mender = office.mender()
+    scan = await office.audit().scan()
+    await office.roles.client.flushall()
+    await office.plan_some(1)
+
+    mended = await mender._mend(Mended(), scan)
+
+    assert mended.reissued == 0
+    assert mended.left
