@@ -142,8 +142,16 @@ class Planner:
         plan = (position.generation, position.word)
         if self._ready_for != plan:
             await self._patience(self._introduce)
-            self._known = await self._read_known(position)
+            self._known = await self._read_undisturbed(position)
             self._ready_for = plan
+
+    async def _read_undisturbed(self, position: Position) -> Known:
+        """Find what is known, anew where the queue went back meanwhile: so samples go upstream."""
+        while True:
+            epoch = await self._patience(self._queue.epoch)
+            known = await self._read_known(position)
+            if await self._patience(self._queue.epoch) == epoch:
+                return known
 
     async def _read_known(self, position: Position) -> Known:
         """Find what is captioned, given up or on its way already, so that only the rest is planned.

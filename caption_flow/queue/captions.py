@@ -68,11 +68,6 @@ class RedisCaptionQueue(RedisJob):
         # A commit with losses does nothing; here the others need not wait for them.
         return lost + await self.discard(kept) if lost and kept else lost
 
-    async def epoch(self) -> str:
-        """Name what the queue remembers; another name: it may have forgotten something."""
-        name = await self.scripts.run("epoch", [self.lane.epoch], [secrets.token_hex(8)])
-        return str(name.decode())
-
     async def records(self) -> dict[str, bytes]:
         """Read what is recorded of each committed part."""
         with translated():

@@ -1,5 +1,6 @@
 """Queue: what every role does with a job on Redis: read its books and settings, be a member."""
 
+import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -61,6 +62,11 @@ class RedisJob:
         with translated():
             names = await self.client.hkeys(self.lane.parts)
         return {name.decode() for name in names}
+
+    async def epoch(self) -> str:
+        """Name what the queue remembers; another name: it may have forgotten something."""
+        name = await self.scripts.run("epoch", [self.lane.epoch], [secrets.token_hex(8)])
+        return str(name.decode())
 
     async def sample_streams(self, stages: Sequence[str]) -> list[str]:
         """Name the streams of samples: of the stages in order, and of those there were once."""

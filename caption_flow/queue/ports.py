@@ -124,6 +124,10 @@ class FeedQueue(Protocol):
         """Name the committed parts."""
         ...
 
+    async def epoch(self) -> str:
+        """Name what the queue remembers; another name: it may have forgotten something."""
+        ...
+
     async def underway(self) -> list[str]:
         """Name the samples between plan and part, in the order of the flow."""
         ...

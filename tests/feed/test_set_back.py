@@ -1,10 +1,13 @@
 """A Redis that goes back a second forgets generations; what they were to plan is planned again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from caption_flow.feed.look import offers
+from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget
 from tests.feed.test_planner import names, standing_planner
-from tests.roles import Roles, ends, folder_source, pictures, running, until
+from tests.roles import AMPLE, LEASE, Roles, ends, folder_source, pictures, running, until
 
 
 class Saved:
@@ -16,7 +19,9 @@ class Saved:
 
     async def save(self) -> None:
         for key in await self._client.keys("*"):
-            self._held[key] = await self._client.dump(key)
+            # A server that was started anew says so by its own name; this one cannot.
+            if not key.endswith(b":epoch"):
+                self._held[key] = await self._client.dump(key)
 
     async def bring_back(self) -> None:
         pipe = self._client.pipeline(transaction=True)
@@ -58,8 +63,8 @@ async def test_generation_that_was_forgotten_when_it_was_planned_is_planned_agai
         await until(lambda: _is_planned(roles, 5))
         await saved.bring_back()
         await roles.finish_waiting()
-        await ends(roles.sink().run())
-        await ends(feeding)
+        async with running(roles.sink(rows=3).run()):
+            await ends(feeding)
 
     assert await roles.waiting() == names(3, 4)
 
@@ -67,3 +72,32 @@ async def test_generation_that_was_forgotten_when_it_was_planned_is_planned_agai
 async def _is_planned(roles: Roles, count: int) -> bool:
     counts = await roles.counts()
     return counts.plan_done and counts.planned == count
+
+
+class Falling(RedisFeedQueue):
+    """A queue whose server goes back once, between two looks at what is on its way."""
+
+    saved: Saved | None = None
+
+    async def sample_streams(self, stages: Sequence[str]) -> list[str]:
+        saved, self.saved = self.saved, None
+        if saved is not None:
+            await saved.bring_back()
+        return await super().sample_streams(stages)
+
+
+async def test_what_goes_back_while_it_is_looked_for_is_known(roles: Roles, tmp_path: Path):
+    source = folder_source(pictures(tmp_path / "in", range(3)))
+    await ends(roles.planner(source).run())
+    await roles.planner(source)._begin()
+    queue = Falling(roles.job, name="falling", stages=["caption"], lease_seconds=LEASE)
+    queue.saved = Saved(roles)
+    await queue.saved.save()
+    lease = await queue.claim_chunk()
+    assert lease is not None
+    [batch] = offers(source, lease.chunk, lease.chunk.listed(), roles.told.images)
+    await queue.offer(lease, batch, AMPLE)
+
+    await ends(roles.planner(source, queue=queue).run())
+
+    assert await roles.planned() == names(0, 1, 2)
