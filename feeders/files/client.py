@@ -12,7 +12,7 @@ def open_client(
     owner: object, options: SourceOptions, headers: Callable[[str], dict[str, str]] | None = None
 ) -> BlockingClient:
     """Open a client that is closed when its owner is gone; `headers` must not hold the owner."""
-    client = BlockingClient(None, options.allow_networks, headers)
+    client = BlockingClient(options.download, options.allow_networks, headers)
     # An owner may be let go of in any thread, even in the one that would have to do the closing.
     end = weakref.finalize(owner, _close_elsewhere, client)
     end.atexit = False

@@ -65,7 +65,7 @@ class UrlsSource:
 
     @cached_property
     def _client(self) -> BlockingClient:
-        return BlockingClient(None, self._options.allow_networks)
+        return BlockingClient(self._options.download, self._options.allow_networks)
 
     def _raws(self, shard: str, opened: Opened, wanted: Sequence[Listed]) -> Iterator[Raw]:
         column = self._url_column(shard, opened.table)

@@ -13,7 +13,7 @@ from caption_flow.model import Raw
 from feeders.urls import UrlsSource, fetching
 from tests.feeders.tables import by_arrow, by_arrow_file, by_csv, by_pandas, text
 from tests.feeders.test_urls import read_all
-from tests.fetch.naughty import NaughtyServer
+from tests.fetch.naughty import NaughtyServer, status
 
 
 @pytest.fixture
@@ -60,6 +60,17 @@ def test_a_network_that_is_not_allowed_is_told(tmp_path: Path, server: str):
 
     assert [raw.reason for raw in read_all(made, "t.txt")] == ["forbidden_address"]
     made._client.close()
+
+
+def test_images_are_fetched_within_the_limits_that_are_configured(tmp_path: Path):
+    with NaughtyServer() as host:
+        url = host.on("/1", status(503))
+        limits = DownloadLimits(tries=2, user_agent="someone")
+        made = inline(text(tmp_path / "t.txt", f"{url}\n"), download=limits)
+
+        assert [raw.reason for raw in read_all(made, "t.txt")] == ["server_error"]
+        assert [call.headers["user-agent"] for call in host.seen] == ["someone"] * 2
+        made._client.close()
 
 
 def test_samples_are_not_given_up_when_the_network_is_gone():

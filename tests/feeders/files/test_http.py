@@ -7,7 +7,7 @@ import pytest
 
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.fetch import persist, streaming
+from caption_flow.fetch import DownloadLimits, persist, streaming
 from caption_flow.model import Reference
 from caption_flow.retry import Backoff
 from feeders.files.find import Files
@@ -176,3 +176,13 @@ def test_workers_read_an_open_url_themselves():
     [file] = files("https://x.org/1.tar").list()
 
     assert file.reference(512, 5) == Reference("https://x.org/1.tar", 512, 5)
+
+
+def test_files_are_read_within_the_limits_that_are_configured(server: NaughtyServer):
+    url = server.on("/a.tar", status(503))
+    limits = DownloadLimits(tries=2, user_agent="someone")
+
+    with pytest.raises(FileUnreachable):
+        files(url, download=limits).get("a.tar").read(0, 1)
+
+    assert [call.headers["user-agent"] for call in server.seen] == ["someone"] * 2
