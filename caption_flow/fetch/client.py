@@ -6,7 +6,7 @@ count, nor does waiting for a place.
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import cache
 from types import TracebackType
 from typing import Self
@@ -67,13 +67,13 @@ class Client:
             share.drop()
             return await self._read(ask, clock, wanted, request.max_bytes, share)
 
-        return await persist(one_try, self._limits, ask.url.host)
+        return await self._persist(one_try, ask)
 
     async def head(self, url: str) -> Fetched:
         """Ask how large it is and which version; where HEAD is refused, by fetching a byte."""
         ask = Ask(Url.parse(url), method="HEAD")
         try:
-            return await persist(lambda clock: self._facts(ask, clock), self._limits, ask.url.host)
+            return await self._persist(lambda clock: self._facts(ask, clock), ask)
         except FetchFailed as exc:
             if exc.reason not in _NO_HEAD:
                 raise
@@ -95,6 +95,14 @@ class Client:
         _where: TracebackType | None,
     ) -> None:
         await self._traveller.close()
+
+    async def _persist(self, one_try: Callable[[Clock], Awaitable[Fetched]], ask: Ask) -> Fetched:
+        try:
+            return await persist(one_try, self._limits, ask.url.host)
+        except FetchFailed as exc:
+            if exc.transient:
+                await self._traveller.reach.judge()
+            raise
 
     async def _read(
         self, ask: Ask, clock: Clock, wanted: Range, max_bytes: int, share: Share

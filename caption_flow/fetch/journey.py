@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
 
-from httpcore2 import AsyncConnectionPool
+from httpcore2 import AsyncConnectionPool, ConnectError, ConnectTimeout
 from msgspec import Struct, field
 
 from caption_flow.fetch.addresses import Guard
@@ -59,7 +59,7 @@ class Traveller:
         *,
         trusted: Iterable[tuple[str, int]] = (),
     ) -> None:
-        self.reach = Reach()
+        self.reach = Reach(self._knock)
         self._limits = limits
         self._headers = headers
         self._context = context
@@ -84,6 +84,7 @@ class Traveller:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.reach.close()
         await self._hosts.close()
         self._resolver.close()
 
@@ -114,9 +115,17 @@ class Traveller:
                 self.reach.failed(host.name)
             raise
         host.answered()
-        self.reach.answered()
+        self.reach.answered(exchange.url.host, exchange.url.port)
         if exchange.answer.status not in _TAKEN:
             host.asked_to_wait(exchange.answer.failure(host.name).wait)
+
+    async def _knock(self, host: str, port: int) -> bool:
+        try:
+            stream = await self._backend.connect_tcp(host, port, self._limits.connect_seconds)
+        except (ConnectError, ConnectTimeout, FetchFailed):
+            return False
+        await stream.aclose()
+        return True
 
     async def _check(self, exchange: Exchange) -> None:
         answer, host = exchange.answer, exchange.url.host

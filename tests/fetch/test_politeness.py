@@ -164,8 +164,8 @@ def no_network(_: str) -> list[str]:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-async def fail_all(client: Client, hosts: int) -> None:
-    urls = [f"http://{number}.test/{path}" for number in range(hosts) for path in range(2)]
+async def fail_all(client: Client, hosts: int, name: str = "test") -> None:
+    urls = [f"http://{number}.{name}/{path}" for number in range(hosts) for path in range(2)]
     await asyncio.gather(*(failure(client, url) for url in urls))
 
 
@@ -186,6 +186,20 @@ async def test_network_is_there_as_soon_as_one_host_answers(server: NaughtyServe
         assert client.cut_off
         assert (await failure(client, server.url("/none"))).reason == "not_found"
         assert not client.cut_off
+
+
+async def test_network_is_there_while_a_host_that_answered_takes_connections():
+    def lookup(name: str) -> list[str]:
+        return names({})(name) if name == LOCAL else no_network(name)
+
+    async with Client(limits(), (LOCAL,), resolver=Resolver(lookup)) as client:
+        with NaughtyServer(LOCAL) as once:
+            await client.get(once.serve("/a", b"fine"), max_bytes=9)
+            await fail_all(client, 40)
+            assert not client.cut_off
+            assert len(once.seen) == 1
+        await fail_all(client, 40, "other.test")
+        assert client.cut_off
 
 
 async def test_names_that_do_not_exist_do_not_mean_that_the_network_is_gone():
