@@ -21,7 +21,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Beside, Drain
 from caption_flow.patience import Patience
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
@@ -103,8 +103,22 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             lease_seconds=config.lease_seconds,
             drain=drain,
         )
-        async with Herald(queue, role="feed", name=name, figures=feeder.figures) as herald:
+        heralding = Herald(queue, role="feed", name=name, figures=feeder.figures)
+        async with _Leaving(drain), heralding as herald:
             herald.state = "working"
             await feeder.run()
         await queue.close()
     return feeder
+
+
+class _Leaving(Beside):
+    """Leaves the downloads of the source when asked to drain: one may take minutes."""
+
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
+    async def _run(self) -> None:
+        await self._drain.wait()
+        from caption_flow.fetch.blocking import abandon  # noqa: PLC0415 - most sources need none
+
+        abandon()

@@ -12,6 +12,7 @@ import msgspec
 from caption_flow.codec.records import weight
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import ShardChanged, Source
+from caption_flow.errors import SourceError
 from caption_flow.feed.alone import LoneLooks, needs_caution
 from caption_flow.feed.look import offers
 from caption_flow.feed.planner import Planner, generation_of
@@ -83,6 +84,9 @@ class Feeder:
             await self._planning
         except Interrupted as exc:
             logger.warning("%s What is not offered stays in its chunk", exc)
+        except SourceError:
+            if not self._drain.asked:  # then it may have been told to end
+                raise
         finally:
             await cancel(self._planning, reporting)
 
@@ -187,13 +191,21 @@ class Feeder:
                 if moved is None or moved.cursor != lease.cursor + len(batch):
                     return moved
                 lease = moved
+        except SourceError:
+            if not self._drain.asked:  # then it may have been told to end
+                raise
         finally:
             await asyncio.gather(ahead, return_exceptions=True)
         return lease
 
     async def _offer_alone(self, lease: ChunkLease) -> ChunkLease | None:
         """Offer the sample at the cursor; answers as `_offer_from`."""
-        begun, batch = await self._lone_looks.look(lease)
+        try:
+            begun, batch = await self._lone_looks.look(lease)
+        except SourceError:
+            if not self._drain.asked:
+                raise
+            return lease
         if begun.status == "ok":
             return self._after(lease, batch, await self._offer(lease, batch))
         return _at(lease, begun)

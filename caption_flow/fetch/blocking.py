@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
+from caption_flow.errors import SourceError
 from caption_flow.fetch.ahead import Room, Share, fetch_into
 from caption_flow.fetch.client import Client
 from caption_flow.fetch.failures import FetchFailed
@@ -23,6 +25,21 @@ T = TypeVar("T")
 
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a fork has the loop, not its thread
 _lock = threading.Lock()
+_clients: WeakSet["BlockingClient"] = WeakSet()
+_abandoned = threading.Event()
+
+
+class Abandoned(SourceError):
+    """The process ends, and a download with it."""
+
+
+def abandon() -> None:
+    """End all downloads of this process, now and from now on: whoever waits gets Abandoned."""
+    _abandoned.set()
+    with _lock:
+        clients = list(_clients)
+    for client in clients:
+        client.leave()
 
 
 class BlockingClient:
@@ -48,6 +65,8 @@ class BlockingClient:
         )
         self._loop = _shared_loop()
         self._flying: set[asyncio.Task[Any]] = set()
+        with _lock:
+            _clients.add(self)
 
     @property
     def cut_off(self) -> bool:
@@ -105,6 +124,10 @@ class BlockingClient:
         """Cancel what is in flight and close all connections."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
 
+    def leave(self) -> None:
+        """Cancel what is in flight, without waiting for that."""
+        self._loop.call_soon_threadsafe(self._cancel_all)
+
     def __enter__(self) -> Self:
         return self
 
@@ -133,9 +156,18 @@ class BlockingClient:
         assert task  # noqa: S101 - run_coroutine_threadsafe() makes one
         self._flying.add(task)
         try:
-            return await work()
+            if not _abandoned.is_set():
+                return await work()
+        except asyncio.CancelledError:
+            if not _abandoned.is_set():
+                raise
         finally:
             self._flying.discard(task)
+        raise Abandoned("A download was left, since this process was asked to end.")
+
+    def _cancel_all(self) -> None:
+        for task in tuple(self._flying):
+            task.cancel()
 
     async def _close(self) -> None:
         await cancel(*self._flying)
