@@ -87,6 +87,13 @@ class Answer:
         return span if sound else None
 
     @property
+    def total(self) -> int | None:
+        """Bytes of the whole, where it says them."""
+        if self.status == HTTPStatus.PARTIAL_CONTENT:
+            return self.span.total if self.span else None
+        return self.length
+
+    @property
     def etag(self) -> str:
         """Its ETag, if that is one."""
         return match[0] if (match := _ETAG.fullmatch(self.get("etag"))) else ""

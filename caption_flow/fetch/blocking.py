@@ -86,10 +86,18 @@ class BlockingClient:
         return self._run(partial(self._client.head, url))
 
     def stream(
-        self, url: str, *, start: int = 0, end: int | None = None, max_bytes: int | None = None
+        self,
+        url: str,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        max_bytes: int | None = None,
+        version: Fetched | None = None,
     ) -> Iterator[bytes]:
         """Read what is at a URL piece by piece, going on where a connection breaks."""
-        chunks = self._client.stream(url, start=start, end=end, max_bytes=max_bytes)
+        chunks = self._client.stream(
+            url, start=start, end=end, max_bytes=max_bytes, version=version
+        )
         try:
             while (chunk := self._run(partial(_next, chunks))) is not None:
                 yield chunk

@@ -80,10 +80,17 @@ class Client:
         return replace(await self.get(url, max_bytes=1, start=0, length=1), body=b"")
 
     def stream(
-        self, url: str, *, start: int = 0, end: int | None = None, max_bytes: int | None = None
+        self,
+        url: str,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        max_bytes: int | None = None,
+        version: Fetched | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Read what is at a URL piece by piece, going on where a connection breaks."""
-        return stream(self._traveller, self._limits, url, Range(start, end), max_bytes)
+        limits, wanted = self._limits, Range(start, end)
+        return stream(self._traveller, limits, url, wanted, max_bytes=max_bytes, version=version)
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from caption_flow.fetch.clock import Clock
 from caption_flow.fetch.exchange import Exchange
 from caption_flow.fetch.failures import CHANGED, TIMEOUT, TOO_MANY_BYTES, TRUNCATED, FetchFailed
 from caption_flow.fetch.journey import Ask, Traveller
-from caption_flow.fetch.limits import LONGEST_WAIT, DownloadLimits
+from caption_flow.fetch.limits import LONGEST_WAIT, DownloadLimits, Fetched
 from caption_flow.fetch.persist import BACKOFF
 from caption_flow.fetch.ranges import Range
 from caption_flow.fetch.urls import Url
@@ -24,10 +24,19 @@ PROGRESS = 64 << 10  # bytes: less in the time of one try is too slow, more is w
 
 
 async def stream(
-    traveller: Traveller, limits: DownloadLimits, url: str, wanted: Range, max_bytes: int | None
+    traveller: Traveller,
+    limits: DownloadLimits,
+    url: str,
+    wanted: Range,
+    *,
+    max_bytes: int | None,
+    version: Fetched | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a range in order; a FetchFailed where they cannot all be had."""
-    course = _Course(Url.parse(url), wanted, max_bytes, limits)
+    """Yield the bytes of a range in order; a FetchFailed where they cannot all be had.
+
+    With a version they are of that one, as far as the server tells versions apart.
+    """
+    course = _Course(Url.parse(url), wanted, max_bytes, limits, version)
     failures = 0
     while not course.done:
         began = course.position
@@ -50,6 +59,10 @@ class _Version(Struct, frozen=True):
     last_modified: str
     total: int | None
 
+    @classmethod
+    def of(cls, seen: Answer | Fetched) -> "_Version":
+        return cls(seen.etag, seen.last_modified, seen.total)
+
     @property
     def header(self) -> dict[str, str]:
         strong = self.etag if not self.etag.startswith("W/") else ""
@@ -69,14 +82,19 @@ class _Course:
     """How far a stream has come, and of which version."""
 
     def __init__(
-        self, url: Url, wanted: Range, max_bytes: int | None, limits: DownloadLimits
+        self,
+        url: Url,
+        wanted: Range,
+        max_bytes: int | None,
+        limits: DownloadLimits,
+        version: Fetched | None,
     ) -> None:
         self.position = wanted.start
         self._url = url
         self._wanted = wanted
         self._max_bytes = max_bytes
         self._limits = limits
-        self._version: _Version | None = None
+        self._version = _Version.of(version) if version else None
 
     @property
     def done(self) -> bool:
@@ -87,13 +105,15 @@ class _Course:
     async def stretch(self, traveller: Traveller) -> AsyncGenerator[bytes, None]:
         """Read on until the end, or until something breaks."""
         rest = Range(self.position, self._wanted.end)
-        headers = rest.header | (self._version.header if self._version else {})
+        headers = rest.header
+        if self._version and self.position > self._wanted.start:
+            headers |= self._version.header
         ask = Ask(self._url, headers=headers, stream=True)
         async with AsyncExitStack() as stack:
             async with Clock(self._limits.seconds, f"an answer of {self._url.host}") as clock:
                 exchange = await stack.enter_async_context(traveller.arrive(ask, clock))
+            self._check_version(exchange.answer)  # first: another version comes as a whole
             found = rest.find(exchange.answer, exchange.url.host)
-            self._check_version(exchange.answer, found.total)
             self._check_size(found.length)
             async with aclosing(self._bytes(exchange, found.skip, found.length)) as chunks:
                 async for chunk in chunks:
@@ -121,8 +141,8 @@ class _Course:
         if to_its_end:
             await pace.read(exchange)  # its end, so that the connection can be used again
 
-    def _check_version(self, answer: Answer, total: int | None) -> None:
-        version = _Version(answer.etag, answer.last_modified, total)
+    def _check_version(self, answer: Answer) -> None:
+        version = _Version.of(answer)
         if self._version is None:
             self._version = version
         elif self._version.differs(version):

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.fetch import FetchFailed
+from caption_flow.fetch import Fetched, FetchFailed
 from caption_flow.model import Reference
 from feeders.beneath import Parts
 from feeders.files.client import open_client
@@ -79,7 +79,7 @@ class _Secrets:
 
 
 class HttpFile:
-    """A file behind a URL."""
+    """A file behind a URL. Nothing is read of another version than facts() told of."""
 
     def __init__(self, name: str, url: str, all_: HttpFiles, *, secret: bool) -> None:
         self.name = name
@@ -87,6 +87,7 @@ class HttpFile:
         self._url = url
         self._all = all_  # the client is open for as long as it is held
         self._secret = secret or "?" in url
+        self._told: Fetched | None = None
 
     def facts(self) -> Facts:
         """Ask the server."""
@@ -96,24 +97,26 @@ class HttpFile:
                 f"The server of {self.where} does not say how large it is. Download the file and "
                 "name it on this host, or find a server that does."
             )
+        self._told = found
         strong = "" if found.etag.startswith("W/") else found.etag
-        return Facts(found.total, strong or f"{found.total}-{found.last_modified}")
+        return Facts(found.total, strong or f"{found.total}-{found.last_modified or found.etag}")
 
     def read(self, start: int, length: int) -> bytes:
         """Fetch exactly these bytes."""
         if length == 0:
             return b""
-        return self._try(
-            lambda: (
-                self._all.client.get(self._url, max_bytes=length, start=start, length=length).body
-            )
+        got = self._try(
+            lambda: self._all.client.get(self._url, max_bytes=length, start=start, length=length)
         )
+        if self._told is not None and _differs(got, self._told):
+            raise ShardChanged(f"{self.where} is not what it was: it has changed meanwhile.")
+        return got.body
 
     def stream(self, start: int, end: int | None = None) -> Iterator[bytes]:
         """Fetch from one byte up to another, or to the end, in pieces."""
         if end is not None and start >= end:
             return
-        pieces = self._all.client.stream(self._url, start=start, end=end)
+        pieces = self._all.client.stream(self._url, start=start, end=end, version=self._told)
         try:
             yield from pieces
         except FetchFailed as exc:
@@ -131,6 +134,17 @@ class HttpFile:
 
     def _trouble(self, exc: FetchFailed) -> SourceError:
         return trouble(self.where, exc)
+
+
+def _differs(one: Fetched, other: Fetched) -> bool:
+    """Whether two answers are of two versions; where one of them says nothing, they may not be."""
+    if None not in {one.total, other.total} and one.total != other.total:
+        return True
+    if one.etag and other.etag:
+        return one.etag != other.etag
+    return bool(one.last_modified and other.last_modified) and (
+        one.last_modified != other.last_modified
+    )
 
 
 def trouble(where: str, exc: FetchFailed) -> SourceError:

@@ -12,7 +12,7 @@ from caption_flow.model import Reference
 from caption_flow.retry import Backoff
 from feeders.files.find import Files
 from feeders.files.port import FileGone, FileUnreachable, FileUnreadable
-from tests.fetch.naughty import NaughtyServer, cut, redirect, status
+from tests.fetch.naughty import NaughtyServer, cut, redirect, status, whole
 
 BODY = bytes(range(256)) * 1000
 
@@ -104,6 +104,7 @@ def test_a_file_is_read_in_pieces_from_anywhere(server: NaughtyServer):
     [
         (("ETag: W/\"v1\"", "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT"),
          "256000-Sat, 01 Jan 2000 00:00:00 GMT"),
+        (("ETag: W/\"v1\"",), '256000-W/"v1"'),
         ((), "256000-"),
     ],
 )  # fmt: skip
@@ -142,6 +143,33 @@ def test_bytes_beyond_the_end_have_changed(server: NaughtyServer):
 
     with pytest.raises(ShardChanged):
         file.read(100, 1)
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_that_is_replaced_behind_its_facts_is_not_read(server: NaughtyServer, header: str):
+    """Its new bytes at the old places would be another sample's image."""
+    [file] = files(server.serve("/x.tar", BODY * 6, _version(header, 1))).list()
+    file.facts()
+    server.serve("/x.tar", BODY[::-1] * 6, _version(header, 2))
+
+    for act in (lambda: file.read(0, 9), lambda: list(file.stream(1_300_000))):
+        with pytest.raises(ShardChanged):
+            act()
+
+
+def test_a_stream_that_would_go_on_in_another_version_has_changed(server: NaughtyServer):
+    """Who asks for the rest of a version that is gone is sent the whole of the new one."""
+    body = BODY * 6
+    server.on("/x.tar", cut(body, 1_300_000, 'ETag: "1"'), whole(body, 'ETag: "2"'))
+    [file] = files(server.url("/x.tar")).list()
+
+    with pytest.raises(ShardChanged):
+        list(file.stream(0))
+
+
+def _version(header: str, number: int) -> str:
+    date = f"Sat, 0{number} Jan 2000 00:00:00 GMT"
+    return f'{header}: "{number}"' if header == "ETag" else f"{header}: {date}"
 
 
 def test_an_address_of_our_own_network_is_refused(server: NaughtyServer):
