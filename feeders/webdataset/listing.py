@@ -5,6 +5,7 @@ another version of the tar, so it is checked against the tar before it is believ
 """
 
 import logging
+import re
 import tarfile
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 _LARGEST = 64 << 20  # bytes of a list; more is no faster than the tar
 _TAR = ".tar"
 _JSON = ".json"
+_SUFFIX = re.compile(r"\.tar(?=$|[?#]|::)")  # of a file; a host may be called so as well
 _BLOCK = tarfile.BLOCKSIZE
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ class Listings:
     """The lists that lie beside the tars of a data set."""
 
     def __init__(self, options: SourceOptions) -> None:
-        path = options.path.replace(_TAR, _JSON)
+        path = _SUFFIX.sub(_JSON, options.path)
         self._options = replace(options, path=path)
         self._files: Files | None = None
 

@@ -226,6 +226,16 @@ def test_workers_read_images_themselves_if_told(server: NaughtyServer, tmp_path:
     assert server.sent - sent < 2000
 
 
+def test_lists_are_asked_for_beside_the_tar_and_nowhere_else(tmp_path: Path, tar: bytes):
+    """Who has a host of a similar name must not get the password."""
+    with NaughtyServer("127.0.0.1") as ours:
+        url = ours.serve("/a.tar.d/x.tar", tar)
+        made = over(url, tmp_path)
+
+        assert len(list(made.names("x.tar", None))) == 100
+        assert "/a.tar.d/x.json" in {call.target for call in ours.seen}
+
+
 class Public:
     """A file that any worker reaches."""
 
