@@ -99,7 +99,8 @@ class HttpFile:
             )
         self._told = found
         strong = "" if found.etag.startswith("W/") else found.etag
-        return Facts(found.total, strong or f"{found.total}-{found.last_modified or found.etag}")
+        version = found.last_modified or found.etag
+        return Facts(found.total, strong or f"{found.total}-{version}", sure=bool(version))
 
     def read(self, start: int, length: int) -> bytes:
         """Fetch exactly these bytes."""

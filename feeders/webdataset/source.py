@@ -84,7 +84,7 @@ class WebDatasetSource:
             placed = self._placed(file, facts, wanted)
         except (BadTarError, FileUnreadable) as exc:
             raise ShardChanged(f"{shard} cannot be read any more: {exc}") from exc
-        if not isinstance(file, LocalFile):
+        if facts.sure and not isinstance(file, LocalFile):
             file = self._spool.find(_copy(file, facts), file, facts.size)
         return iter(Reading(self._options, self._choice, file, facts.size, placed))
 
@@ -106,6 +106,8 @@ class WebDatasetSource:
         return [one if one.place else Listed(one.name, places.get(one.name, "")) for one in wanted]
 
     def _index(self, file: File, facts: Facts) -> Index:
+        if not facts.sure:
+            return Index.of(self._read(file, facts))
         name = name_of(file.where, facts.fingerprint, str(facts.size), self._choice.spelled)
         return self._shelf.get(name, lambda: self._read(file, facts))
 
@@ -122,7 +124,7 @@ class WebDatasetSource:
     def _stream(self, file: File, facts: Facts) -> Iterator[Member]:
         """Read a remote tar to its end, and keep it where its images are to be read as well."""
         pieces = file.stream(0, facts.size)
-        if self._options.images != "reference":
+        if facts.sure and self._options.images != "reference":
             pieces = self._spool.keeping(_copy(file, facts), facts.size, pieces)
         forward = Forward(pieces)
         yield from tar.members(forward, facts.size, file.where)

@@ -108,12 +108,26 @@ def test_of_a_shard_that_changed_no_copy_is_used(server: NaughtyServer, tmp_path
     assert everything(made)[7].image == b"new!" * 1000
 
 
+def test_of_a_shard_without_versions_nothing_is_kept(
+    server: NaughtyServer, tmp_path: Path, tar: bytes
+):
+    """Tars are padded, so that another one often has the same size."""
+    url = server.serve("/x.tar", tar)
+    everything(over(url, tmp_path))
+    other = write(tmp_path / "y.tar", pictures(101, size=4000, txt="t")[1:]).read_bytes()
+    assert len(other) == len(tar)
+    server.serve("/x.tar", other)
+
+    found = everything(over(url, tmp_path))
+    assert (found[0].id, found[0].image[:4]) == ("x.tar/00001", (1).to_bytes(4, "big"))
+
+
 def test_copies_are_bounded_and_the_oldest_goes(
     server: NaughtyServer, tmp_path: Path, tar: bytes, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(spool, "MOST", len(tar) * 2 + 100)
     for n in range(4):
-        server.serve(f"/{n}.tar", tar)
+        server.serve(f"/{n}.tar", tar, 'ETag: "1"')
     made = over(server.url("/{0..3}.tar"), tmp_path)
     everything(made)
     assert len(list((tmp_path / "cache/tars/copies").iterdir())) == 2
