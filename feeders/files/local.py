@@ -87,7 +87,8 @@ class LocalFile:
         """Open the file anew and ask what it is."""
         self._opened = opened = self._open()
         found = os.fstat(opened.fd)
-        return Facts(found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+        mark = f"{found.st_ino}-{found.st_ctime_ns}"
+        return Facts(found.st_size, f"{found.st_size}-{found.st_mtime_ns}", mark)
 
     def read(self, start: int, length: int) -> bytes:
         """Read exactly these bytes."""

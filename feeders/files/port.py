@@ -32,6 +32,7 @@ class Facts(Struct, frozen=True):
 
     size: int  # bytes
     fingerprint: str  # another, where the content is another
+    mark: str = ""  # tells more, and only on this host
     sure: bool = True  # else what has changed may have the same; nothing of it is to be kept
 
 

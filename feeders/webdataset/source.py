@@ -108,7 +108,8 @@ class WebDatasetSource:
     def _index(self, file: File, facts: Facts) -> Index:
         if not facts.sure:
             return Index.of(self._read(file, facts))
-        name = name_of(file.where, facts.fingerprint, str(facts.size), self._choice.spelled)
+        version = (facts.fingerprint, facts.mark, str(facts.size))
+        name = name_of(file.where, *version, self._choice.spelled)
         return self._shelf.get(name, lambda: self._read(file, facts))
 
     def _read(self, file: File, facts: Facts) -> Iterator[Listed]:

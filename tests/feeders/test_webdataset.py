@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import tarfile
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -228,7 +229,7 @@ def test_what_lies_between_is_jumped_over_where_it_is_much(
     counted = bytes_read(monkeypatch)
 
     assert len(list(made.samples("x.tar", plan[::10]))) == 3
-    assert sum(counted) == 3 * 100_000
+    assert sum(counted) == 3 * (512 + 100_000)
 
 
 def test_a_tar_that_was_read_once_is_not_read_again(
@@ -352,3 +353,14 @@ def test_what_is_held_does_not_grow_with_the_shards(tmp_path: Path):
         list(made.names(shard, None))
         held.append(len(made._shelf._newest))
     assert held[-1] == held[2] == 2
+
+
+def test_the_kept_list_of_a_tar_is_not_used_for_another_of_its_size_and_time(tmp_path: Path):
+    path = write(tmp_path / "x.tar", pictures(5))
+    os.utime(path, (1, 1))
+    read(path)
+    write(path, pictures(6)[1:])
+    os.utime(path, (1, 1))
+
+    found = read(path)
+    assert [raw.id for raw in found] == [f"x.tar/{n:05d}" for n in range(1, 6)]
