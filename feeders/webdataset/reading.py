@@ -1,9 +1,11 @@
 """Samples of one tar, read at their places.
 
 Places come from a queue that strangers may write to: nothing outside the tar is read, and no more
-of it than an image and its columns may have.
+of it than an image and its columns may have. What stands there is believed to be a sample's only
+if the header before it says so: the tar may be another than the one that was planned.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -12,10 +14,16 @@ from caption_flow.dataset.source import SourceOptions, sample_id
 from caption_flow.model import Columns, Listed, Raw
 from feeders import sidecars
 from feeders.files.port import File, FileUnreadable
-from feeders.webdataset import columns, places
+from feeders.webdataset import columns, places, tar
 from feeders.webdataset.grouping import Choice
 from feeders.webdataset.places import Member
 from feeders.webdataset.spans import Spans
+
+_NUMBER = re.compile(r"~[0-9]+$")  # of a sample whose name has come before
+
+
+class _OtherMemberError(Exception):
+    """Another file stands at a place than the one that was planned."""
 
 
 class _Wanted(Struct, frozen=True):
@@ -46,7 +54,8 @@ class Reading:
         self._size = size
         self._reached = file.reference() is not None
         self._wanted = [self._look(one) for one in wanted]
-        self._spans = Spans(file, [member for one in self._wanted for member in one.read])
+        members = (member for one in self._wanted for member in one.read)
+        self._spans = Spans(file, [_with_header(member) for member in members])
         self._passed = 0  # members read so far, or given up
 
     def __iter__(self) -> Iterator[Raw]:
@@ -61,11 +70,22 @@ class Reading:
         source = f"{source}.{one.image.name}"
         self._passed += len(one.read)
         try:
-            contents = [(member, self._spans.take(member)) for member in one.read]
+            contents = [(member, self._content(one.name, member)) for member in one.read]
         except FileUnreadable as exc:
             self._spans.go_on(self._passed)
             return Raw(id_, source, error=str(exc))
+        except _OtherMemberError as exc:
+            self._spans.go_on(self._passed)
+            return Raw(id_, source, error=str(exc), reason="changed")
         return self._raw(Raw(id_, source), one, one.image, contents)
+
+    def _content(self, name: str, member: Member) -> bytes:
+        data = self._spans.take(_with_header(member))
+        if not tar.is_header(data[: tar.BLOCK], _file_names(name, member), member.length):
+            raise _OtherMemberError(
+                f"{name}.{member.name} does not stand where the plan says: the shard is another"
+            )
+        return data[tar.BLOCK :]
 
     def _raw(
         self, bare: Raw, one: _Wanted, its: Member, contents: list[tuple[Member, bytes]]
@@ -120,6 +140,8 @@ class Reading:
         return self._options.images == "reference"
 
     def _beyond(self, member: Member, most: int) -> str:
+        if member.start < tar.BLOCK:
+            return "its place in the shard is no place"
         if member.end > self._size:
             return "it is cut off: the shard ends within it"
         if member.length > most:
@@ -133,6 +155,15 @@ def image_bytes(listed: Listed) -> int:
         return places.parse(listed.place)[0].length
     except ValueError:
         return 0  # it will be a dead letter
+
+
+def _with_header(member: Member) -> Member:
+    return Member(member.name, member.start - tar.BLOCK, member.length + tar.BLOCK)
+
+
+def _file_names(name: str, member: Member) -> list[str]:
+    """Say what a member may be called in the tar: a sample's name may have got a number."""
+    return [f"{key}.{member.name}" for key in (name, _NUMBER.sub("", name))]
 
 
 def _start(member: Member) -> int:

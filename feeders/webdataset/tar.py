@@ -6,7 +6,7 @@ long names is held in memory, sizes below zero, headers without end.
 
 import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
 
 from caption_flow.errors import CaptionFlowError
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 BLOCK = tarfile.BLOCKSIZE
 MOST_HEADER = 1 << 20  # bytes of one header's long names
+_NAME, _SIZE, _BINARY = slice(0, 100), slice(124, 136), 0x80  # in a header
+_LONG = 90  # characters of a name that a header may not have room for
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -132,6 +134,26 @@ def _next(headers: _Headers, at: int, where: str) -> tarfile.TarInfo | None:
         told = "%s is damaged at byte %d (%s); what comes after it is passed over"
         logger.warning(told, where, at, exc)
     return None
+
+
+def is_header(block: bytes, names: Sequence[str], size: int) -> bool:
+    """Whether this may be the header of a file of this size and one of these names.
+
+    Long names, and those that are not ASCII, stand elsewhere in some formats and are not compared.
+    """
+    told = block[_SIZE]
+    try:
+        fits = bool(told[0] & _BINARY) or int(told.rstrip(b" \0"), 8) == size
+    except (IndexError, ValueError):
+        return False
+    if any(len(name) > _LONG or not name.isascii() for name in names):
+        return fits
+    found = block[_NAME].partition(b"\0")[0].decode("ascii", "replace")
+    return fits and _base(found) in map(_base, names)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2].lower()
 
 
 def check_beginning(file: File, size: int) -> None:

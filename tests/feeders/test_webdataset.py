@@ -355,6 +355,31 @@ def test_what_is_held_does_not_grow_with_the_shards(tmp_path: Path):
     assert held[-1] == held[2] == 2
 
 
+def test_images_of_a_tar_that_was_replaced_unnoticed_are_no_other_samples(tmp_path: Path):
+    """Tars are padded to one size, and copies may keep a time that was set for all."""
+    path = write(tmp_path / "x.tar", pictures(5))
+    os.utime(path, (1, 1))
+    made = source(path)
+    plan = list(made.names("x.tar", None))
+    write(path, pictures(6)[1:])
+    os.utime(path, (1, 1))
+
+    found = list(made.samples("x.tar", plan, made.fingerprint("x.tar")))
+    assert [(raw.reason, raw.image) for raw in found] == [("changed", b"")] * 5
+    assert "does not stand where the plan says" in found[0].error
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "a~2", "./a", "d/a b", "\u00e9", "x" * 95, "d" * 95 + "/x", "A.b", "0~1~2"]
+)
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_images_are_found_under_names_of_any_kind(tmp_path: Path, key: str, form: int):
+    members = [(f"{key}.JPG", b"one"), (f"{key}.txt", b"1"), ("other.jpg", b"two")]
+    path = pack(tmp_path / "x.tar", [*members, (f"{key}.JPG", b"again")], form)
+
+    assert [raw.image for raw in read(path)] == [b"one", b"two", b"again"]
+
+
 def test_the_kept_list_of_a_tar_is_not_used_for_another_of_its_size_and_time(tmp_path: Path):
     path = write(tmp_path / "x.tar", pictures(5))
     os.utime(path, (1, 1))

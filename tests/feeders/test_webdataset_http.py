@@ -1,6 +1,7 @@
 """Tars behind HTTP are streamed once to be planned, and read in ranges from then on."""
 
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,8 +259,10 @@ class Public:
     def facts(self) -> Facts:
         return Facts(9999, "1")
 
-    def read(self, start: int, length: int) -> bytes:  # noqa: ARG002
-        return bytes(length)
+    def read(self, start: int, length: int) -> bytes:
+        info = tarfile.TarInfo("1.cls" if start >= 512 else "1.jpg")
+        info.size = 9
+        return (info.tobuf() * 2)[:length]
 
     def stream(self, start: int, end: int | None = None) -> Iterator[bytes]:
         yield self.read(start, (end or 9999) - start)
