@@ -23,6 +23,7 @@ from feeders.tables import BadRow, Opened, Place, Shelf
 from feeders.tables.parquet import ParquetTable
 
 _MOST_DIGITS = 18
+_TABLES, _ROWS = 4, 32  # that are looked into when a data set is opened
 _NOWHERE: Place = (-1, "")
 
 
@@ -39,12 +40,21 @@ class RowsSource:
         self._pointers = Pointers(files, options)
 
     def first(self) -> tuple[Choice, Any]:
-        """Look into the first table; gives the image of its first row, unless that is bytes."""
+        """Look into the first tables; gives the first image that is there, unless that is bytes."""
         opened, choice = astuple(self._open(self._names[0]))
         if self._options.images != "reference" and image_leaf(opened.table, choice.image):
             return choice, None  # and need not be read
-        row = next(opened.table.read([(0, "")], [choice.image]), None)
-        return choice, row.get(choice.image) if isinstance(row, dict) else None
+        return choice, next(self._images(choice.image), None)
+
+    def _images(self, column: str) -> Iterator[Any]:
+        """Give what stands in the first rows of the first tables, where anything does."""
+        for name in self._names[:_TABLES]:
+            table = self._shelf.open(name).table
+            if column not in table.columns:
+                return
+            for row in table.read([(number, "") for number in range(_ROWS)], [column]):
+                if isinstance(row, dict) and not isinstance(picture(row[column]), Missing):
+                    yield row[column]
 
     def shards(self, start: str | None = None) -> Iterator[str]:
         """Give the files in order."""

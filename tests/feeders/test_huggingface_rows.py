@@ -292,3 +292,14 @@ def test_a_state_that_is_damaged_is_told(tmp_path: Path, state: str):
 
     with pytest.raises(SourceError):
         source(tmp_path / "in")
+
+
+@pytest.mark.parametrize("before", [[], [None], [""]])
+def test_urls_are_found_behind_rows_and_files_that_have_none(tmp_path: Path, before: list[Any]):
+    table(tmp_path, image=pa.array(before, pa.string()))
+    pq.write_table(pa.table({"image": ["https://example.org/1.jpg"]}), tmp_path / "b.parquet")
+
+    raw = samples(source(tmp_path))[-1]
+    assert raw.error == ""
+    assert raw.reference is not None
+    assert raw.reference.url == "https://example.org/1.jpg"
