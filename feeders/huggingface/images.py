@@ -3,6 +3,7 @@
 A shard is a folder, and a sample's name that of its file, as with the folder source.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -21,6 +22,8 @@ from feeders.huggingface.eager import settled
 from feeders.huggingface.splits import names_split
 from feeders.huggingface.whole import whole
 
+logger = logging.getLogger(__name__)
+
 LABEL = "label"
 
 
@@ -28,11 +31,12 @@ class Labelled:
     """Image files of some splits, with the name of their folder as a column."""
 
     def __init__(
-        self, inner: Source, wanted: Callable[[str], bool], options: SourceOptions
+        self, inner: Source, split: Callable[[str], str | None], options: SourceOptions
     ) -> None:
         self.dataset = inner.dataset
         self._inner = inner
-        self._wanted = wanted
+        self._split = split  # of a file; None: it is of none
+        self._wanted = options.split
         self._labels = options.columns is None or LABEL in options.columns
 
     def shards(self, start: str | None = None) -> Iterator[str]:
@@ -45,8 +49,16 @@ class Labelled:
 
     def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         """List the files that are wanted."""
-        found = self._inner.names(shard, after)
-        return (one for one in found if self._wanted(sample_id(shard, one.name)))
+        left_out = 0
+        for one in self._inner.names(shard, after):
+            split = self._split(sample_id(shard, one.name))
+            if split is not None and self._wanted in {None, split}:
+                yield one
+            left_out += split is None
+        if left_out:
+            logger.warning(
+                "Left out the %d images of the folder %s: they are of no split", left_out, shard
+            )
 
     def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         """Read files of one folder."""

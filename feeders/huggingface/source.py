@@ -4,6 +4,7 @@ In this order: what save_to_disk() left, Parquet and Arrow files, tables of URLs
 in folders. Locally and on the hub alike.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from feeders.huggingface.rows import RowsSource
 from feeders.huggingface.saved import saved_files
 from feeders.huggingface.splits import Splits
 from feeders.huggingface.survey import IMAGES, SUFFIXES, Survey, subset_of
+
+logger = logging.getLogger(__name__)
 
 
 class HuggingFaceSource:
@@ -129,11 +132,7 @@ class _Opening:
             if folder
             else FilesByFolder(self._files, self._options, IMAGES)
         )
-        return Labelled(inner, self._is_wanted, self._options)
-
-    def _is_wanted(self, name: str) -> bool:
-        split = (self._subset or self._survey.images).split(name)
-        return split is not None and self._options.split in {None, split}
+        return Labelled(inner, (self._subset or self._survey.images).split, self._options)
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
         """Leave out what is of another split, or of none."""
@@ -141,6 +140,14 @@ class _Opening:
         for name in names:
             heard.hear(name)
         splits = {name: (self._subset or heard).split(name) for name in names}
+        if left_out := [name for name, split in splits.items() if not split]:
+            logger.warning(
+                "Left out %d of %d files, %s the first: others are called for a split, these are "
+                "not. Name the files themselves in the path to have them all",
+                len(left_out),
+                len(splits),
+                left_out[0],
+            )
         return self._of_split({name: split for name, split in splits.items() if split})
 
     def _of_split(self, splits: dict[str, str]) -> list[str]:

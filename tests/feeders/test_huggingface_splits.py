@@ -9,7 +9,7 @@ import pytest
 from caption_flow.errors import ConfigError, SourceError
 from feeders.huggingface.card import pick, subsets
 from feeders.huggingface.splits import Splits
-from tests.feeders.pets import pets, samples, shown, source, told
+from tests.feeders.pets import pets, picture_files, samples, shown, source, told
 
 CARD = """---
 license: mit
@@ -160,3 +160,21 @@ def test_names_are_heard_and_not_kept():
     assert splits.names == ["train"]
     assert splits.split("train/7.jpg") == "train"
     assert splits.split("extra/7.jpg") is None
+
+
+def test_files_of_no_split_are_left_out_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    write(tmp_path, "cats.parquet", "dogs.parquet", "test_subjects.parquet")
+
+    assert shards(tmp_path) == ["test_subjects.parquet"]
+    assert "Left out 2 of 3 files, cats.parquet the first" in caplog.text
+
+
+def test_images_of_no_split_are_left_out_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    picture_files(tmp_path, "bus/1.png", "car/2.png", "car/3.png", "train/4.png")
+
+    assert [raw.id for raw in samples(source(tmp_path))] == ["train/4.png"]
+    assert "Left out the 2 images of the folder car: they are of no split" in caplog.text
