@@ -35,18 +35,18 @@ class ParquetTable:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._size = file.facts().size
         with told(file, "Parquet"):
-            opened = self._open(None)
+            size = file.facts().size
+            opened = _open(file, size, None)
             self.schema = opened.schema_arrow
             names = self.schema.names
-            self._heavy = {field.name for field in self.schema if _is_heavy(field.type)}
+            self._groups = _Groups(file, size, opened)
         self._footer = opened.metadata
         self.columns = named_once(file, names)
         groups = range(self._footer.num_row_groups)
         rows = (self._footer.row_group(group).num_rows for group in groups)
         self._starts = list(accumulate(rows, initial=0))  # of each group, and the end
-        self._cursors = Cursors(self._batches)
+        self._cursors = Cursors(self._groups.batches)
 
     def rows(self, column: str | None, after: Place | None = None) -> Iterator[Row]:
         """List rows; without a column the footer alone is asked."""
@@ -118,13 +118,27 @@ class ParquetTable:
             start, end = self._starts[group : group + 2]
             if end <= first:
                 continue
-            for batch in self._batches(group, (column,)):
+            for batch in self._groups.batches(group, (column,)):
                 if start + batch.num_rows > first:
                     yield start, batch
                 start += batch.num_rows
 
-    def _batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from self._open(self._footer).iter_batches(
+
+class _Groups:
+    """The row groups of a file. It knows no table, so that one that is let go of is closed at once.
+
+    In a ring of references its file and batches would stay until Python looks for rings.
+    """
+
+    def __init__(self, file: File, size: int, opened: pq.ParquetFile) -> None:
+        self._file = file
+        self._size = size
+        self._footer = opened.metadata
+        self._heavy = {field.name for field in opened.schema_arrow if _is_heavy(field.type)}
+
+    def batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Decode some columns of a group in small batches."""
+        yield from _open(self._file, self._size, self._footer).iter_batches(
             batch_size=self._batch_rows(group, columns),
             row_groups=[group],
             columns=list(columns),
@@ -139,13 +153,9 @@ class ParquetTable:
         least = 1 if any(column in self._heavy for column in columns) else _LIGHT_ROWS
         return max(least, min(_MOST_ROWS, BATCH_BYTES // max(1, size)))
 
-    def _open(self, footer: Any) -> pq.ParquetFile:
-        return pq.ParquetFile(
-            AsIO(self._file, self._size),
-            metadata=footer,
-            buffer_size=_BUFFER,
-            pre_buffer=False,
-        )
+
+def _open(file: File, size: int, footer: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(AsIO(file, size), metadata=footer, buffer_size=_BUFFER, pre_buffer=False)
 
 
 def _is_heavy(kind: pa.DataType) -> bool:
