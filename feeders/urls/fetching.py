@@ -9,7 +9,9 @@ from caption_flow.errors import SourceError
 from caption_flow.fetch import BlockingClient, Fetched, FetchFailed, Request
 from caption_flow.model import Raw
 
-AHEAD = 256  # images
+# Images. They are handed on in order, and behind a dead host that is waited for lie all these: of
+# an old list a tenth is dead, and no chunk should have to wait for one after the other.
+AHEAD = 1024
 AHEAD_BYTES = 64 << 20  # of them
 
 

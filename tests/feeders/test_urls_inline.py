@@ -1,6 +1,9 @@
 """Images of URLs, fetched by the feeder from a real server."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,11 @@ from caption_flow.dataset.source import SourceOptions
 from caption_flow.errors import SourceError
 from caption_flow.fetch import BlockingClient, DownloadLimits
 from caption_flow.model import Raw
-from feeders.urls import UrlsSource, fetching
+from feeders.urls import UrlsSource, fetching, source
+from tests.e2e.desk import wait_until
 from tests.feeders.tables import by_arrow, by_arrow_file, by_csv, by_pandas, text
 from tests.feeders.test_urls import read_all
-from tests.fetch.naughty import NaughtyServer, status
+from tests.fetch.naughty import NaughtyServer, late, status, whole
 
 
 @pytest.fixture
@@ -71,6 +75,48 @@ def test_images_are_fetched_within_the_limits_that_are_configured(tmp_path: Path
         assert [raw.reason for raw in read_all(made, "t.txt")] == ["server_error"]
         assert [call.headers["user-agent"] for call in host.seen] == ["someone"] * 2
         made._client.close()
+
+
+def test_a_slow_server_does_not_hold_up_the_images_behind_it(tmp_path: Path):
+    gate = threading.Event()
+    with NaughtyServer() as slow, NaughtyServer() as quick:
+        first = slow.on("/0", late(whole(b"0"), gate))
+        lines = [first, *(quick.serve(f"/{n}", b"n") for n in range(600))]
+        made = inline(text(tmp_path / "t.txt", "\n".join(lines)))
+        opener = threading.Thread(target=open_once, args=(gate, lambda: len(quick.seen) >= 600))
+        opener.start()
+
+        found = read_all(made, "t.txt")
+
+        opener.join()
+        assert not any(raw.error for raw in found)
+        assert len(quick.seen) == 600
+        made._client.close()
+
+
+def open_once(gate: threading.Event, condition: Callable[[], bool]) -> None:
+    """Open a gate as soon as a condition holds."""
+    wait_until(condition, "requests", patience=10)
+    gate.set()
+
+
+def test_chunks_that_are_read_at_once_share_the_limits(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[BlockingClient] = []
+
+    def slowly(*limits: Any) -> BlockingClient:
+        time.sleep(0.05)
+        opened.append(BlockingClient(*limits))
+        return opened[-1]
+
+    monkeypatch.setattr(source, "BlockingClient", slowly)
+    made = inline(text(tmp_path / "t.txt", f"{server}/1\n"))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: read_all(made, "t.txt"), range(2)))
+
+    assert len(opened) == 1
+    opened[0].close()
 
 
 def test_samples_are_not_given_up_when_the_network_is_gone():
