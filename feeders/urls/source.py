@@ -6,6 +6,7 @@ images, or, if they are to be inline, this source does.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from caption_flow.dataset.source import SourceOptions, sample_id
@@ -33,6 +34,7 @@ class UrlsSource:
         self._options = options
         self._files = files or Files(options, (*SUFFIXES, *PACKED))
         self._shelf = Shelf(self._files)
+        self._opening = Lock()  # chunks are read at once, and must not have a client each
         self.dataset = self._files.dataset
 
     def shards(self, start: str | None = None) -> Iterator[str]:
@@ -57,7 +59,9 @@ class UrlsSource:
         raws = self._raws(shard, opened, wanted)
         if self._options.images != "inline":
             return raws
-        return with_images(raws, self._client, self._options.max_file_size)
+        with self._opening:
+            client = self._client
+        return with_images(raws, client, self._options.max_file_size)
 
     def size(self, shard: str, wanted: Sequence[Listed]) -> int | None:  # noqa: ARG002
         """Nobody knows before the servers are asked."""
