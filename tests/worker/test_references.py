@@ -347,6 +347,21 @@ async def test_a_host_that_is_gone_costs_only_its_own_samples_their_attempts(
     assert len(await roles.captions()) == 5
 
 
+async def test_many_dead_hosts_of_a_list_are_no_network_that_is_gone(
+    roles: Roles, server: NaughtyServer, make: Make
+):
+    """They are all that is left in hand once the others are captioned."""
+    hosts = [f"host-{n}.example" for n in range(40)]
+    dead = [Reference(f"http://{host}:9/a.jpg") for host in hosts]
+    await roles.offer([*serve(server, *range(5)), *dead])
+
+    reading = make(table={host: [LOCAL] for host in hosts})
+    await ends((await roles.worker(simulated(), references=reading)).run())
+
+    assert {letter.failure.reason for letter in (await roles.dead()).values()} == {"unreachable"}
+    assert len(await roles.captions()) == 5
+
+
 async def test_no_client_is_made_where_nothing_refers_elsewhere(roles: Roles):
     def connect() -> Client:
         raise AssertionError
