@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caption_flow.fetch.addresses import Address, plain
 
@@ -20,6 +21,7 @@ THREADS = 32
 REMEMBERED_SECONDS = 30.0
 _HICCUP_SECONDS = 1.0  # for which "try again later" is remembered
 _REMEMBERED_NAMES = 4096
+CONTROL = "example.com"  # a name that is kept for good by RFC 2606: who does not find it finds none
 _UNKNOWN = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
@@ -41,6 +43,7 @@ class Resolver:
         self._seconds = seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="caption-flow-names")
         self._asked: dict[str, tuple[float, asyncio.Future[Addresses]]] = {}
+        self._finds_names = False  # of the internet, as far as was ever seen
 
     async def __call__(self, host: str) -> Addresses:
         """Find the addresses of a host; never raises."""
@@ -61,9 +64,17 @@ class Resolver:
         while len(self._asked) >= _REMEMBERED_NAMES:
             self._asked.pop(next(iter(self._asked)))
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, _answer, self._lookup, host)
+        future = loop.run_in_executor(self._threads, self._answer, host)
         self._asked[host] = asked = (time.monotonic(), future)
         return asked
+
+    def _answer(self, host: str) -> Addresses:
+        answer = _answer(self._lookup, host)
+        if answer.unknown and not self._finds_names:
+            # Where names of the internet are not known at all, this one may well exist.
+            self._finds_names = bool(_answer(self._lookup, CONTROL).found)
+            return replace(answer, unknown=self._finds_names)
+        return answer
 
     def _is_old(self, asked_at: float, future: "asyncio.Future[Addresses]") -> bool:
         if not future.done():

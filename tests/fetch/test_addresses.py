@@ -7,6 +7,7 @@ import pytest
 from caption_flow.errors import ConfigError
 from caption_flow.fetch import Client, FetchFailed, Resolver
 from caption_flow.fetch.addresses import Guard, plain
+from caption_flow.fetch.resolver import CONTROL
 from tests.fetch.conftest import FORBIDDEN, LOCAL, Open, limits
 from tests.fetch.naughty import NaughtyServer, redirect, status
 
@@ -217,6 +218,8 @@ async def test_unknown_name_is_unreachable_at_once_and_remembered():
 
     def lookup(name: str) -> list[str]:
         asked.append(name)
+        if name == CONTROL:
+            return ["192.0.2.1"]
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async with Client(limits(), resolver=Resolver(lookup)) as client:
@@ -224,7 +227,7 @@ async def test_unknown_name_is_unreachable_at_once_and_remembered():
             with pytest.raises(FetchFailed, match=r"unreachable.*gone\.test cannot be resolved"):
                 await client.get("http://gone.test/a", max_bytes=1000)
 
-    assert asked == ["gone.test"]
+    assert asked == ["gone.test", CONTROL]
 
 
 async def test_name_server_with_a_hiccup_is_asked_again(server: NaughtyServer):

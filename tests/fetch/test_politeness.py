@@ -10,6 +10,7 @@ import pytest
 
 from caption_flow.fetch import Client, FetchFailed, Resolver
 from caption_flow.fetch.hosts import DEAD_AFTER
+from caption_flow.fetch.resolver import CONTROL
 from tests.fetch.conftest import LOCAL, Open, limits, names, until
 from tests.fetch.naughty import Call, NaughtyServer, silent, status, whole
 from tests.redis_server import free_port
@@ -202,13 +203,24 @@ async def test_network_is_there_while_a_host_that_answered_takes_connections():
         assert client.cut_off
 
 
+def no_name(_: str) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 async def test_names_that_do_not_exist_do_not_mean_that_the_network_is_gone():
-    def lookup(_: str) -> list[str]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    def lookup(name: str) -> list[str]:
+        return ["192.0.2.1"] if name == CONTROL else no_name(name)
 
     async with Client(limits(), resolver=Resolver(lookup)) as client:
         await fail_all(client, 40)
         assert not client.cut_off
+
+
+async def test_a_host_that_finds_no_name_at_all_has_no_network():
+    """As in many a cluster, where only its own names are known."""
+    async with Client(limits(), resolver=Resolver(no_name)) as client:
+        await fail_all(client, 40)
+        assert client.cut_off
 
 
 async def test_hosts_that_nobody_uses_keep_few_connections(
