@@ -34,7 +34,9 @@ def h2_server(pem: Path) -> Iterator[H2Server]:
 def trusting(pem: Path | None, **changed: object) -> Client:
     context = ssl.create_default_context(cafile=pem)
     resolver = Resolver(names({HOST: [LOCAL], "other.test": [LOCAL]}))
-    return Client(limits(**changed), (LOCAL,), resolver=resolver, ssl_context=context)
+    # The server shares this process and its cores: nothing here is about how fast it is.
+    given = {"seconds": 60.0, "connect_seconds": 20.0, "idle_seconds": 20.0, **changed}
+    return Client(limits(**given), (LOCAL,), resolver=resolver, ssl_context=context)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ async def test_bodies_that_are_cut_cost_no_other_download(client: Client, h2_ser
 
 
 async def test_stream_comes_over_it_too(client: Client, h2_server: H2Server):
-    body = h2_server.bodies["/large"] = bytes(range(256)) * 100_000
+    body = h2_server.bodies["/large"] = bytes(range(256)) * 20_000
 
     chunks = [chunk async for chunk in client.stream(h2_server.url("/large", HOST))]
 
