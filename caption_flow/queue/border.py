@@ -87,6 +87,7 @@ _BY_KIND: tuple[tuple[_Kinds, _Ours, str], ...] = (
 # Answers that redis-py has no kind for, by their first words.
 _BY_OPENING: tuple[tuple[str, _Ours, str], ...] = (
     ("NOGROUP", GroupGone, "{host} lost a stream or group of this job."),
+    ("no such key", GroupGone, "{host} lost a stream of this job."),
     ("UNBLOCKED the stream key", GroupGone, "{host} lost a stream of this job."),
     ("UNBLOCKED", QueueUnreachable, "{host} became a replica while we waited. " + _LATER),
     ("BUSY", QueueUnreachable, "{host} is busy with a long script. " + _LATER),

@@ -10,6 +10,16 @@ from tests.feed.test_planner import names, standing_planner
 from tests.roles import AMPLE, LEASE, Roles, ends, folder_source, pictures, running, until
 
 
+_DUMP = """
+local held = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  held[#held + 1] = key
+  held[#held + 1] = redis.call('DUMP', key)
+end
+return held
+"""
+
+
 class Saved:
     """All that a server holds now, to be brought back."""
 
@@ -18,10 +28,10 @@ class Saved:
         self._held: dict[bytes, bytes] = {}
 
     async def save(self) -> None:
-        for key in await self._client.keys("*"):
-            # A server that was started anew says so by its own name; this one cannot.
-            if not key.endswith(b":epoch"):
-                self._held[key] = await self._client.dump(key)
+        held = await self._client.eval(_DUMP, 0)
+        # A server that was started anew says so by its own name; this one cannot.
+        pairs = zip(held[::2], held[1::2], strict=True)
+        self._held = {key: value for key, value in pairs if not key.endswith(b":epoch")}
 
     async def bring_back(self) -> None:
         pipe = self._client.pipeline(transaction=True)

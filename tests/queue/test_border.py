@@ -113,6 +113,11 @@ async def test_missing_group_is_gone(connections: Connections):
         await connections.commands.xreadgroup("g", "me", {"s": ">"})
 
 
+async def test_stream_that_was_there_a_moment_ago_is_gone(connections: Connections):
+    with pytest.raises(GroupGone), translated():
+        await connections.commands.xinfo_consumers("s", "g")
+
+
 async def test_missing_group_in_a_pipeline_is_gone(connections: Connections):
     pipe = connections.commands.pipeline(transaction=False)
     pipe.xreadgroup("g", "me", {"s": ">"})
