@@ -9,7 +9,6 @@ from caption_flow.queue.ports import Budget
 from tests.feed.test_planner import names, standing_planner
 from tests.roles import AMPLE, LEASE, Roles, ends, folder_source, pictures, running, until
 
-
 _DUMP = """
 local held = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
