@@ -7,7 +7,7 @@ first. What the caller says beside, such as a token, goes to the first origin on
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from httpcore2 import AsyncConnectionPool, ConnectError, ConnectTimeout
 from msgspec import Struct, field
@@ -93,7 +93,7 @@ class Traveller:
         # The host's turn first: who waits there must not keep a place from others.
         async with (
             self._hosts.use(url.host, url.port) as host,
-            host.turn(stream=ask.stream),
+            self._turn(host, ask, url),
             nullcontext() if ask.stream else self._places,
             self._hosts.connections(host) as wires,
         ):
@@ -106,13 +106,24 @@ class Traveller:
                 await exchange.close()
                 clock.stand()
 
+    @asynccontextmanager
+    async def _turn(self, host: Host, ask: Ask, url: Url) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(host.turn(stream=ask.stream))
+            except FetchFailed as exc:
+                if exc.reason == UNREACHABLE:
+                    self.reach.failed(url.host, url.port)
+                raise
+            yield
+
     async def _enter(self, exchange: Exchange, host: Host) -> None:
         try:
             await exchange.open()
         except FetchFailed as exc:
             if exc.again and exc.reason in {UNREACHABLE, TIMEOUT}:
                 host.silent()
-                self.reach.failed(host.name)
+                self.reach.failed(exchange.url.host, exchange.url.port)
             raise
         host.answered()
         self.reach.answered(exchange.url.host, exchange.url.port)

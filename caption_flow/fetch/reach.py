@@ -13,9 +13,10 @@ from caption_flow.lifecycle import cancel
 
 Knock: TypeAlias = Callable[[str, int], Awaitable[bool]]  # host, port -> whether it is there
 
-_FAILURES = 32
-_HOSTS = 8
+_FAILURES, _HOSTS = 32, 8  # where no host ever answered
+_FELL_SILENT = 8  # failures, where some did
 _REMEMBERED = 8  # hosts that answered
+_NOTED = 64  # hosts that did not
 
 
 class Reach:
@@ -26,14 +27,14 @@ class Reach:
         self._knock = knock
         self._knocking: asyncio.Task[None] | None = None
         self._failures = 0
-        self._hosts: set[str] = set()
+        self._silent: set[tuple[str, int]] = set()
         self._answered: OrderedDict[tuple[str, int], None] = OrderedDict()
 
-    def failed(self, host: str) -> None:
-        """Note a host that was tried and did not answer."""
+    def failed(self, host: str, port: int) -> None:
+        """Note a host that did not answer, or is not tried any more since it did not."""
         self._failures += 1
-        if len(self._hosts) < _HOSTS:
-            self._hosts.add(host)
+        if len(self._silent) < _NOTED:
+            self._silent.add((host, port))
 
     def answered(self, host: str, port: int) -> None:
         """Note that some host answered, whatever it said."""
@@ -57,10 +58,14 @@ class Reach:
 
     @property
     def _is_suspect(self) -> bool:
-        return self._failures >= _FAILURES and len(self._hosts) >= _HOSTS
+        if self._answered:
+            return self._failures >= _FELL_SILENT
+        return self._failures >= _FAILURES and len(self._silent) >= _HOSTS
 
     async def _try_known_ones(self) -> None:
-        there = await asyncio.gather(*(self._knock(*where) for where in self._answered))
+        # Not those that are silent now: one may take connections, and still give nothing.
+        others = [where for where in self._answered if where not in self._silent]
+        there = await asyncio.gather(*(self._knock(*where) for where in others))
         if any(there):
             self._begin_anew()
         elif self._is_suspect:  # and nobody answered meanwhile
@@ -69,4 +74,4 @@ class Reach:
     def _begin_anew(self) -> None:
         self.cut_off = False
         self._failures = 0
-        self._hosts.clear()
+        self._silent.clear()

@@ -17,7 +17,7 @@ from feeders.urls import UrlsSource, fetching, source
 from tests.e2e.desk import wait_until
 from tests.feeders.tables import by_arrow, by_arrow_file, by_csv, by_pandas, text
 from tests.feeders.test_urls import read_all
-from tests.fetch.naughty import NaughtyServer, late, status, whole
+from tests.fetch.naughty import NaughtyServer, late, silent, status, whole
 
 
 @pytest.fixture
@@ -129,6 +129,20 @@ def test_samples_are_not_given_up_when_the_network_is_gone():
         pytest.raises(SourceError, match="No host answers any more"),
     ):
         list(fetching.with_images(raws, client, 1000))
+
+
+def test_samples_are_not_given_up_when_the_only_host_falls_silent(tmp_path: Path):
+    """It would be left alone for a minute, in which all the rest of the list would fail."""
+    limits = DownloadLimits(tries=3, per_host=2, idle_seconds=0.2)
+    with NaughtyServer() as host:
+        lines = [host.serve("/0", b"0"), *(host.on(f"/{n}", silent) for n in range(1, 500))]
+        made = inline(text(tmp_path / "t.txt", "\n".join(lines)), download=limits)
+        given: list[Raw] = []
+        with pytest.raises(SourceError, match="No host answers any more"):
+            given.extend(made.samples("t.txt", list(made.names("t.txt", None))))
+
+        assert sum(bool(raw.error) for raw in given) < 8
+        made._client.close()
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv", "t.jsonl"])
