@@ -39,6 +39,6 @@ def _with_image(raw: Raw, found: Fetched | FetchFailed, client: BlockingClient) 
     if found.transient and client.cut_off:
         raise SourceError(
             f"No host answers any more, the last for {raw.id}: {found.detail}. This host's network "
-            "seems to be gone. Mend that and start again; no sample is lost."
+            "seems to be gone, or theirs. Start again when it is back; no sample is lost."
         )
     return msgspec.structs.replace(raw, error=found.detail, reason=found.reason)
