@@ -86,9 +86,9 @@ class LocalFile:
     def facts(self) -> Facts:
         """Open the file anew and ask what it is."""
         self._opened = opened = self._open()
-        found = os.fstat(opened.fd)
+        found = opened.facts
         mark = f"{found.st_ino}-{found.st_ctime_ns}"
-        return Facts(found.st_size, f"{found.st_size}-{found.st_mtime_ns}", mark)
+        return Facts(found.st_size, _version(found), mark)
 
     def read(self, start: int, length: int) -> bytes:
         """Read exactly these bytes."""
@@ -124,13 +124,23 @@ class LocalFile:
         opened = self._opened or self._open()
         self._opened = opened
         try:
-            return os.pread(opened.fd, length, start)
+            data, now = opened.read(start, length)
         except OSError:
-            self._opened = opened = self._open()  # a mount that came back knows it no more
+            data, now = self._read_anew(start, length)
+        if _version(now) != _version(opened.facts):
+            raise ShardChanged(f"{self.where} has changed while it was read.")
+        return data
+
+    def _read_anew(self, start: int, length: int) -> tuple[bytes, os.stat_result]:
+        """Read from the file opened once more: a mount that came back knows the old one no more."""
+        anew = self._open()
         try:
-            return os.pread(opened.fd, length, start)
+            read = anew.read(start, length)
         except OSError as exc:
             raise self._trouble(unreadable(exc)) from exc
+        if self._opened and _version(anew.facts) == _version(self._opened.facts):
+            self._opened = anew
+        return read
 
     def _open(self) -> "_Opened":
         try:
@@ -146,14 +156,23 @@ class LocalFile:
         )
 
 
+def _version(facts: os.stat_result) -> str:
+    return f"{facts.st_size}-{facts.st_mtime_ns}"
+
+
 class _Opened:
     """A descriptor, closed when the last thread has let go of it."""
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self._fd = fd
+        self.facts = os.fstat(fd)
+
+    def read(self, start: int, length: int) -> tuple[bytes, os.stat_result]:
+        """Read, and ask what the file is after that: it may have been written over."""
+        return os.pread(self._fd, length, start), os.fstat(self._fd)
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        os.close(self._fd)
 
 
 class _Term(Struct, frozen=True):

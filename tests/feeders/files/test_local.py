@@ -215,3 +215,19 @@ def test_a_pipe_is_no_file(tmp_path: Path):
 
     with pytest.raises(CaptionFlowError, match="not a regular file"):
         file.facts()
+
+
+def test_a_file_that_is_written_over_while_it_is_read_has_changed(tmp_path: Path):
+    """Its new bytes at the old places would be another sample's image."""
+    path = tmp_path / "x.tar"
+    path.write_bytes(b"before")
+    [file] = files(path).list()
+    file.facts()
+    assert file.read(0, 6) == b"before"
+    path.write_bytes(b"behind")
+    os.utime(path, (5, 5))  # clocks of file systems are coarse
+
+    with pytest.raises(ShardChanged):
+        file.read(0, 6)
+    assert file.facts().size == 6
+    assert file.read(0, 6) == b"behind"
