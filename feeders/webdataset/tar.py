@@ -81,7 +81,8 @@ class _Headers:
     encoding = "utf-8"
     errors = "surrogateescape"
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, where: str) -> None:
+        self._where = where
         self.fileobj = _Bounded(reader)
         self.pax_headers: dict[str, Any] = {}
         self.offset = 0  # of the next header; tarfile sets it
@@ -93,11 +94,23 @@ class _Headers:
         if len(block) < BLOCK:
             raise _EndMissingError("it is no tar" if at == 0 else "its end is missing")
         if not any(block):
+            self._warn_of_more(at)
             return None
         info = tarfile.TarInfo.fromtarfile(cast("tarfile.TarFile", self))
         if info.size < 0 or self.offset <= at:
             raise BadTarError("a header says that its member ends before it begins")
         return info
+
+    def _warn_of_more(self, at: int) -> None:
+        """Look behind the padding of a tar that ends here: another may begin there."""
+        behind = -(-(at + BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+        if any(self.fileobj.go_to(behind)):
+            logger.warning(
+                "%s holds another tar behind its end, at byte %d, whose samples are left out: make "
+                "a file of each",
+                self._where,
+                behind,
+            )
 
 
 def members(reader: Reader, size: int, where: str) -> Iterator[Member]:
@@ -105,7 +118,7 @@ def members(reader: Reader, size: int, where: str) -> Iterator[Member]:
 
     BadTarError where it is no tar. Damage later on ends it, with a warning.
     """
-    headers, at = _Headers(reader), 0
+    headers, at = _Headers(reader, where), 0
     while (info := _next(headers, at, where)) is not None:
         at = headers.offset
         if info.issparse():

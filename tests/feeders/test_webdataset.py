@@ -389,3 +389,13 @@ def test_the_kept_list_of_a_tar_is_not_used_for_another_of_its_size_and_time(tmp
 
     found = read(path)
     assert [raw.id for raw in found] == [f"x.tar/{n:05d}" for n in range(1, 6)]
+
+
+def test_a_tar_behind_another_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = write(tmp_path / "x.tar", pictures(30))
+    assert len(read(path)) == 30
+    assert caplog.text == ""
+
+    path.write_bytes(path.read_bytes() * 2)
+    assert len(read(path)) == 30
+    assert "holds another tar behind its end" in caplog.text
