@@ -21,6 +21,8 @@ from feeders.tables.columns import expect, named_once
 from feeders.tables.damage import DAMAGE, told
 from feeders.tables.port import BadRow, Place, Row
 
+_BITS = 8  # in a byte: what a row takes at least, unless it is packed or holds nothing
+
 
 class ArrowTable:
     """One file of record batches."""
@@ -28,9 +30,11 @@ class ArrowTable:
     def __init__(self, file: File) -> None:
         self._file = file
         with told(file, "Arrow"):
-            self._batches = _open(file)
+            size = file.facts().size
+            self._batches = _open(file, size)
             self.schema = self._batches.schema
             names = self.schema.names
+            self._doubt(size)
         self._starts = list(accumulate(self._batches.rows, initial=0))  # of each, and the end
         self.columns = named_once(file, names)
 
@@ -83,6 +87,12 @@ class ArrowTable:
             return BadRow(f"{self._file.where} is damaged there: {exc}")
         return batch
 
+    def _doubt(self, size: int) -> None:
+        """Look into batches that claim more rows than bytes: a damaged number would be endless."""
+        for index, rows in enumerate(self._batches.rows):
+            if rows > _BITS * size:
+                self._check(index, self._batches.batch(index, self.schema.names))
+
     def _check(self, index: int, batch: pa.RecordBatch) -> None:
         # Offsets that lead out of a buffer would be read where they lead to.
         batch.validate(full=True)
@@ -90,8 +100,7 @@ class ArrowTable:
             raise ValueError("a batch has another number of rows than its header says")
 
 
-def _open(file: File) -> ArrowStream | ArrowFile:
-    size = file.facts().size
+def _open(file: File, size: int) -> ArrowStream | ArrowFile:
     magic = file.read(0, min(size, len(MAGIC)))
     return ArrowFile(file, size) if magic == MAGIC else ArrowStream(file, size)
 

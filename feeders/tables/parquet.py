@@ -27,6 +27,7 @@ BATCH_BYTES = 4 << 20  # decoded at a time, as the footer lets us guess
 _MOST_ROWS = 8192  # of one batch
 _LIGHT_ROWS = 256  # of one batch at least, where no column asked for can hold images
 _UNKNOWN = 1 << 16  # bytes of a row of which the footer says none
+_DENSE = 1000  # rows a byte; no more of them are believed without a look
 _BUFFER = 1 << 18  # bytes of a column read at a time
 
 
@@ -41,6 +42,7 @@ class ParquetTable:
             self.schema = opened.schema_arrow
             names = self.schema.names
             self._groups = _Groups(file, size, opened)
+            self._groups.doubt()
         self._footer = opened.metadata
         self.columns = named_once(file, names)
         groups = range(self._footer.num_row_groups)
@@ -134,7 +136,19 @@ class _Groups:
         self._file = file
         self._size = size
         self._footer = opened.metadata
+        self._names = opened.schema_arrow.names
         self._heavy = {field.name for field in opened.schema_arrow if _is_heavy(field.type)}
+
+    def doubt(self) -> None:
+        """Count rows where there are many more than bytes: a damaged number would be endless."""
+        for group in range(self._footer.num_row_groups):
+            told = self._footer.row_group(group).num_rows
+            if told > _DENSE * self._size and told != self._counted(group):
+                raise ValueError(f"its footer claims {told:,} rows that are not there")
+
+    def _counted(self, group: int) -> int:
+        first = self._names[:1]
+        return sum(batch.num_rows for batch in self.batches(group, first)) if first else -1
 
     def batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Decode some columns of a group in small batches."""

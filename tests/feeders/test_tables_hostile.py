@@ -317,3 +317,44 @@ def test_values_become_those_of_json():
         "nan": None, "id": "00000000-0000-0000-0000-000000000001",
         "deep": {"list": [None, None, [1, True]]},
     }  # fmt: skip
+
+
+def test_an_arrow_batch_that_claims_rows_without_end_is_damaged(tmp_path: Path):
+    """Else they would be planned one after the other, for ever."""
+    made = pa.table({"n": [str(n) for n in range(1077)]})
+    path = tmp_path / "x.arrow"
+    with pa.ipc.new_stream(path, made.schema) as out:
+        out.write_table(made)
+    told, lie = (n.to_bytes(8, "little") for n in (1077, 1 << 56))
+    path.write_bytes(path.read_bytes().replace(told, lie))
+
+    with pytest.raises(SourceError, match="cannot be read as Arrow"):
+        table(path)
+
+
+def test_a_parquet_footer_that_claims_rows_without_end_is_damaged(tmp_path: Path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"n": [str(n) for n in range(1077)]}), path)
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer = data[start:-8].replace(_as_thrift(1077), _as_thrift(1 << 40))
+    path.write_bytes(data[:start] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+    with pytest.raises(SourceError, match="claims 1,099,511,627,776 rows that are not there"):
+        table(path)
+
+
+def _as_thrift(number: int) -> bytes:
+    """Spell a field of 64 bits that comes right after another."""
+    spelled, rest = b"\x16", 2 * number
+    while rest > 127:
+        spelled += bytes([rest & 127 | 128])
+        rest >>= 7
+    return spelled + bytes([rest])
+
+
+def test_a_parquet_file_of_many_equal_rows_is_none(tmp_path: Path):
+    equal = pa.array(["u"]).take(pa.array([0] * 3_000_000))
+    pq.write_table(pa.table({"url": equal}), tmp_path / "x.parquet")
+
+    assert next(table(tmp_path / "x.parquet").rows(None, (2_999_998, ""))).number == 2_999_999
