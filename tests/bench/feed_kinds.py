@@ -20,7 +20,7 @@ class Kind(Struct, frozen=True):
     """A kind of data set: how it is made, and how others read it."""
 
     type: str
-    make: Callable[[Path, Path], None]  # of the images in a folder
+    make: Callable[[Path, Path, int], None]  # of the images in a folder, so many a shard
     read: Callable[[Path], Iterator[bytes]]
 
     def made(self, cache: Path, count: int, size: int) -> Path:
@@ -30,7 +30,7 @@ class Kind(Struct, frozen=True):
         done = place.with_suffix(".done")
         if not done.exists():
             place.mkdir(parents=True, exist_ok=True)
-            self.make(folder, place)
+            self.make(folder, place, PER_SHARD)
             done.touch()
         return place
 
@@ -43,27 +43,27 @@ def _images(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.jpg"))
 
 
-def _as_folder(folder: Path, place: Path) -> None:
+def _as_folder(folder: Path, place: Path, _: int) -> None:
     for image in _images(folder):
         target = place / image.relative_to(folder)
         target.parent.mkdir(exist_ok=True)
         os.link(image, target)
 
 
-def _as_tars(folder: Path, place: Path) -> None:
-    with webdataset.ShardWriter(f"{place}/%05d.tar", maxcount=PER_SHARD, verbose=0) as writer:
+def _as_tars(folder: Path, place: Path, per_shard: int) -> None:
+    with webdataset.ShardWriter(f"{place}/%05d.tar", maxcount=per_shard, verbose=0) as writer:
         for image in _images(folder):
             columns = {"number": int(image.stem)}
             writer.write({"__key__": image.stem, "jpg": image.read_bytes(), "json": columns})
 
 
-def _as_parquet(folder: Path, place: Path) -> None:
+def _as_parquet(folder: Path, place: Path, per_shard: int) -> None:
     images = _images(folder)
-    for first in range(0, len(images), PER_SHARD):
-        some = images[first : first + PER_SHARD]
+    for first in range(0, len(images), per_shard):
+        some = images[first : first + per_shard]
         cells = [{"bytes": image.read_bytes(), "path": image.name} for image in some]
         table = pa.table({"image": cells, "number": [int(image.stem) for image in some]})
-        file = place / f"train-{first // PER_SHARD:05}-of-{len(images) // PER_SHARD:05}.parquet"
+        file = place / f"train-{first // per_shard:05}-of-{len(images) // per_shard:05}.parquet"
         pq.write_table(table, file, row_group_size=ROW_GROUP)
 
 
