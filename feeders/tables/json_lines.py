@@ -41,7 +41,7 @@ class JsonLines:
         """Give what stands under one key, without looking at the others."""
         try:
             return self._decoder(column).decode(record).value
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             row = self.row(record, None)
             return None if isinstance(row, BadRow) else row.get(column)
 
@@ -51,7 +51,7 @@ class JsonLines:
             return BadRow(f"the line has more than {LONGEST:,} bytes")
         try:
             row = _decode(record)
-        except (ValueError, RecursionError) as exc:
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             return BadRow(f"the line is no JSON: {exc}")
         if not isinstance(row, dict):
             return BadRow("the line is no JSON object")

@@ -358,3 +358,12 @@ def test_a_parquet_file_of_many_equal_rows_is_none(tmp_path: Path):
     pq.write_table(pa.table({"url": equal}), tmp_path / "x.parquet")
 
     assert next(table(tmp_path / "x.parquet").rows(None, (2_999_998, ""))).number == 2_999_999
+
+
+@pytest.mark.parametrize("bad", [b'"https://\xff"', b'"\\ud800"', b"[" * 100_000, b"1e999"])
+def test_a_line_of_json_that_cannot_be_read_is_listed_as_a_row(tmp_path: Path, bad: bytes):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b'{"url": "a"}\n{"url": %s}\n{"url": "b"}\n' % bad)
+
+    first, _, last = column(table(path), "url")
+    assert (first, last) == ("a", "b")
