@@ -238,13 +238,15 @@ class Roles:
         queue: RedisFeedQueue | None = None,
         lease_seconds: float = LEASE,
         selection: Selection = EVERYTHING,
+        planner: Planner | None = None,
     ) -> Feeder:
         drain = drain or Drain()
         queue = queue or self.feed_queue()
         return Feeder(
             queue,
             source,
-            self.planner(
+            planner
+            or self.planner(
                 source, chunk_size=chunk_size, drain=drain, queue=queue, selection=selection
             ),
             images=self.told.images,

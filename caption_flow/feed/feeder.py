@@ -168,7 +168,10 @@ class Feeder:
         # A shard that cannot be read may well say of itself that it is what it was.
         left.add((chunk.fingerprint, generation_of(chunk)))
         if len(left) > MOST_CHANGES:
-            raise why
+            raise ShardChanged(
+                f"{why} That was so {len(left)} times. Wait until nobody writes to it. If other "
+                "feeders read copies of it, copy with times (cp -p, rsync -t): they tell versions."
+            ) from why
         logger.warning("%s Planning anew what is left of the chunk %s", why, chunk.id)
         status = "moved"
         while status == "moved":

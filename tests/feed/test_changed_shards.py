@@ -113,6 +113,20 @@ async def test_a_shard_that_says_it_is_what_it_was_and_is_not_ends_the_feeder(ro
         await ends(roles.feeder(Unreadable([1])).run())
 
 
+async def test_feeders_whose_copies_differ_end_with_advice(roles: Roles):
+    """Else each would withdraw what the other plans, for very long."""
+
+    class Copy(Table):
+        def fingerprint(self, shard: str) -> str:
+            return f"copy of {super().fingerprint(shard)}"
+
+    table = Table(range(4))
+    feeder = roles.feeder(Copy(range(4)), planner=roles.planner(table, chunk_size=2))
+
+    with pytest.raises(ShardChanged, match="copy with times"):
+        await ends(feeder.run())
+
+
 async def test_a_sample_that_is_tried_again_is_found_without_its_place(roles: Roles):
     """Its chunk has no fingerprint either: it was planned long ago."""
     table = Table(range(3))
