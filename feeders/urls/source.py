@@ -48,10 +48,13 @@ class UrlsSource:
     def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
         """Name the rows of a table."""
         opened = self._shelf.open(shard)
-        column = self._url_column(shard, opened.table)
-        expect(opened.file, self._columns(column) or (), opened.table.columns)
+        table = opened.table
+        if not table.columns and next(table.rows(None), None) is None:
+            return iter(())  # lines of JSON have no header that would name columns
+        column = self._url_column(shard, table)
+        expect(opened.file, self._columns(column) or (), table.columns)
         last = naming.place_of(after) if after else None
-        return map(naming.listed, opened.table.rows(column, last))
+        return map(naming.listed, table.rows(column, last))
 
     def samples(self, shard: str, wanted: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
         """Give rows with the URLs of their images, or with the images."""

@@ -231,3 +231,14 @@ def test_a_column_to_carry_that_is_not_there_is_told_before_anything_is_fed(tmp_
 
     with pytest.raises(SourceError, match=r'no column "titel"\. It has: image_url, title\.'):
         names(source(file, columns=("titel",)), "a.csv")
+
+
+def test_tables_without_rows_have_no_samples(tmp_path: Path):
+    (tmp_path / "0.jsonl").write_text("")
+    (tmp_path / "1.jsonl").write_text("\n\n")
+    (tmp_path / "2.csv").write_text("url,title\n")
+    (tmp_path / "3.txt").write_text("https://example.org/1.jpg\n")
+    made = UrlsSource(SourceOptions(path=str(tmp_path)))
+
+    found = {shard: len(list(made.names(shard, None))) for shard in made.shards()}
+    assert found == {"0.jsonl": 0, "1.jsonl": 0, "2.csv": 0, "3.txt": 1}
