@@ -147,7 +147,7 @@ class Storm:
         return [records.sample_from(entry.decode(), fields).id for entry, fields in entries]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 2, 3, 54])
 async def test_nothing_is_fed_twice_or_lost(
     roles: Roles, seed: int, monkeypatch: pytest.MonkeyPatch
 ):
