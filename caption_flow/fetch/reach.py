@@ -1,7 +1,8 @@
 """Fetch: whether it is single hosts that do not answer, or our own network that is gone.
 
 Of many dead hosts in a list all downloads in flight may be, while the live ones wait behind them.
-So before our own network is blamed, hosts that answered a while ago are tried.
+So before our own network is blamed, hosts that answered a while ago are tried; where none ever
+did, one that is there for everybody.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from caption_flow.fetch.resolver import CONTROL
 from caption_flow.lifecycle import cancel
 
 Knock: TypeAlias = Callable[[str, int], Awaitable[bool]]  # host, port -> whether it is there
 
 _FAILURES, _HOSTS = 32, 8  # where no host ever answered
 _FELL_SILENT = 8  # failures, where some did
+_HTTPS = 443
 _REMEMBERED = 8  # hosts that answered
 _NOTED = 64  # hosts that did not
 
@@ -65,6 +68,7 @@ class Reach:
     async def _try_known_ones(self) -> None:
         # Not those that are silent now: one may take connections, and still give nothing.
         others = [where for where in self._answered if where not in self._silent]
+        others = others if self._answered else [(CONTROL, _HTTPS)]
         there = await asyncio.gather(*(self._knock(*where) for where in others))
         if any(there):
             self._begin_anew()

@@ -178,6 +178,22 @@ async def test_network_is_gone_when_many_hosts_fail_and_none_answers():
         assert client.cut_off
 
 
+async def test_network_is_there_while_a_host_that_everybody_knows_takes_connections(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What is left of a list may well be nothing but dead hosts."""
+
+    def lookup(name: str) -> list[str]:
+        return [LOCAL] if name == CONTROL else no_network(name)
+
+    with NaughtyServer(LOCAL) as known:
+        monkeypatch.setattr("caption_flow.fetch.reach._HTTPS", known.port)
+        async with Client(limits(), (LOCAL,), resolver=Resolver(lookup)) as client:
+            await fail_all(client, 40)
+            assert not client.cut_off
+            assert known.seen == []
+
+
 async def test_network_is_there_as_soon_as_one_host_answers(server: NaughtyServer):
     def lookup(name: str) -> list[str]:
         return names({})(name) if name == LOCAL else no_network(name)
