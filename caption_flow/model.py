@@ -78,6 +78,7 @@ class Reference(Struct, frozen=True, omit_defaults=True):
     start: int | None = None  # first byte of the image; None: all that is there is the image
     length: int | None = None  # bytes of the image from there on
     hub: bool = False
+    version: str = ""  # of what is there, as its server told it; "": any will do
 
 
 class Picture(Struct, frozen=True):

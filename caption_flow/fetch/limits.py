@@ -50,3 +50,11 @@ class Fetched(Struct, frozen=True):
     total: int | None  # bytes of the whole, where the server says them
     etag: str  # as the server spells it; empty where it has none
     last_modified: str
+
+    @property
+    def version(self) -> str:
+        """Tell one version of the whole from others; empty where the server does not."""
+        if self.etag and not self.etag.startswith("W/"):
+            return self.etag
+        said = self.last_modified or self.etag
+        return f"{self.total}-{said}" if said else ""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from caption_flow.errors import CutOff
-from caption_flow.fetch import FetchFailed, Request
-from caption_flow.fetch.failures import TIMEOUT, UNREACHABLE
+from caption_flow.fetch import Fetched, FetchFailed, Request
+from caption_flow.fetch.failures import CHANGED, TIMEOUT, UNREACHABLE
 from caption_flow.model import Reference
 from caption_flow.worker.held import Download, NoRoom
 from caption_flow.worker.locate import Hub
@@ -48,7 +48,7 @@ class References:
         url = self._hub.locate(reference)
         request = Request(url, self._max_bytes, reference.start, reference.length)
         try:
-            body = await self._fetch(client, request, share)
+            body = await self._fetch(client, request, share, reference.version)
         except FetchFailed as exc:
             share.drop()
             if exc.reason in _SILENT:
@@ -72,14 +72,18 @@ class References:
         if self._client is not None:
             await self._client.__aexit__(kind, exc, where)
 
-    async def _fetch(self, client: "Client", request: Request, share: Download) -> bytes:
+    async def _fetch(
+        self, client: "Client", request: Request, share: Download, version: str
+    ) -> bytes:
         """Fetch in the room there is, however often that means beginning anew."""
         while True:
             await share.room()
             try:
-                return (await client.fetch(request, share)).body
+                fetched = await client.fetch(request, share)
             except NoRoom:
                 share.drop()
+            else:
+                return _expected(fetched, version)
 
     def _count_withheld(self, reference: Reference) -> None:
         # Links of a list rot one by one; an archive or the hub is there for all samples or none.
@@ -110,3 +114,10 @@ class References:
             "answers. Its samples are handed back. Start it again when it has, or set "
             '"dataset.images: inline", so that the feeder reads the images.'
         )
+
+
+def _expected(fetched: Fetched, version: str) -> bytes:
+    """Give the bytes, unless they are of another version, in which others lie at their place."""
+    if version and fetched.version and fetched.version != version:
+        raise FetchFailed(CHANGED, "it is another version now than the one that was fed")
+    return fetched.body

@@ -98,9 +98,8 @@ class HttpFile:
                 "name it on this host, or find a server that does."
             )
         self._told = found
-        strong = "" if found.etag.startswith("W/") else found.etag
-        version = found.last_modified or found.etag
-        return Facts(found.total, strong or f"{found.total}-{version}", sure=bool(version))
+        version = found.version
+        return Facts(found.total, version or f"{found.total}-", sure=bool(version))
 
     def read(self, start: int, length: int) -> bytes:
         """Fetch exactly these bytes."""
@@ -125,7 +124,8 @@ class HttpFile:
 
     def reference(self, start: int | None = None, length: int | None = None) -> Reference | None:
         """Give the URL, unless it works with a secret only."""
-        return None if self._secret else Reference(self._url, start, length)
+        version = self._told.version if self._told else ""
+        return None if self._secret else Reference(self._url, start, length, version=version)
 
     def _try(self, act: Callable[[], T]) -> T:
         try:

@@ -385,3 +385,17 @@ async def test_an_archive_that_nobody_serves_costs_no_sample_anything(roles: Rol
 
     assert await roles.dead() == {}
     assert (await roles.counts()).in_flight == 20
+
+
+async def test_an_archive_that_was_replaced_gives_no_image_of_another(
+    roles: Roles, server: NaughtyServer, make: Make
+):
+    url = server.serve("/0.tar", jpeg(1), 'ETag: "new"')
+    size = len(jpeg(1))
+    same, other = Reference(url, 0, size, version='"new"'), Reference(url, 0, size, version='"old"')
+    await roles.offer([same, other])
+
+    await ends((await roles.worker(simulated(), references=make())).run())
+
+    assert [caption.sample.id for caption in await roles.captions()] == ["00000.jpg"]
+    assert (await roles.dead())["00001.jpg"].failure.reason == "changed"

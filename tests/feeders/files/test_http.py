@@ -206,6 +206,13 @@ def test_workers_read_an_open_url_themselves():
     assert file.reference(512, 5) == Reference("https://x.org/1.tar", 512, 5)
 
 
+def test_workers_are_told_which_version_was_listed(server: NaughtyServer):
+    [file] = files(server.serve("/a.tar", b"content", 'ETag: "7"')).list()
+    file.facts()
+
+    assert file.reference(0, 5) == Reference(file.where, 0, 5, version='"7"')
+
+
 def test_files_are_read_within_the_limits_that_are_configured(server: NaughtyServer):
     url = server.on("/a.tar", status(503))
     limits = DownloadLimits(tries=2, user_agent="someone")
