@@ -1,5 +1,6 @@
 """`caption-flow feed`: put a data set's images into the queue."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def command(
 
 async def _feed(config: JobConfig, drain: Drain) -> Feeder:
     settings = broadcast(config)
-    source = source_of(config)
+    source = await asyncio.to_thread(source_of, config)  # which may ask a server far away
     name = member_name("feed")
     budget = config.budget.bytes
     async with checked_redis(redis_url(config), "feed", drain, budget=budget) as connections:
