@@ -11,4 +11,5 @@ export HF_HUB_OFFLINE=1
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+# Two at a time, a file in one: most tests wait for processes of theirs.
+python -m pytest --numprocesses 2 --dist loadfile "$@"
