@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.desk import PATIENCE, Desk, Ended, environment, settings
+from tests.e2e.desk import PATIENCE, Desk, Ended, environment, settings, wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import draw
 from tests.redis_server import RedisServer
 
 GOOD = 3
+STILL = 5  # looks in a row at a command that waits
 DECODING = settings(engine="simulated", simulated__decode="true", images__max_side="null")
 EMPTY, PAGE, HALF = "a/empty.jpg", "page.png", "half.jpg"
 BAD = {EMPTY, PAGE, HALF}
@@ -106,6 +107,18 @@ class Asking:
         os.write(self._terminal, answer.encode())
 
     def interrupt(self) -> None:
+        """Press Ctrl-C, as a person does who has seen the question for a while.
+
+        One that comes between the question and the read is seen only when that has returned.
+        """
+        looks = [0]
+
+        def is_reading() -> bool:
+            state = Path(f"/proc/{self._command.pid}/stat").read_text().rpartition(") ")[2][0]
+            looks[0] = looks[0] + 1 if state == "S" else 0
+            return looks[0] >= STILL
+
+        wait_until(is_reading, "a command that reads")
         self._command.send_signal(signal.SIGINT)
 
     def rest(self) -> str:
