@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from caption_flow.dataset.source import ShardChanged
 from caption_flow.errors import SourceError
 from feeders.files.port import File, FileUnreadable
 from feeders.tables import cells
@@ -19,6 +18,7 @@ from feeders.tables.arrow_file import MAGIC, ArrowFile
 from feeders.tables.arrow_stream import ArrowStream
 from feeders.tables.columns import expect, named_once
 from feeders.tables.damage import DAMAGE, told
+from feeders.tables.numbering import bare_rows, first_row
 from feeders.tables.port import BadRow, Place, Row
 
 _BITS = 8  # in a byte: what a row takes at least, unless it is packed or holds nothing
@@ -40,11 +40,9 @@ class ArrowTable:
 
     def rows(self, column: str | None, after: Place | None = None) -> Iterator[Row]:
         """List rows; without a column the headers have told all."""
-        first = after[0] + 1 if after else 0
-        if not 0 <= first <= self._starts[-1]:
-            raise ShardChanged(f"{self._file.where} has no row {first - 1} any more.")
+        first = first_row(self._file, after, self._starts[-1])
         if column is None:
-            yield from (Row(number, "", None) for number in range(first, self._starts[-1]))
+            yield from bare_rows(first, self._starts[-1])
             return
         expect(self._file, (column,), self.columns)
         for index in range(bisect_right(self._starts, first) - 1, len(self._batches.rows)):

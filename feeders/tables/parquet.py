@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caption_flow.dataset.source import ShardChanged
 from caption_flow.errors import SourceError
 from feeders.files.port import AsIO, File
 from feeders.tables import cells
 from feeders.tables.columns import expect, named_once
 from feeders.tables.cursors import Cursor, Cursors
 from feeders.tables.damage import DAMAGE, told
+from feeders.tables.numbering import bare_rows, first_row
 from feeders.tables.port import BadRow, Place, Row
 
 BATCH_BYTES = 4 << 20  # decoded at a time, as the footer lets us guess
@@ -52,11 +52,9 @@ class ParquetTable:
 
     def rows(self, column: str | None, after: Place | None = None) -> Iterator[Row]:
         """List rows; without a column the footer alone is asked."""
-        first = after[0] + 1 if after else 0
-        if not 0 <= first <= self._starts[-1]:
-            raise ShardChanged(f"{self._file.where} has no row {first - 1} any more.")
+        first = first_row(self._file, after, self._starts[-1])
         if column is None:
-            yield from (Row(number, "", None) for number in range(first, self._starts[-1]))
+            yield from bare_rows(first, self._starts[-1])
             return
         expect(self._file, (column,), self.columns)
         with told(self._file, "Parquet"):

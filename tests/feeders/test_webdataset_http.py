@@ -9,27 +9,16 @@ from typing import Any
 import pytest
 
 from caption_flow.dataset.source import ShardChanged, SourceOptions
-from caption_flow.fetch import persist, streaming
 from caption_flow.model import Listed, Reference
-from caption_flow.retry import Backoff
 from feeders.files.port import Facts
 from feeders.webdataset import WebDatasetSource, spool
 from feeders.webdataset.grouping import Choice
 from feeders.webdataset.reading import Reading
 from tests.feeders.tars import everything, pictures, source, write
+from tests.fetch.conftest import _no_waiting, server
 from tests.fetch.naughty import Behaviour, Call, NaughtyServer, status, whole
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (persist, streaming):
-        monkeypatch.setattr(module, "BACKOFF", Backoff(first=0.001, ceiling=0.01))
-
-
-@pytest.fixture
-def server() -> Iterator[NaughtyServer]:
-    with NaughtyServer() as started:
-        yield started
+__all__ = ["_no_waiting", "server"]
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from caption_flow.worker import held, references
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
 from tests.fetch import naughty
-from tests.fetch.conftest import LOCAL, _no_waiting, limits, names
+from tests.fetch.conftest import LOCAL, _no_waiting, limits, names, server
 from tests.fetch.naughty import NaughtyServer
 from tests.roles import Roles, ends, jpeg, running, settings, until
 from tests.worker.engines import CountingEngine
 
-__all__ = ["_no_waiting"]
+__all__ = ["_no_waiting", "server"]
 
 SLOW = "127.0.0.2"
 LARGEST = 1 << 20
@@ -33,12 +33,6 @@ TWO_STAGES = (
     Stage(name="tell", model="", prompts=("Tell.",), output_field="story", requires=("look",)),
 )
 Make = Callable[..., References]
-
-
-@pytest.fixture
-def server() -> Iterator[NaughtyServer]:
-    with NaughtyServer(LOCAL) as started:
-        yield started
 
 
 @pytest.fixture(autouse=True)

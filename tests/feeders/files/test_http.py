@@ -1,32 +1,21 @@
 """Files behind HTTP: what URLs stand for, what is asked of servers, and no secret told."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from caption_flow.dataset.source import ShardChanged, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
-from caption_flow.fetch import DownloadLimits, persist, streaming
+from caption_flow.fetch import DownloadLimits
 from caption_flow.model import Reference
-from caption_flow.retry import Backoff
 from feeders.files.find import Files
 from feeders.files.port import FileGone, FileUnreachable, FileUnreadable
+from tests.fetch.conftest import _no_waiting, server
 from tests.fetch.naughty import NaughtyServer, cut, redirect, status, whole
 
+__all__ = ["_no_waiting", "server"]
+
 BODY = bytes(range(256)) * 1000
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (persist, streaming):
-        monkeypatch.setattr(module, "BACKOFF", Backoff(first=0.001, ceiling=0.01))
-
-
-@pytest.fixture
-def server() -> Iterator[NaughtyServer]:
-    with NaughtyServer() as started:
-        yield started
 
 
 def files(url: str, **options: Any) -> Files:
