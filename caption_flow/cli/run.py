@@ -67,8 +67,8 @@ def command(
 ) -> int:
     """Caption the images in PATH, and end when all have their captions.
 
-    PATH is a folder of images, a URL or a repository, unless the document says. Starts a Redis
-    of its own unless one is given. Stop it with Ctrl-C; the same command goes on.
+    PATH is the data set, unless the document says: a folder, a file, a URL, a place on the hub.
+    Starts a Redis of its own unless one is given. Stop it with Ctrl-C; the same command goes on.
     """
     made = overrides(
         changes,

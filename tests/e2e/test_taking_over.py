@@ -1,7 +1,7 @@
 """A feeder that takes a shard over half-way reads the rest of it, and nothing of what was fed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import rmtree
 
@@ -66,16 +66,22 @@ def _read_by(running: Running) -> int:
     return int(dict(line.split(": ") for line in lines)["rchar"])
 
 
-def test_of_a_tar_on_this_host_the_last_tenth_is_read(desk: Desk, redis_url: str, tar: Path):
+Note = Callable[[str, object], None]
+
+
+def test_of_a_tar_on_this_host_the_last_tenth_is_read(
+    desk: Desk, redis_url: str, tar: Path, record_property: Note
+):
     feeding = Feeding(desk, redis_url, str(tar))
     feeding.killed_near_the_end()
 
     read = feeding.read_to_the_end() - feeding.read_to_the_end()
+    record_property("bytes_read", read)
     assert 0.1 <= read / tar.stat().st_size < 0.15
 
 
 def test_of_a_tar_over_http_the_last_tenth_is_fetched(
-    desk: Desk, redis_url: str, tar: Path, web: NaughtyServer
+    desk: Desk, redis_url: str, tar: Path, web: NaughtyServer, record_property: Note
 ):
     """The list of its members is kept from the plan. So is a copy, unless there is no room."""
     url = web.serve("/0.tar", tar.read_bytes(), 'ETag: "1"')
@@ -86,4 +92,5 @@ def test_of_a_tar_over_http_the_last_tenth_is_fetched(
     rmtree(desk.folder / ".cache/caption-flow/tars/copies")
 
     feeding.read_to_the_end()
+    record_property("bytes_sent", web.sent - sent)
     assert 0.1 <= (web.sent - sent) / tar.stat().st_size < 0.11
