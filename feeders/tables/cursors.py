@@ -18,9 +18,11 @@ class Cursor:
     """One reader in one row group; rows are had from the batch it holds on."""
 
     def __init__(
-        self, group: int, columns: tuple[str, ...], batches: Iterator[pa.RecordBatch]
+        self, group: int, columns: tuple[str, ...], batches: Iterator[pa.RecordBatch], rows: int
     ) -> None:
         self.group = group
+        self.spent = False  # it has given the last row of its group
+        self._rows = rows  # of the group
         self.columns = columns
         self.start = 0  # of the batch, within the group
         self.damage = ""  # what it met; behind that it reads nothing
@@ -41,6 +43,7 @@ class Cursor:
             return {}
         while row >= self._end:
             self._go_on()
+        self.spent = row == self._rows - 1
         at = row - self.start
         return {
             name: cells.value(array[at])
@@ -60,8 +63,9 @@ class Cursor:
 class Cursors:
     """A few readers, those used last."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, rows: Callable[[int], int]) -> None:
         self._batches = batches
+        self._rows = rows  # of a group
         self._lock = Lock()
         self._kept: list[Cursor] = []
 
@@ -73,10 +77,10 @@ class Cursors:
                 best = max(fit, key=lambda cursor: cursor.start)
                 self._kept.remove(best)
                 return best
-        return Cursor(group, columns, self._batches(group, columns))
+        return Cursor(group, columns, self._batches(group, columns), self._rows(group))
 
     def keep(self, cursor: Cursor | None) -> None:
-        """Keep a reader, if there is one, for later; and let go of the one kept longest."""
-        if cursor is not None and not cursor.broken:
+        """Keep a reader that has more to give, and let go of the one kept longest."""
+        if cursor is not None and not cursor.broken and not cursor.spent:
             with self._lock:
                 self._kept = [*self._kept, cursor][-MOST:]

@@ -49,7 +49,7 @@ class ParquetTable:
         groups = range(self._footer.num_row_groups)
         rows = (self._footer.row_group(group).num_rows for group in groups)
         self._starts = list(accumulate(rows, initial=0))  # of each group, and the end
-        self._cursors = Cursors(self._groups.batches)
+        self._cursors = Cursors(self._groups.batches, self._groups.rows)
 
     def rows(self, column: str | None, after: Place | None = None) -> Iterator[Row]:
         """List rows; without a column the footer alone is asked."""
@@ -148,6 +148,10 @@ class _Groups:
     def _counted(self, group: int) -> int:
         first = self._names[:1]
         return sum(batch.num_rows for batch in self.batches(group, first)) if first else -1
+
+    def rows(self, group: int) -> int:
+        """Count the rows of a group."""
+        return int(self._footer.row_group(group).num_rows)
 
     def batches(self, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Decode some columns of a group in small batches."""

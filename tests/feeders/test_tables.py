@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from caption_flow.dataset.source import ShardChanged
@@ -140,3 +142,17 @@ def test_several_threads_read_one_table(tmp_path: Path, name: str):
         found = list(pool.map(some, [*range(0, 200, 20)] * 5))
 
     assert found == [(ROWS * 5)[first : first + 20] for first in range(0, 200, 20)] * 5
+
+
+def test_nothing_is_held_of_row_groups_that_were_read_to_their_end(tmp_path: Path):
+    path = tmp_path / "images.parquet"
+    cells = [number.to_bytes(2, "big") * 50_000 for number in range(40)]
+    pq.write_table(pa.table({"image": cells}), path, row_group_size=10, compression="none")
+    images = table(path)
+    before = pa.total_allocated_bytes()
+
+    for row in images.read([(number, "") for number in range(40)], None):
+        assert len(row["image"]) == 100_000
+    del row
+
+    assert pa.total_allocated_bytes() - before < 100_000
