@@ -109,9 +109,11 @@ class NaughtyServer:
 
     async def _stop(self) -> None:
         self._server.close()
-        for task in self._calls:
-            task.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        # Until none is left: a connection that was only just accepted has no call to cancel yet.
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in self._calls:
+                task.cancel()
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
