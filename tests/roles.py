@@ -16,7 +16,8 @@ from PIL import Image
 from caption_flow.codec import records
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.dataset import DownloadConfig
-from caption_flow.config.schema import ImagesConfig, SimulatedConfig, Stage
+from caption_flow.config.schema import ImagesConfig, SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.source import Source, SourceOptions
 from caption_flow.engine.port import Engine

@@ -16,7 +16,7 @@ from caption_flow.cli.letters import in_full, show_table, sum_up, survey
 from caption_flow.cli.options import overrides
 from caption_flow.cli.printing import printing
 from caption_flow.config import JobConfig
-from caption_flow.config.sampling import sampling_keys
+from caption_flow.config.resampling import sampling_keys
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.again import Retried, retry
 from caption_flow.model import DeadLetter, EntryId

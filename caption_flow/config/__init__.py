@@ -14,21 +14,19 @@ from caption_flow.config.load import (
     read_dump,
 )
 from caption_flow.config.places import find
+from caption_flow.config.sampling import Sampling
 from caption_flow.config.schema import (
     AuthConfig,
     BudgetConfig,
     ImagesConfig,
     JobConfig,
     MonitorConfig,
-    Sampling,
     SimulatedConfig,
-    Stage,
-    StageConfig,
     StorageConfig,
     Token,
-    VllmConfig,
     WorkerConfig,
 )
+from caption_flow.config.vllm import Stage, StageConfig, VllmConfig
 
 __all__ = [
     "AuthConfig",

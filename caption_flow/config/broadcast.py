@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from caption_flow.config.dataset import DownloadConfig
-from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig, Stage
+from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError
 
 

@@ -1,51 +1,43 @@
-"""Sampling that single samples bring along: a retry may say what to change for them.
+"""How a model chooses its tokens: the section of a job, and what differs from it elsewhere."""
 
-It travels as plain data, by the names that a document has, and is checked wherever it is read: by
-the command that sends it, so that a slip is told at once, and by the worker that follows it.
-"""
+from typing import ClassVar
 
-from collections.abc import Mapping
-from typing import Any
+from msgspec import UNSET, UnsetType, field
 
-from msgspec import UNSET
-from msgspec.structs import replace
-
-from caption_flow.config.check import decode, fields
-from caption_flow.config.schema import SamplingChange, Stage
-from caption_flow.config.words import dotted
-from caption_flow.errors import BadImage, ConfigError
-from caption_flow.model import SamplingKeys
-
-_SECTION = "vllm.sampling."  # where a document has these keys
+from caption_flow.config.values import Count, EngineArgs, Penalty, Settings, Temperature, TopP
 
 
-def sampling_keys(given: Mapping[str, Any]) -> SamplingKeys:
-    """Read what a command line says as KEY=VALUE; ConfigError where it is no sampling."""
-    # Reading YAML costs 15 ms of import, and a worker only follows.
-    from caption_flow.config.variables import read_value  # noqa: PLC0415
+class Sampling(Settings, frozen=True):
+    """How the next token is chosen; defaults of our own rather than vLLM's."""
 
-    texts = {name.removeprefix(_SECTION): text for name, text in given.items()}
-    hints = {name: info.type for name, info in fields(SamplingChange).items()}
-    keys = {name: read_value(hints.get(name), text) for name, text in texts.items()}
-    _change(keys, "--set ")
-    return keys or UNSET
+    REST: ClassVar[str] = "extra"
+
+    temperature: Temperature = 0.7
+    top_p: TopP = 0.95
+    max_tokens: Count = 256
+    repetition_penalty: Penalty = 1.05
+    skip_special_tokens: bool = True
+    stop: tuple[str, ...] = ("<|end|>", "<|endoftext|>", "<|im_end|>")
+    extra: EngineArgs = field(default_factory=dict)  # other parameters, as vLLM names them
+
+    def changed(self, change: "SamplingChange") -> "Sampling":
+        """Return these with what `change` says, key by key."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        said = {name: getattr(change, name) for name in change.__struct_fields__}
+        values |= {name: value for name, value in said.items() if value is not UNSET}
+        values["extra"] = self.extra | change.extra
+        return Sampling(**values)
 
 
-def resampled(stage: Stage, keys: SamplingKeys) -> Stage:
-    """Return the stage as one sample wants it; BadImage where that cannot be read."""
-    if keys is UNSET:
-        return stage
-    try:
-        change = _change(keys, "sampling.")
-    except ConfigError as exc:
-        raise BadImage("bad_sampling", str(exc)) from exc
-    return replace(stage, sampling=stage.sampling.changed(change))
+class SamplingChange(Settings, frozen=True):
+    """The sampling of one stage: only what differs from the section's."""
 
+    REST: ClassVar[str] = "extra"
 
-def _change(keys: Mapping[str, Any], where: str) -> SamplingChange:
-    made, mistakes = decode(SamplingChange, dict(keys))
-    lines = [f"{where}{dotted(m.steps)}".rstrip(" .") + f" {m.sentence}" for m in mistakes]
-    lines += [f"{where}{name} is no sampling parameter" for name in keys if "." in name]
-    if made is None or lines:
-        raise ConfigError("\n".join(lines))
-    return made
+    temperature: Temperature | UnsetType = UNSET
+    top_p: TopP | UnsetType = UNSET
+    max_tokens: Count | UnsetType = UNSET
+    repetition_penalty: Penalty | UnsetType = UNSET
+    skip_special_tokens: bool | UnsetType = UNSET
+    stop: tuple[str, ...] | UnsetType = UNSET
+    extra: EngineArgs = field(default_factory=dict)

@@ -5,11 +5,10 @@ only several fields together can get wrong is checked in `__post_init__`, whose 
 has one line per mistake, each beginning with the name of the field.
 """
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import Meta, field
 
-from caption_flow.config import stages as graph
 from caption_flow.config.dataset import DatasetConfig
 from caption_flow.config.sizes import MIB
 from caption_flow.config.values import (
@@ -21,9 +20,7 @@ from caption_flow.config.values import (
     LocalPath,
     Name,
     Pause,
-    Penalty,
     Port,
-    Prompts,
     RedisUrl,
     Seconds,
     Secret,
@@ -31,13 +28,12 @@ from caption_flow.config.values import (
     ServerUrl,
     Settings,
     Sha256,
-    Temperature,
     Text,
     TokenRange,
-    TopP,
     no_networks,
     refuse,
 )
+from caption_flow.config.vllm import Stage, VllmConfig
 from caption_flow.errors import ConfigError
 
 Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
@@ -74,110 +70,6 @@ class SimulatedConfig(Settings, frozen=True):
         pairs = {"latency": self.latency, "tokens": self.tokens}
         wrong = [name for name, (low, high) in pairs.items() if low > high]
         refuse(f"{name} has the highest first; write [lowest, highest]" for name in wrong)
-
-
-class Sampling(Settings, frozen=True):
-    """How the next token is chosen; defaults of our own rather than vLLM's."""
-
-    REST: ClassVar[str] = "extra"
-
-    temperature: Temperature = 0.7
-    top_p: TopP = 0.95
-    max_tokens: Count = 256
-    repetition_penalty: Penalty = 1.05
-    skip_special_tokens: bool = True
-    stop: tuple[str, ...] = ("<|end|>", "<|endoftext|>", "<|im_end|>")
-    extra: EngineArgs = field(default_factory=dict)  # other parameters, as vLLM names them
-
-    def changed(self, change: "SamplingChange") -> "Sampling":
-        """Return these with what `change` says, key by key."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        said = {name: getattr(change, name) for name in change.__struct_fields__}
-        values |= {name: value for name, value in said.items() if value is not UNSET}
-        values["extra"] = self.extra | change.extra
-        return Sampling(**values)
-
-
-class SamplingChange(Settings, frozen=True):
-    """The sampling of one stage: only what differs from the section's."""
-
-    REST: ClassVar[str] = "extra"
-
-    temperature: Temperature | UnsetType = UNSET
-    top_p: TopP | UnsetType = UNSET
-    max_tokens: Count | UnsetType = UNSET
-    repetition_penalty: Penalty | UnsetType = UNSET
-    skip_special_tokens: bool | UnsetType = UNSET
-    stop: tuple[str, ...] | UnsetType = UNSET
-    extra: EngineArgs = field(default_factory=dict)
-
-
-class StageConfig(Settings, frozen=True):
-    """A stage as written; what it leaves out comes from the vllm section."""
-
-    REST: ClassVar[str] = "engine_args"
-
-    name: Name
-    prompts: Prompts
-    model: Text | None = None
-    system_prompt: str | None = None
-    output_field: Name = "captions"
-    requires: tuple[Name, ...] = ()
-    sampling: SamplingChange = field(default_factory=SamplingChange)
-    engine_args: EngineArgs = field(default_factory=dict)
-
-
-class Stage(Struct, frozen=True):
-    """One prompt set with one model, with nothing left to look up."""
-
-    name: str
-    model: str  # "" when none is configured, as the simulated engine allows
-    prompts: tuple[str, ...]
-    output_field: str = "captions"
-    requires: tuple[str, ...] = ()
-    system_prompt: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    engine_args: EngineArgs = field(default_factory=dict)
-
-
-class VllmConfig(Settings, frozen=True):
-    """The model, and what to ask it."""
-
-    REST: ClassVar[str] = "engine_args"
-
-    model: Text | None = None
-    batch_size: Count = 64  # requests in the engine at once, at most
-    inference_prompts: Prompts = ("Describe the image.",)
-    system_prompt: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    stages: tuple[StageConfig, ...] = ()
-    engine_args: EngineArgs = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        refuse(graph.mistakes([stage.name for stage in self.stages], self._requires()))
-
-    def resolved_stages(self) -> tuple[Stage, ...]:
-        """Return the stages in the order they run; one named "caption" where none is written."""
-        if not self.stages:
-            return (self._resolved(StageConfig(name="caption", prompts=self.inference_prompts)),)
-        stages = {stage.name: stage for stage in self.stages}
-        return tuple(self._resolved(stages[name]) for name in graph.order(self._requires()))
-
-    def _requires(self) -> dict[str, tuple[str, ...]]:
-        return {stage.name: stage.requires for stage in self.stages}
-
-    def _resolved(self, stage: StageConfig) -> Stage:
-        own = stage.system_prompt
-        return Stage(
-            name=stage.name,
-            model=stage.model or self.model or "",
-            prompts=stage.prompts,
-            output_field=stage.output_field,
-            requires=stage.requires,
-            system_prompt=self.system_prompt if own is None else own,
-            sampling=self.sampling.changed(stage.sampling),
-            engine_args=self.engine_args | stage.engine_args,
-        )
 
 
 class StorageConfig(Settings, frozen=True):

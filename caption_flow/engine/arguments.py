@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from caption_flow.config.schema import Sampling
+from caption_flow.config.sampling import Sampling
 from caption_flow.errors import ConfigError
 
 # Images are seen once, so a cache of processed ones only costs memory and hashing.

@@ -5,7 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 from PIL.Image import Image
 
-from caption_flow.config.schema import Stage
+from caption_flow.config.vllm import Stage
 
 
 class Request(Struct, frozen=True):

@@ -14,7 +14,8 @@ import msgspec
 from PIL.Image import Image
 from PIL.Image import new as new_image
 
-from caption_flow.config.schema import Sampling, Stage
+from caption_flow.config.sampling import Sampling
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.arguments import engine_arguments, sampling_arguments
 from caption_flow.engine.aside import aside
 from caption_flow.engine.orphans import OWNER

@@ -12,8 +12,8 @@ from msgspec import UNSET, Struct, UnsetType
 from PIL.Image import Image
 
 from caption_flow.config.broadcast import Broadcast, fingerprint
-from caption_flow.config.sampling import resampled
-from caption_flow.config.schema import Stage
+from caption_flow.config.resampling import resampled
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import BadImage, EngineFailed
 from caption_flow.image import decode, fit

@@ -3,8 +3,9 @@
 import pytest
 from msgspec import UNSET
 
-from caption_flow.config.sampling import resampled, sampling_keys
-from caption_flow.config.schema import Sampling, Stage
+from caption_flow.config.resampling import resampled, sampling_keys
+from caption_flow.config.sampling import Sampling
+from caption_flow.config.vllm import Stage
 from caption_flow.errors import BadImage, ConfigError
 
 STAGE = Stage("caption", "model", ("Describe.",), sampling=Sampling(top_p=0.5, extra={"seed": 1}))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caption_flow.config import JobConfig, Sampling, StageConfig, VllmConfig, load_job
-from caption_flow.config.schema import SamplingChange
+from caption_flow.config.sampling import SamplingChange
 from caption_flow.errors import ConfigError
 from tests.config.conftest import Write
 

@@ -6,7 +6,8 @@ import sys
 import msgspec
 import pytest
 
-from caption_flow.config.schema import SimulatedConfig, Stage
+from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
 from caption_flow.engine.simulated import SimulatedEngine

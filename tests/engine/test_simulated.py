@@ -5,7 +5,8 @@ import hashlib
 
 import pytest
 
-from caption_flow.config.schema import SimulatedConfig, Stage
+from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
 from caption_flow.errors import EngineDead

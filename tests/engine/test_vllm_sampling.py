@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from caption_flow.config.sampling import resampled
-from caption_flow.config.schema import Sampling, Stage
+from caption_flow.config.resampling import resampled
+from caption_flow.config.sampling import Sampling
+from caption_flow.config.vllm import Stage
 from caption_flow.engine import vllm
 from caption_flow.engine.vllm import VllmEngine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from caption_flow.config.schema import Stage
+from caption_flow.config.vllm import Stage
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import CaptionFlowError

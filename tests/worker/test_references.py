@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.config.schema import ImagesConfig, SimulatedConfig, Stage
+from caption_flow.config.schema import ImagesConfig, SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.errors import CutOff
 from caption_flow.fetch import Client, DownloadLimits, Resolver

@@ -4,7 +4,8 @@ from typing import Any
 
 from msgspec import UNSET
 
-from caption_flow.config.schema import Sampling, Stage
+from caption_flow.config.sampling import Sampling
+from caption_flow.config.vllm import Stage
 from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
 from tests.roles import AMPLE, Roles, ends, jpeg, settings

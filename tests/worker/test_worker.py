@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.config.schema import SimulatedConfig, Stage
+from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
 from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw

@@ -1,0 +1,77 @@
+"""What is asked of which model: prompts, sampling, and the stages in which that is done."""
+
+from typing import ClassVar
+
+from msgspec import Struct, field
+
+from caption_flow.config import stages as graph
+from caption_flow.config.sampling import Sampling, SamplingChange
+from caption_flow.config.values import Count, EngineArgs, Name, Prompts, Settings, Text, refuse
+
+
+class StageConfig(Settings, frozen=True):
+    """A stage as written; what it leaves out comes from the vllm section."""
+
+    REST: ClassVar[str] = "engine_args"
+
+    name: Name
+    prompts: Prompts
+    model: Text | None = None
+    system_prompt: str | None = None
+    output_field: Name = "captions"
+    requires: tuple[Name, ...] = ()
+    sampling: SamplingChange = field(default_factory=SamplingChange)
+    engine_args: EngineArgs = field(default_factory=dict)
+
+
+class Stage(Struct, frozen=True):
+    """One prompt set with one model, with nothing left to look up."""
+
+    name: str
+    model: str  # "" when none is configured, as the simulated engine allows
+    prompts: tuple[str, ...]
+    output_field: str = "captions"
+    requires: tuple[str, ...] = ()
+    system_prompt: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    engine_args: EngineArgs = field(default_factory=dict)
+
+
+class VllmConfig(Settings, frozen=True):
+    """The model, and what to ask it."""
+
+    REST: ClassVar[str] = "engine_args"
+
+    model: Text | None = None
+    batch_size: Count = 64  # requests in the engine at once, at most
+    inference_prompts: Prompts = ("Describe the image.",)
+    system_prompt: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stages: tuple[StageConfig, ...] = ()
+    engine_args: EngineArgs = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse(graph.mistakes([stage.name for stage in self.stages], self._requires()))
+
+    def resolved_stages(self) -> tuple[Stage, ...]:
+        """Return the stages in the order they run; one named "caption" where none is written."""
+        if not self.stages:
+            return (self._resolved(StageConfig(name="caption", prompts=self.inference_prompts)),)
+        stages = {stage.name: stage for stage in self.stages}
+        return tuple(self._resolved(stages[name]) for name in graph.order(self._requires()))
+
+    def _requires(self) -> dict[str, tuple[str, ...]]:
+        return {stage.name: stage.requires for stage in self.stages}
+
+    def _resolved(self, stage: StageConfig) -> Stage:
+        own = stage.system_prompt
+        return Stage(
+            name=stage.name,
+            model=stage.model or self.model or "",
+            prompts=stage.prompts,
+            output_field=stage.output_field,
+            requires=stage.requires,
+            system_prompt=self.system_prompt if own is None else own,
+            sampling=self.sampling.changed(stage.sampling),
+            engine_args=self.engine_args | stage.engine_args,
+        )
