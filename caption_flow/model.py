@@ -180,6 +180,9 @@ class Outcome(Struct, frozen=True):
     contributor: str
     captioned_at: float  # seconds since the epoch, UTC
     picture: Picture | UnsetType = UNSET  # of an image that the worker read itself
+    fields: Columns = field(default_factory=dict)  # read from an answer that has a form
+    flags: tuple[str, ...] = ()  # checks that an output failed to the last, and was kept
+    tries: int = 1  # requests of the output that took most
 
 
 class Lease(Struct, frozen=True):

@@ -16,6 +16,7 @@ from PIL import Image
 from caption_flow.codec import records
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.dataset import DownloadConfig
+from caption_flow.config.openai import OpenaiConfig
 from caption_flow.config.schema import ImagesConfig, SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.dataset.parts import PartFolder
@@ -94,6 +95,7 @@ def settings(*, prompts: Sequence[str] = ("Describe.",), **changes: Any) -> Broa
         "engine": "simulated",
         "stages": (Stage(name="caption", model="", prompts=tuple(prompts)),),
         "batch_size": 8,
+        "openai": OpenaiConfig(),
         "simulated": SimulatedConfig(),
         "images": ImagesConfig(),
         "download": DownloadConfig(),

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from caption_flow.config.dataset import DownloadConfig
+from caption_flow.config.openai import OpenaiConfig
 from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError
@@ -17,6 +18,7 @@ class Broadcast(Struct, frozen=True):
     engine: str
     stages: tuple[Stage, ...]  # in the order they run
     batch_size: int  # requests in an engine at once, at most
+    openai: OpenaiConfig
     simulated: SimulatedConfig
     images: ImagesConfig
     download: DownloadConfig  # of images that the workers read themselves
@@ -52,6 +54,7 @@ def broadcast(config: JobConfig) -> Broadcast:
         engine=config.engine,
         stages=config.stages(),
         batch_size=config.vllm.batch_size,
+        openai=config.openai,
         simulated=config.simulated,
         images=config.images,
         download=config.dataset.download,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, field
 
 from caption_flow.config.dataset import DatasetConfig
+from caption_flow.config.openai import OpenaiConfig
 from caption_flow.config.sizes import MIB
 from caption_flow.config.values import (
     ByteSize,
@@ -123,10 +124,11 @@ class JobConfig(Settings, frozen=True):
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
     max_attempts: Count = 3  # failures of its own before a sample is a dead letter
     engine_timeout: Seconds = 300.0  # an engine that gives no token for so long is started again
-    engine: Literal["vllm", "simulated"] = "vllm"
+    engine: Literal["vllm", "openai", "simulated"] = "vllm"
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    openai: OpenaiConfig = field(default_factory=OpenaiConfig)
     simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
@@ -160,6 +162,7 @@ class WorkerConfig(Settings, frozen=True):
     token: Secret | None = None
     name: Text | None = None  # None: from host and process
     gpu_id: Annotated[int, Meta(ge=0)] | None = None
+    stages: tuple[Name, ...] = ()  # to serve; none: all
     batch_size: Count | None = None  # None: as the job says
     verify_ssl: bool = True
     trust_remote_code: bool = False  # run code that comes with the model

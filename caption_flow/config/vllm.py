@@ -5,7 +5,9 @@ from typing import ClassVar
 from msgspec import Struct, field
 
 from caption_flow.config import stages as graph
+from caption_flow.config.quality import Check, Polish
 from caption_flow.config.sampling import Sampling, SamplingChange
+from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.values import Count, EngineArgs, Name, Prompts, Settings, Text, refuse
 
 
@@ -20,6 +22,10 @@ class StageConfig(Settings, frozen=True):
     system_prompt: str | None = None
     output_field: Name = "captions"
     requires: tuple[Name, ...] = ()
+    image: bool = True  # whether the model is shown the image
+    structured_outputs: StructuredOutputs | None = None
+    quality: tuple[Check, ...] | None = None
+    postprocess: tuple[Polish, ...] | None = None
     sampling: SamplingChange = field(default_factory=SamplingChange)
     engine_args: EngineArgs = field(default_factory=dict)
 
@@ -33,6 +39,10 @@ class Stage(Struct, frozen=True):
     output_field: str = "captions"
     requires: tuple[str, ...] = ()
     system_prompt: str | None = None
+    image: bool = True  # whether the model is shown the image
+    structured_outputs: StructuredOutputs | None = None  # the form of its answers
+    quality: tuple[Check, ...] = ()  # in the order they are looked at
+    postprocess: tuple[Polish, ...] = ()  # in the order they are done
     sampling: Sampling = field(default_factory=Sampling)
     engine_args: EngineArgs = field(default_factory=dict)
 
@@ -46,6 +56,9 @@ class VllmConfig(Settings, frozen=True):
     batch_size: Count = 64  # requests in the engine at once, at most
     inference_prompts: Prompts = ("Describe the image.",)
     system_prompt: str | None = None
+    structured_outputs: StructuredOutputs | None = None
+    quality: tuple[Check, ...] = ()
+    postprocess: tuple[Polish, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     stages: tuple[StageConfig, ...] = ()
     engine_args: EngineArgs = field(default_factory=dict)
@@ -72,6 +85,10 @@ class VllmConfig(Settings, frozen=True):
             output_field=stage.output_field,
             requires=stage.requires,
             system_prompt=self.system_prompt if own is None else own,
+            image=stage.image,
+            structured_outputs=stage.structured_outputs or self.structured_outputs,
+            quality=self.quality if stage.quality is None else stage.quality,
+            postprocess=self.postprocess if stage.postprocess is None else stage.postprocess,
             sampling=self.sampling.changed(stage.sampling),
             engine_args=self.engine_args | stage.engine_args,
         )

@@ -9,14 +9,15 @@ from caption_flow.config.vllm import Stage
 
 
 class Request(Struct, frozen=True):
-    """One prompt on one image."""
+    """One prompt, on one image or on none."""
 
     id: str  # unique among the requests inside the engine
     sample: str  # id of the sample
     stage: Stage
     prompt: str
-    data: bytes  # the encoded image as fed
-    image: Image | None  # its pixels, RGB and upright; None for an engine that decodes nothing
+    data: bytes = b""  # the encoded image as fed; empty where the stage is shown none
+    image: Image | None = None  # its pixels, RGB and upright, for an engine that wants them
+    sha256: str = ""  # hex digest of the data, where it is known
 
 
 class Output(Struct, frozen=True):

@@ -132,7 +132,7 @@ JOB = [
     ),
     (
         "engine: vlm",
-        'pipeline.yaml: engine is "vlm"; expected "vllm" or "simulated"',
+        'pipeline.yaml: engine is "vlm"; expected "vllm", "openai" or "simulated"',
     ),
     (
         "dataset: {images: inline, fetch: worker}",
