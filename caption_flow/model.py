@@ -3,7 +3,7 @@
 Frozen, without I/O; codec/ turns them into records and back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -185,6 +185,14 @@ class Outcome(Struct, frozen=True):
     tries: int = 1  # requests of the output that took most
 
 
+Outcomes: TypeAlias = tuple[Outcome, ...]
+
+
+def following(order: Iterable[str], passed: Collection[str]) -> str | None:
+    """Name the stage that a sample goes to: the first it has not passed; None after them all."""
+    return next((stage for stage in order if stage not in passed), None)
+
+
 class Lease(Struct, frozen=True):
     """A claimed sample, ours until the deadline unless renewed."""
 
@@ -193,7 +201,7 @@ class Lease(Struct, frozen=True):
     sample: Sample
     image: EntryId  # entry of the pixels in the image stream
     attempt: int  # 1 on the first delivery
-    outcomes: tuple[Outcome, ...] = ()  # of the earlier stages, in stage order
+    outcomes: Outcomes = ()  # of the earlier stages, in stage order
     failures: tuple[Failure, ...] = ()  # of the earlier attempts, in their order
 
     @property
@@ -213,7 +221,7 @@ class Caption(Struct, frozen=True):
 
     entry: EntryId
     sample: Sample
-    outcomes: tuple[Outcome, ...]  # one per stage, in stage order
+    outcomes: Outcomes  # one per stage, in stage order
 
 
 class DeadLetter(Struct, frozen=True):
@@ -223,7 +231,7 @@ class DeadLetter(Struct, frozen=True):
     sample: Sample
     failure: Failure
     earlier: tuple[Failure, ...] = ()  # of the attempts before the last, in their order
-    outcomes: tuple[Outcome, ...] = ()  # of the stages before that, in stage order
+    outcomes: Outcomes = ()  # of the stages before that, in stage order
 
 
 class Counts(Struct, frozen=True):

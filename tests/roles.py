@@ -347,7 +347,7 @@ class Roles:
         done = []
         for _ in range(count):
             [lease] = await queue.claim(1)
-            done.append((lease, outcome(number=int(lease.sample.id[:5]))))
+            done.append((lease, (outcome(number=int(lease.sample.id[:5])),)))
         return sum(await queue.complete(done))
 
     async def expire(self, stream: str, group: str) -> None:

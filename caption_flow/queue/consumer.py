@@ -7,6 +7,7 @@ connection, what was delivered to us in an answer that we never saw.
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -79,13 +80,18 @@ class Consumer:
         self._group = group
         self._name = name
         self._lease_ms = int(lease_seconds * 1000)
-        self._held: dict[str, set[EntryId]] = {stream: set() for stream in streams}
-        self._cursors = dict.fromkeys(streams, "0-0")
+        self._held: dict[str, set[EntryId]] = defaultdict(set)
+        self._cursors: dict[str, str] = defaultdict(lambda: "0-0")
         self._next_reclaim = 0.0
         self._grace = lease_seconds / 2  # for others to renew, when the server was away
         self._grouped = False
         self._unseen = True  # there may be deliveries to us in an answer we never saw
         self._returned = False  # a take may have passed over what we were handing back
+
+    def follow(self, streams: Sequence[str]) -> None:
+        """Take from these streams from now on; what is held of others stays ours."""
+        self._streams = tuple(streams)
+        self._grouped = False
 
     async def take(self, count: int) -> list[Delivery]:
         """Lease up to `count` entries; empty when none came for BLOCK_MS."""
@@ -156,7 +162,7 @@ class Consumer:
         """Take our name off the groups where we hold nothing; a courtesy, if Redis is there."""
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                for stream in self._streams:
+                for stream in {*self._streams, *self._held}:
                     await self.settle("leave", [stream], [self._group, self._name])
         except (QueueUnreachable, QueueFull, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)

@@ -91,7 +91,7 @@ class LaneKeys(Struct, frozen=True):
 
     @property
     def cursors(self) -> str:
-        """Hash: how far each chunk is offered, and how far the source is planned."""
+        """Hash: how far each chunk is offered, how far the source is planned, the last move."""
         return self._key("cursors")
 
     @property

@@ -22,7 +22,7 @@ from caption_flow.model import (
     Failure,
     Lease,
     Offer,
-    Outcome,
+    Outcomes,
 )
 
 Leased = TypeVar("Leased", Lease, ChunkLease)
@@ -184,8 +184,19 @@ class WorkQueue(Protocol):
         """Read the settings; None while nobody has published any."""
         ...
 
-    async def serve(self, stages: Sequence[str], *, lease_seconds: float) -> None:
-        """Say which stages the job has, in their order; before the first claim."""
+    async def serve(
+        self,
+        order: Sequence[str],
+        *,
+        lease_seconds: float,
+        only: Sequence[str] | None = None,
+        former: Sequence[str] = (),
+    ) -> None:
+        """Say which stages the job has, in their order; before the first claim, and at a change.
+
+        Samples are claimed of `only` those, None: of all; and of stages that the job had before,
+        so that somebody moves on what waits there. What is in hand stays so.
+        """
         ...
 
     async def claim(self, count: int) -> list[Lease]:
@@ -204,8 +215,12 @@ class WorkQueue(Protocol):
         """Note that leases were lost."""
         ...
 
-    async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
-        """Move samples on; False where the lease was lost and nothing happened."""
+    async def complete(self, done: Sequence[tuple[Lease, Outcomes]]) -> list[bool]:
+        """Add what stages made of samples, and move them to the first stage they have not passed.
+
+        None may have been made: then a sample is only moved. False where the lease was lost and
+        nothing happened.
+        """
         ...
 
     async def fail(self, failed: Sequence[tuple[Lease, Failure]]) -> list[bool]:

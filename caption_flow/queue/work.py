@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
 from caption_flow.keeper import Renew
-from caption_flow.model import EntryId, Failure, Lease, Outcome
+from caption_flow.model import EntryId, Failure, Lease, Outcomes, following
 from caption_flow.queue import keys
 from caption_flow.queue.border import answers, translated
 from caption_flow.queue.consumer import Consumer, Delivery, readable
@@ -20,28 +20,42 @@ T = TypeVar("T")
 
 
 class RedisWorkQueue(RedisJob):
-    """WorkQueue, see ports. `stages` are those of the job in order; claims come from `serve`."""
+    """WorkQueue, see ports."""
 
     def __init__(self, job: RedisJob, *, name: str, contributor: str = "") -> None:
         super().__init__(job.connections, job.job)
         self._name = name
         self._contributor = contributor
-        self._stages: tuple[str, ...] = ()
+        self._order: tuple[str, ...] = ()  # the stages of the job
+        self._stage_of: dict[str, str] = {}  # by stream, of all that were ever served
         self._consumer: Consumer | None = None
 
-    async def serve(self, stages: Sequence[str], *, lease_seconds: float) -> None:
-        """Claim from these stages: the last first, so that what is begun is finished first."""
-        self._stages = tuple(stages)
+    async def serve(
+        self,
+        order: Sequence[str],
+        *,
+        lease_seconds: float,
+        only: Sequence[str] | None = None,
+        former: Sequence[str] = (),
+    ) -> None:
+        """Say which stages the job has, and of which to claim; again when that changes."""
+        self._order = tuple(order)
         self._lease_ms = int(lease_seconds * 1000)
-        self._consumer = Consumer(
-            self.connections,
-            self.scripts,
-            [self.lane.samples(stage) for stage in reversed(stages)],
-            group=keys.WORKERS,
-            name=self._name,
-            lease_seconds=lease_seconds,
-        )
-        self._stage_of = {self.lane.samples(stage): stage for stage in stages}
+        # The last first, so that what is begun is finished first.
+        served = [stage for stage in reversed(order) if only is None or stage in only]
+        streams = {self.lane.samples(stage): stage for stage in (*former, *served)}
+        self._stage_of |= streams
+        if self._consumer is None:
+            self._consumer = Consumer(
+                self.connections,
+                self.scripts,
+                list(streams),
+                group=keys.WORKERS,
+                name=self._name,
+                lease_seconds=lease_seconds,
+            )
+        else:
+            self._consumer.follow(list(streams))
 
     async def claim(self, count: int) -> list[Lease]:
         """Lease up to `count` samples; empty when none came for a moment."""
@@ -92,29 +106,34 @@ class RedisWorkQueue(RedisJob):
         for lease in leases:
             self._source.forget(self.lane.samples(lease.stage), [lease.entry])
 
-    async def complete(self, done: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+    async def complete(self, done: Sequence[tuple[Lease, Outcomes]]) -> list[bool]:
         """Move samples on; False where the lease was lost and nothing happened."""
+        groups: dict[tuple[str, str | None], list[tuple[Lease, Outcomes]]] = defaultdict(list)
+        for lease, outcomes in done:
+            passed = {outcome.stage for outcome in (*lease.outcomes, *outcomes)}
+            groups[lease.stage, following(self._order, passed)].append((lease, outcomes))
         ours: dict[EntryId, bool] = {}
-        for stage, group in _by_stage(done, lambda pair: pair[0]).items():
-            ours |= await self._complete(stage, group)
+        for (stage, target), group in groups.items():
+            ours |= await self._complete(stage, target, group)
         return [ours[lease.entry] for lease, _ in done]
 
     async def _complete(
-        self, stage: str, done: Sequence[tuple[Lease, Outcome]]
+        self, stage: str, target: str | None, done: Sequence[tuple[Lease, Outcomes]]
     ) -> dict[EntryId, bool]:
         lane = self.lane
-        following = self._stages[self._stages.index(stage) + 1 :]
-        target = lane.samples(following[0]) if following else lane.captions
-        number = str(len(self._stages) - len(following)) if following else ""
-        arguments: list[Any] = [keys.WORKERS, self._name, number, stage, self._contributor]
-        for lease, outcome in done:
-            arguments += (lease.entry, records.encode(outcome))
-            arguments += (outcome.prompt_tokens, outcome.output_tokens)
+        last = "last" if target is None else ""
+        arguments: list[Any] = [keys.WORKERS, self._name, last, self._contributor]
+        for lease, outcomes in done:
+            arguments += (lease.entry, sum(outcome.prompt_tokens for outcome in outcomes))
+            arguments += (sum(outcome.output_tokens for outcome in outcomes), len(outcomes))
+            for outcome in outcomes:
+                arguments += (outcome.stage, records.encode(outcome))
         answer = await self._source.settle(
             "complete",
             [
-                *(lane.samples(stage), target, lane.images, lane.counts),
-                *(lane.contributors, lane.failures),
+                lane.samples(stage),
+                lane.captions if target is None else lane.samples(target),
+                *(lane.images, lane.counts, lane.contributors, lane.failures, lane.cursors),
             ],
             arguments,
         )

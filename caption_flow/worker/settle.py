@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from caption_flow.lifecycle import Drain
-from caption_flow.model import EntryId, Failure, Lease, Outcome
+from caption_flow.model import EntryId, Failure, Lease, Outcomes
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.retry import Backoff
@@ -28,7 +28,7 @@ class Settler:
         self._worker = worker
         self._patience = Patience(drain)
         self._settled = settled
-        self._done: list[tuple[Lease, Outcome]] = []
+        self._done: list[tuple[Lease, Outcomes]] = []
         self._failed: list[tuple[Lease, Failure]] = []
         self._deferred: list[Deferral] = []
         self._changed = asyncio.Event()
@@ -38,9 +38,9 @@ class Settler:
         self.completed = 0
         self.failed = 0
 
-    def complete(self, lease: Lease, outcome: Outcome) -> None:
-        """The sample is captioned."""
-        self._done.append((lease, outcome))
+    def complete(self, lease: Lease, outcomes: Outcomes) -> None:
+        """The sample is captioned, by as many stages as there are outcomes."""
+        self._done.append((lease, outcomes))
         self._wake()
 
     def fail(self, lease: Lease, reason: str, detail: str) -> None:

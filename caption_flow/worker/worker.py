@@ -187,7 +187,7 @@ class Worker:
             self._give_up(lease, exc)
         else:
             self._meter.captions += 1
-            self.settler.complete(lease, outcome)
+            self.settler.complete(lease, (outcome,))
         finally:
             self._enter(hand)
             self._held_images.drop(lease.entry)

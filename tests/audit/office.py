@@ -73,7 +73,7 @@ class Office:
     async def caption(self, count: int) -> None:
         queue = await self.roles.work_queue()
         leases = [lease for _ in range(count) for lease in await queue.claim(1)]
-        assert all(await queue.complete([(lease, outcome()) for lease in leases]))
+        assert all(await queue.complete([(lease, (outcome(),)) for lease in leases]))
 
     async def part(self, count: int, *, commit: bool = True, publish: bool = True) -> OpenPart:
         """Let a sink write captions to a part, and stop where it is told to."""

@@ -109,7 +109,7 @@ class Storm:
         queue = await self._roles.work_queue()
         with suppress(CaptionFlowError):
             leases = await queue.claim(2)
-            await queue.complete([(lease, outcome()) for lease in leases])
+            await queue.complete([(lease, (outcome(),)) for lease in leases])
 
     async def expire(self) -> None:
         with suppress(Exception):  # nobody has claimed anything yet

@@ -15,6 +15,7 @@ from caption_flow.model import (
     Lease,
     Offer,
     Outcome,
+    Outcomes,
     Sample,
 )
 from caption_flow.queue.captions import RedisCaptionQueue
@@ -45,9 +46,18 @@ class Shop:
     def feeder(self, name: str = "feeder") -> RedisFeedQueue:
         return RedisFeedQueue(self.job, name=name, stages=self.stages, lease_seconds=LEASE_SECONDS)
 
-    async def worker(self, name: str = "worker", contributor: str = "") -> RedisWorkQueue:
+    async def worker(
+        self,
+        name: str = "worker",
+        contributor: str = "",
+        *,
+        order: Sequence[str] = (),
+        only: Sequence[str] | None = None,
+        former: Sequence[str] = (),
+    ) -> RedisWorkQueue:
         worker = RedisWorkQueue(self.job, name=name, contributor=contributor)
-        await worker.serve(self.stages, lease_seconds=LEASE_SECONDS)
+        stages = order or self.stages
+        await worker.serve(stages, only=only, former=former, lease_seconds=LEASE_SECONDS)
         return worker
 
     def sink(self, name: str = "sink") -> RedisCaptionQueue:
@@ -90,7 +100,7 @@ class Shop:
             left = count
             while left:
                 leases = await worker.claim(left)
-                assert all(await worker.complete([(lease, outcome_of(lease)) for lease in leases]))
+                assert all(await worker.complete(done(leases)))
                 left -= len(leases)
         return samples
 
@@ -174,8 +184,8 @@ def failure_of(lease: Lease, reason: str = "decode", *, own: bool = True) -> Fai
     return Failure(reason, "not an image", 1.0, lease.stage, lease.attempt, "worker", own)
 
 
-def done(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
-    return [(lease, outcome_of(lease)) for lease in leases]
+def done(leases: Sequence[Lease]) -> list[tuple[Lease, Outcomes]]:
+    return [(lease, (outcome_of(lease),)) for lease in leases]
 
 
 def failed(leases: Sequence[Lease]) -> list[tuple[Lease, Failure]]:

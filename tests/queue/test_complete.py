@@ -2,8 +2,10 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from caption_flow.model import Caption
-from tests.queue.shop import IMAGE, Shop, done, ids_of, outcome_of
+from tests.queue.shop import IMAGE, LEASE_SECONDS, Shop, done, ids_of, outcome_of, renew
 
 
 async def test_completed_sample_is_a_caption_with_its_outcome(shop: Shop):
@@ -12,7 +14,7 @@ async def test_completed_sample_is_a_caption_with_its_outcome(shop: Shop):
     [lease] = await worker.claim(1)
     outcome = outcome_of(lease, "a small red circle")
 
-    assert await worker.complete([(lease, outcome)]) == [True]
+    assert await worker.complete([(lease, (outcome,))]) == [True]
 
     [caption] = await shop.sink().read(1)
     assert caption == Caption(caption.entry, sample, (outcome,))
@@ -107,7 +109,7 @@ async def test_second_stage_knows_the_outcome_of_the_first(two_stages: Shop):
     worker = await two_stages.worker()
     [first] = await worker.claim(1)
     outcome = outcome_of(first, "seen")
-    await worker.complete([(first, outcome)])
+    await worker.complete([(first, (outcome,))])
 
     [second] = await worker.claim(1)
 
@@ -137,6 +139,92 @@ async def test_entries_of_different_stages_never_share_an_id(two_stages: Shop):
     assert not set(look) & set(tell)
     numbers = [int(entry.partition("-")[2]) for entry in tell]
     assert min(numbers) > 1 << 32
+
+
+async def test_two_stages_in_one_visit_are_left_together(two_stages: Shop):
+    [sample] = await two_stages.offer(1)
+    worker = await two_stages.worker()
+    [lease] = await worker.claim(1)
+    seen, told = outcome_of(lease, "seen"), replace(outcome_of(lease, "told"), stage="tell")
+
+    assert await worker.complete([(lease, (seen, told))]) == [True]
+
+    [caption] = await two_stages.sink().read(1)
+    assert (caption.sample, caption.outcomes) == (sample, (seen, told))
+    counts = await two_stages.job.counts()
+    assert (counts.prompt_tokens, counts.output_tokens, counts.completed) == (14, 6, 1)
+    assert await two_stages.redis.xlen(two_stages.lane.images) == 0
+    await two_stages.check_books()
+
+
+async def test_sample_of_a_stage_that_was_dropped_goes_where_it_belongs(two_stages: Shop):
+    """The job has other stages now: what waits in an old one is moved, with what it brings."""
+    await two_stages.offer(2)
+    before = await two_stages.worker("before")
+    seen = [await before.claim(1), await before.claim(1)]
+    await before.complete(done(seen[0]))
+    await before.release(seen[1])
+    after = await two_stages.worker("after", order=("look", "shorten"), former=("tell",))
+
+    for lease in await after.claim(2):
+        assert await after.complete([(lease, ())]) == [True]
+
+    waiting = {lease.stage: lease for lease in await after.claim(2)}
+    assert {stage: len(lease.outcomes) for stage, lease in waiting.items()} == {
+        "look": 0,
+        "shorten": 1,
+    }
+    assert all(lease.attempt == 1 for lease in waiting.values())
+
+
+async def test_sample_that_has_passed_all_stages_there_are_is_finished(two_stages: Shop):
+    [sample] = await two_stages.offer(1)
+    before = await two_stages.worker("before")
+    await before.complete(done(await before.claim(1)))
+    after = await two_stages.worker("after", order=("look",), former=("tell",))
+    [lease] = await after.claim(1)
+
+    assert await after.complete([(lease, ())]) == [True]
+
+    [caption] = await two_stages.sink().read(1)
+    assert [outcome.stage for outcome in caption.outcomes] == ["look"]
+    assert caption.sample == sample
+    await two_stages.check_books()
+
+
+async def test_what_is_only_moved_credits_nobody(two_stages: Shop):
+    await two_stages.offer(1)
+    worker = await two_stages.worker(contributor="ada", order=("tell",), former=("look",))
+
+    await worker.complete([(lease, ()) for lease in await worker.claim(1)])
+
+    assert await two_stages.redis.hgetall(two_stages.lane.contributors) == {}
+
+
+async def test_worker_claims_of_the_stages_it_serves_only(two_stages: Shop):
+    await two_stages.offer(3)
+    teller = await two_stages.worker("teller", only=("tell",))
+    looker = await two_stages.worker("looker", only=("look",))
+    assert await teller.claim(3) == []
+
+    await looker.complete(done(await looker.claim(3)))
+
+    assert [lease.stage for lease in await teller.claim(3)] == ["tell"] * 3
+    assert await looker.claim(3) == []
+
+
+async def test_lease_of_a_stage_that_is_served_no_more_is_settled_all_the_same(two_stages: Shop):
+    await two_stages.offer(2)
+    worker = await two_stages.worker()
+    held, given_back = await worker.claim(2)
+
+    await worker.serve(two_stages.stages, only=("tell",), lease_seconds=LEASE_SECONDS)
+
+    assert await worker.complete(done([held])) == [True]
+    assert [lease.stage for lease in await worker.claim(2)] == ["tell"]
+    await worker.release([given_back])
+    assert await renew(worker, [given_back]) == {given_back.entry}
+    await two_stages.check_books()
 
 
 async def test_worker_with_two_stages_in_hand_settles_each(two_stages: Shop):

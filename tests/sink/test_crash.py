@@ -136,7 +136,7 @@ async def test_a_sample_captioned_again_after_redis_forgot_its_completion_is_wri
     await roles.offer([jpeg(n) for n in range(6)])
     worker = await roles.work_queue()
     leases = await worker.claim(6)
-    await worker.complete([(lease, outcome()) for lease in leases])
+    await worker.complete([(lease, (outcome(),)) for lease in leases])
 
     await ends(roles.sink().run())
 

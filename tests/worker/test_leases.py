@@ -32,7 +32,7 @@ async def test_a_sample_whose_lease_is_lost_is_dropped(
         assert "Lost the lease on 00000.jpg" in caplog.text
 
         engine.gate.set()
-        await other.complete([(lease, outcome())])
+        await other.complete([(lease, (outcome(),))])
         await ends(working)
 
     assert worker.settler.completed == 0
@@ -61,7 +61,7 @@ async def test_what_is_captioned_but_taken_by_another_is_not_counted(
         lease = await _taken(roles, "other")
         engine.gate.set()
         await until(lambda: "another worker has it" in caplog.text)
-        await other.complete([(lease, outcome())])
+        await other.complete([(lease, (outcome(),))])
         await ends(working)
 
     assert worker.settler.completed == 0

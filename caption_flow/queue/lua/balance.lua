@@ -62,7 +62,7 @@ if ARGV[1] == '1' then
     end
   end
   for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-    if field ~= 'plan' and field ~= 'reissues' and not cursors[field] then
+    if not (field == 'plan' or field == 'reissues' or field == 'moves' or cursors[field]) then
       redis.call('HDEL', KEYS[2], field)
     end
   end
