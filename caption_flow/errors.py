@@ -17,6 +17,10 @@ class ConfigError(CaptionFlowError):
     exit_code = 2
 
 
+class BadTemplate(ConfigError):
+    """A prompt has braces that cannot be read; the sentence begins after the prompt's name."""
+
+
 class SourceError(CaptionFlowError):
     """A data set cannot be read."""
 
