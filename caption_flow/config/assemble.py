@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from caption_flow.config.document import parse
 from caption_flow.config.layers import Layer, Stack, unwrap
 from caption_flow.config.schema import Kind
@@ -36,7 +38,8 @@ def _document(kind: Kind, path: Path | None) -> Layer:
     if path is None:
         return Layer(label="settings", tree={})
     label = str(path)
-    return unwrap(kind, parse(_text(path), label), label)
+    layer = unwrap(kind, parse(_text(path), label), label)
+    return replace(layer, folder=path.parent)
 
 
 def _text(path: Path) -> str:

@@ -26,6 +26,7 @@ from caption_flow.config.words import (
     options,
     plain_type,
     shown,
+    steps_of,
     takes_null,
     wrong,
 )
@@ -92,7 +93,7 @@ class _Checker:
         except ConfigError as exc:
             for line in str(exc).splitlines():
                 name, _, sentence = line.partition(" ")
-                self._say((*steps, name), sentence)
+                self._say((*steps, *steps_of(name)), sentence)
             return _BAD
 
     def _value(self, hint: Any, raw: Any, steps: Steps) -> Any:

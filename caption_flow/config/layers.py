@@ -5,12 +5,14 @@ at the place where it was written there.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from caption_flow.config.check import decode, fields
 from caption_flow.config.legacy import Tree, modernise, spellings
+from caption_flow.config.prompt_files import unfold
 from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, WorkerConfig
 from caption_flow.config.values import Settings
 from caption_flow.config.words import Mistake, Steps, dotted, shown
@@ -34,6 +36,7 @@ class Layer(Struct, frozen=True):
     tree: Tree
     outer: str = ""  # the section around some of the keys
     inside: frozenset[str] = frozenset()  # the first-level keys that stand in it
+    folder: Path = Path()  # to which its names of prompt files are relative
 
     def where(self, steps: Steps, key: str = "") -> str:
         """Name a place as the user wrote it; `key` is what stands there, at the top."""
@@ -52,6 +55,7 @@ class Stack:
         self._kind = kind
         self._base = base
         self._tree: Tree = {}
+        self._files: dict[Steps, Path] = {}  # that prompts came from, by their places
         self._origins: dict[Steps, tuple[Layer, Steps]] = {}
         self.add(base)
 
@@ -60,7 +64,12 @@ class Stack:
         modern = modernise(self._kind, layer.tree)
         self.warnings += [f"{layer.where(steps)} {say}" for steps, say in modern.warnings]
         self.mistakes += [f"{layer.where(m.steps)} {m.sentence}" for m in modern.mistakes]
-        self._origins |= {steps: (layer, steps) for steps in _leaves(modern.tree)}
+        unfolded = unfold(modern.tree, layer.folder)
+        self.mistakes += [f"{layer.where(m.steps)} {m.sentence}" for m in unfolded.mistakes]
+        leaves = set(_leaves(modern.tree))
+        self._files = {s: file for s, file in self._files.items() if not _is_in(s, leaves)}
+        self._files |= unfolded.files
+        self._origins |= {steps: (layer, steps) for steps in leaves}
         self._origins |= {new: (layer, old) for new, old in modern.written.items()}
         _merge(self._tree, modern.tree)
 
@@ -74,7 +83,13 @@ class Stack:
 
     def _line(self, mistake: Mistake) -> str:
         layer, steps = self._origin(mistake)
-        return f"{layer.where(steps, mistake.key)} {mistake.sentence}"
+        file = self._file(mistake.steps)
+        told = f" ({file})" if file else ""
+        return f"{layer.where(steps, mistake.key)}{told} {mistake.sentence}"
+
+    def _file(self, steps: Steps) -> Path | None:
+        """Find the file of a prompt; one text stands for a list of one."""
+        return self._files.get(steps) or self._files.get(steps[:-1])
 
     def _origin(self, mistake: Mistake) -> tuple[Layer, Steps]:
         """Find the layer that a mistake came with, and its place there."""
@@ -127,6 +142,10 @@ def _merge(below: Tree, above: Tree) -> None:
             _merge(below[name], value)
         else:
             below[name] = value
+
+
+def _is_in(steps: Steps, leaves: set[Steps]) -> bool:
+    return any(steps[:length] in leaves for length in range(1, len(steps) + 1))
 
 
 def _leaves(tree: Tree, steps: Steps = ()) -> Iterator[Steps]:

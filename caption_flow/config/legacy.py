@@ -135,13 +135,13 @@ def _copied(node: Any) -> Any:
 
 
 def _refuse(modern: Modern, path: str, reason: str) -> None:
-    for holder, steps in _holders(modern.tree, path):
+    for holder, steps in holders(modern.tree, path):
         if holder.pop(steps[-1]) is not False:
             modern.mistakes.append(Mistake(steps, f"is not taken any more; {reason}"))
 
 
 def _ignore(modern: Modern, path: str, reason: str) -> None:
-    for holder, steps in _holders(modern.tree, path):
+    for holder, steps in holders(modern.tree, path):
         del holder[steps[-1]]
         modern.warnings.append((steps, f"is left out: {reason}"))
 
@@ -149,7 +149,7 @@ def _ignore(modern: Modern, path: str, reason: str) -> None:
 def _rename(modern: Modern, renamed: Renamed) -> None:
     name = renamed.new.rpartition(".")[2]
     up = renamed.old.count(".") - renamed.new.count(".")
-    for holder, steps in _holders(modern.tree, renamed.old):
+    for holder, steps in holders(modern.tree, renamed.old):
         new = (*steps[: -1 - up], name)
         if renamed.spoken:
             modern.warnings.append((steps, f'is called "{name}" today and taken as that'))
@@ -160,7 +160,7 @@ def _rename(modern: Modern, renamed: Renamed) -> None:
             modern.written[new] = steps
 
 
-def _holders(tree: Any, path: str) -> Iterator[tuple[Tree, Steps]]:
+def holders(tree: Any, path: str) -> Iterator[tuple[Tree, Steps]]:
     """Find the mappings in which the last name of the path stands, `[]` being any item."""
     yield from _below(tree, path.split("."), ())
 

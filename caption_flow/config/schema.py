@@ -8,6 +8,7 @@ has one line per mistake, each beginning with the name of the field.
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, field
+from msgspec.structs import replace
 
 from caption_flow.config.dataset import DatasetConfig
 from caption_flow.config.openai import OpenaiConfig
@@ -35,6 +36,7 @@ from caption_flow.config.values import (
     refuse,
 )
 from caption_flow.config.vllm import Stage, VllmConfig
+from caption_flow.config.wording import Need
 from caption_flow.errors import ConfigError
 
 Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
@@ -144,6 +146,10 @@ class JobConfig(Settings, frozen=True):
         """Certificate and key, from either place; None: plain ws://."""
         cert, key = self.cert or self.ssl.cert, self.key or self.ssl.key
         return (cert, key) if cert and key else None
+
+    def needs(self) -> tuple[Need, ...]:
+        """Return the columns of the data set that prompts are filled in with."""
+        return tuple(replace(need, prompt=f"vllm.{need.prompt}") for need in self.vllm.needs())
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the resolved stages; each has a model where the engine needs one."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 from msgspec import Struct, field
 
 from caption_flow.config import stages as graph
+from caption_flow.config import wording
 from caption_flow.config.quality import Check, Polish
 from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.structured import StructuredOutputs
@@ -65,6 +66,11 @@ class VllmConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         refuse(graph.mistakes([stage.name for stage in self.stages], self._requires()))
+        refuse(wording.mistakes(self))
+
+    def needs(self) -> tuple[wording.Need, ...]:
+        """Return the columns that the prompts are filled in with."""
+        return wording.needs(self)
 
     def resolved_stages(self) -> tuple[Stage, ...]:
         """Return the stages in the order they run; one named "caption" where none is written."""

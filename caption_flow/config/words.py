@@ -40,6 +40,12 @@ def dotted(steps: Steps) -> str:
     return "".join(parts).removeprefix(".")
 
 
+def steps_of(path: str) -> Steps:
+    """Read a way that `dotted` wrote."""
+    parts = re.findall(r"[^.\[\]]+|\[\d+\]", path)
+    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
+
+
 def is_secret(steps: Steps) -> bool:
     """Tell whether the value there must not be shown."""
     names = [step for step in steps if isinstance(step, str)]
