@@ -16,6 +16,7 @@ from caption_flow.cli.running import (
     source_of,
 )
 from caption_flow.cli.selecting import selected, selecting, selection_of
+from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.dataset.parts import PartFolder
@@ -73,6 +74,8 @@ def command(
 async def _feed(config: JobConfig, drain: Drain) -> Feeder:
     settings = broadcast(config)
     source = await asyncio.to_thread(source_of, config)  # which may ask a server far away
+    async with _Leaving(drain):
+        await check_prompts(config, source, drain)
     name = member_name("feed")
     budget = config.budget.bytes
     async with checked_redis(redis_url(config), "feed", drain, budget=budget) as connections:

@@ -7,6 +7,7 @@ from pathlib import Path
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.running import embedded_directory, run_async, source_of
 from caption_flow.cli.selecting import selection_of
+from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.config.sizes import spelt
@@ -31,6 +32,7 @@ def rehearse(config: JobConfig) -> str:
 
 async def _rehearse(config: JobConfig, drain: Drain) -> str:
     source = await asyncio.to_thread(source_of, config)
+    await check_prompts(config, source, drain)
     folder = PartFolder(Path(config.storage.data_dir), job_name(config))
     met = await _met(config)
     known = await asyncio.to_thread(known_in, folder, (), met)

@@ -1,9 +1,11 @@
 """`caption-flow feed`: a part of a data set, and what would be fed."""
 
 import pytest
+from redis import Redis
 
 from tests.e2e.desk import Desk, Ended, settings
 from tests.e2e.pictures import draw
+from tests.fetch.naughty import NaughtyServer
 
 SIMULATED = settings(engine="simulated")
 
@@ -49,3 +51,64 @@ def test_share_that_is_none_is_told(photos: Desk, share: str):
     assert told.code == 2, told.words
     assert "sample" in told.err
     assert "Traceback" not in told.err
+
+
+def table(desk: Desk, server: NaughtyServer, count: int = 30) -> None:
+    lines = [f"{server.serve(f'/{n}.jpg', b'no image')},t{n}" for n in range(count)]
+    (desk.folder / "links.csv").write_text("\n".join(["image_url,title", *lines]))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_prompt_that_names_an_unknown_column_ends_feed_before_anything_is_there(
+    desk: Desk, redis_url: str, more: tuple[str, ...]
+):
+    asking = settings(dataset__type="urls", vllm__inference_prompts="{titel}", job="new")
+    with NaughtyServer() as server:
+        table(desk, server)
+
+        told = desk.run("feed", "links.csv", *SIMULATED, *asking, "--redis", redis_url, *more)
+
+        assert server.seen == []
+    assert told.code == 2, told.words
+    assert told.err == (
+        "Error: vllm.inference_prompts[0] has {titel}, but the data set has no such column; "
+        'did you mean "title"?\nColumns of the data set: "title". '
+        "Where not every image needs to have one, give a default: {titel|a text}.\n"
+    )
+    with Redis.from_url(redis_url) as redis:
+        assert redis.exists("cf:{new}:settings") == 0
+
+
+def test_feeder_that_fetches_images_fetches_one_for_a_look(desk: Desk, redis_url: str):
+    asking = settings(dataset__type="urls", vllm__inference_prompts="{titel}")
+    fetching = settings(dataset__fetch="feeder", dataset__allow_networks="127.0.0.1")
+    with NaughtyServer() as server:
+        table(desk, server)
+
+        told = desk.run("feed", "links.csv", *SIMULATED, *asking, *fetching, "--redis", redis_url)
+
+        assert len(server.seen) == 1
+    assert told.code == 2, told.words
+    assert 'did you mean "title"?' in told.err
+
+
+def test_run_ends_with_what_its_feeder_says_of_a_prompt(photos: Desk):
+    told = photos.run("run", "photos", *SIMULATED, "--prompt", "About {title}")
+
+    assert told.code == 2, told.words
+    assert "vllm.inference_prompts[0] has {title}, but the data set has no such" in told.err
+
+
+def test_prompt_file_of_a_flag_is_read_where_the_command_runs(photos: Desk):
+    (photos.folder / "detail.txt").write_text("About {titel}\n")
+
+    told = photos.run(
+        "feed",
+        "photos",
+        "--dry-run",
+        *settings(vllm__model="m"),
+        *settings(vllm__inference_prompts="@detail.txt"),
+    )
+
+    assert told.code == 2, told.words
+    assert "has {titel}" in told.err
