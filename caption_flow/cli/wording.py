@@ -20,6 +20,7 @@ async def check_prompts(config: JobConfig, source: Source, drain: Drain) -> None
         selection_of(config.dataset),
         source,
         lambda: _afar(config, source),
+        chosen=config.dataset.columns is not None,
         go_on=lambda: not drain.asked,
     )
 

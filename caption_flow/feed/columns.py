@@ -42,11 +42,13 @@ def check_columns(
     source: Source,
     afar: Callable[[], Source],
     *,
+    chosen: bool,
     go_on: Callable[[], bool],
 ) -> None:
     """Refuse prompts whose columns no sample has, of those looked at; ConfigError names them.
 
-    `afar` opens the data set so that images are not fetched where that can be.
+    `afar` opens the data set so that images are not fetched where that can be; `chosen`: only
+    some columns are carried.
     """
     wanted = [need for need in needs if not need.optional]
     look = Look({})
@@ -58,7 +60,7 @@ def check_columns(
     except SourceError:
         return
     if look.samples and go_on():
-        _refuse(_missing(wanted, look.columns), list(look.columns))
+        _refuse(_missing(wanted, look.columns), list(look.columns), chosen=chosen)
 
 
 def _look_on(
@@ -83,7 +85,7 @@ def _missing(wanted: Sequence[Need], columns: Container[str]) -> list[Need]:
     return [need for need in wanted if known_as(need.field.name, columns) is None]
 
 
-def _refuse(missing: Sequence[Need], columns: Sequence[str]) -> None:
+def _refuse(missing: Sequence[Need], columns: Sequence[str], *, chosen: bool) -> None:
     if not missing:
         return
     lines = [_line(need, columns) for need in missing]
@@ -91,7 +93,8 @@ def _refuse(missing: Sequence[Need], columns: Sequence[str]) -> None:
     more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
     default = missing[0].field.spelled.replace("}", "|a text}")
     lines.append(
-        f"Columns of the data set: {there}{more}. "
+        f"{'Of those in dataset.columns it has' if chosen else 'Columns of the data set'}: "
+        f"{there}{more}. "
         f"Where not every image needs to have one, give a default: {default}."
     )
     raise ConfigError("\n".join(lines))

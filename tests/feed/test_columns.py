@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caption_flow.config import VllmConfig
+from caption_flow.config import StageConfig, VllmConfig
 from caption_flow.dataset.source import Source, SourceOptions
 from caption_flow.errors import ConfigError, SourceError
 from caption_flow.feed.columns import MORE, MORE_BYTES, check_columns
@@ -54,15 +54,15 @@ class Shelf:
 
 
 def check(
-    source: Source, *prompts: str, selection: Selection = EVERYTHING, afar: Source | None = None
+    source: Source, *prompts: str, selection: Selection = EVERYTHING, chosen: bool = False
 ) -> None:
     needs = VllmConfig(inference_prompts=prompts).needs()
-    check_columns(needs, selection, source, lambda: afar or source, go_on=lambda: True)
+    check_columns(needs, selection, source, lambda: source, chosen=chosen, go_on=lambda: True)
 
 
-def told(source: Source, *prompts: str) -> list[str]:
+def told(source: Source, *prompts: str, chosen: bool = False) -> list[str]:
     with pytest.raises(ConfigError) as refused:
-        check(source, *prompts)
+        check(source, *prompts, chosen=chosen)
     return str(refused.value).splitlines()
 
 
@@ -80,6 +80,27 @@ def test_unknown_column_is_refused_with_the_columns_there_are():
 
 def test_data_set_without_columns_says_so():
     assert "Columns of the data set: none." in told(Shelf({}), "{title}")[-1]
+
+
+def test_columns_that_are_not_carried_are_told_of_as_such():
+    found = told(Shelf({"a": 1}), "{title}", chosen=True)
+
+    assert 'Of those in dataset.columns it has: "a".' in found[-1]
+
+
+def test_column_that_an_earlier_stage_might_write_is_told_with_the_nearest_of_both():
+    first = StageConfig(name="a", prompts=("?",), output_field="detail")
+    second = StageConfig(name="b", prompts=("{detial}",))
+    needs = VllmConfig(stages=(first, second)).needs()
+    shelf = Shelf({"title": 1})
+
+    with pytest.raises(ConfigError) as refused:
+        check_columns(needs, EVERYTHING, shelf, lambda: shelf, chosen=False, go_on=lambda: True)
+
+    assert str(refused.value).splitlines()[0] == (
+        "stages[1].prompts[0] has {detial}, but the data set has no such column, "
+        'nor does an earlier stage write it; did you mean "detail"?'
+    )
 
 
 def test_one_sample_is_looked_at_where_it_has_all_columns():
