@@ -21,6 +21,7 @@ MORE = 64  # samples looked at where the first lacks a column
 MORE_BYTES = 64 << 20  # of their images, where the source reads those as well
 _RUN = 8  # samples asked for together: a source may read all of a run ahead
 _NAMED = 20  # columns told in an error
+_COMPARED = 1000  # columns among which the nearest is looked for
 _LONGEST = 60  # characters of one
 
 
@@ -55,7 +56,7 @@ def check_columns(
     try:
         for raw in islice(_samples(source, selection, 1), 1) if wanted else ():
             look.add(raw)
-        if look.samples and _missing(wanted, look.columns):
+        if _missing(wanted, look.columns):
             _look_on(look, wanted, _samples(afar(), selection, _RUN), go_on)
     except SourceError:
         return
@@ -102,7 +103,9 @@ def _refuse(missing: Sequence[Need], columns: Sequence[str], *, chosen: bool) ->
 
 def _line(need: Need, columns: Sequence[str]) -> str:
     field = need.field
-    near = get_close_matches(field.name, [*columns, *need.earlier], n=1)
+    # Comparing takes time by the square of a name's length, and a stranger gave these.
+    short = [name for name in columns[:_COMPARED] if len(name) <= _LONGEST]
+    near = get_close_matches(field.name, [*short, *need.earlier], n=1)
     hint = f"; did you mean {_shown(near[0])}?" if near else ""
     stages = ", nor does an earlier stage write it" if need.earlier else ""
     return f"{need.prompt} has {field.spelled}, but the data set has no such column{stages}{hint}"

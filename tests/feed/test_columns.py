@@ -155,6 +155,17 @@ def test_samples_that_cannot_be_read_are_not_refused():
     check(Shelf({}, {}, error="gone"), "{a}")
 
 
+def test_sample_that_cannot_be_read_does_not_end_the_look():
+    class FirstBad(Shelf):
+        def samples(
+            self, shard: str, wanted: Sequence[Listed], fingerprint: str = ""
+        ) -> Iterator[Raw]:
+            for raw in super().samples(shard, wanted, fingerprint):
+                yield Raw(raw.id, raw.source, error="gone") if raw.id == "0" else raw
+
+    assert told(FirstBad({"b": 1}, {"a": 1}), "{b}")[-1].startswith('Columns of the data set: "a".')
+
+
 def test_data_set_that_cannot_be_read_is_left_to_the_planner():
     class Broken(Shelf):
         def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
