@@ -1,11 +1,14 @@
 """What is looked at in a caption before it is kept, and what happens to one that fails."""
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
 from caption_flow.config.sampling import SamplingChange
-from caption_flow.config.values import Count, Settings, Text
+from caption_flow.config.values import Count, Settings, Text, refuse
+from caption_flow.config.words import shown
 
 Checked: TypeAlias = Literal[
     "empty",
@@ -34,3 +37,50 @@ class Check(Settings, frozen=True):
     retry_sampling: tuple[SamplingChange, ...] = ()
     retry_prompt: Text | None = None  # of the second tries, in the first one's stead
     then: Literal["keep", "flag", "reject"] = "flag"
+
+    def __post_init__(self) -> None:
+        refuse([*self._foreign(), *self._missing(), *self._unreadable(), *self._never_tried()])
+
+    def _foreign(self) -> Iterator[str]:
+        for name, owners in _OWNERS.items():
+            if getattr(self, name) and self.check not in owners:
+                yield f'{name} is for {" and ".join(owners)}, not for "{self.check}"'
+
+    def _missing(self) -> Iterator[str]:
+        needed = [name for name, owners in _OWNERS.items() if self.check in owners]
+        if needed and not any(getattr(self, name) for name in needed):
+            yield f'check is "{self.check}", which needs {" or ".join(needed)}'
+
+    def _unreadable(self) -> Iterator[str]:
+        for word in self.banned:
+            if not word.strip():
+                yield "banned holds a text of nothing but white space"
+        for code in self.languages:
+            if not _CODE.fullmatch(code):
+                yield f"languages holds {shown(code)}; expected ISO 639 codes in lower case, as en"
+
+    def _never_tried(self) -> Iterator[str]:
+        for name in ("retry_sampling", "retry_prompt"):
+            if getattr(self, name) and not self.retries:
+                yield f"{name} is never used, as retries is 0"
+        if len(self.retry_sampling) > self.retries > 0:
+            rungs = len(self.retry_sampling)
+            yield f"retry_sampling has {rungs} items, but retries is {self.retries}"
+
+
+# The checks that each parameter is for.
+_OWNERS: Final[Mapping[str, tuple[Checked, ...]]] = {
+    "words": ("too_short", "too_long"),
+    "characters": ("too_short", "too_long"),
+    "banned": ("banned_words",),
+    "languages": ("language",),
+}
+_CODE = re.compile(r"[a-z]{2,3}")
+
+
+def repeated(checks: Sequence[Check]) -> Iterator[str]:
+    """Say which checks stand in a list twice."""
+    names = [check.check for check in checks]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield f'quality[{index}].check is "{name}", like quality[{names.index(name)}].check'

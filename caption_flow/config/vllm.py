@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from caption_flow.config import stages as graph
 from caption_flow.config import wording
-from caption_flow.config.quality import Check, Polish
+from caption_flow.config.quality import Check, Polish, repeated
 from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.values import Count, EngineArgs, Name, Prompts, Settings, Text, refuse
@@ -29,6 +29,9 @@ class StageConfig(Settings, frozen=True):
     postprocess: tuple[Polish, ...] | None = None
     sampling: SamplingChange = field(default_factory=SamplingChange)
     engine_args: EngineArgs = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse(repeated(self.quality or ()))
 
 
 class Stage(Struct, frozen=True):
@@ -65,7 +68,8 @@ class VllmConfig(Settings, frozen=True):
     engine_args: EngineArgs = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        refuse(graph.mistakes([stage.name for stage in self.stages], self._requires()))
+        names = [stage.name for stage in self.stages]
+        refuse([*repeated(self.quality), *graph.mistakes(names, self._requires())])
         refuse(wording.mistakes(self))
 
     def needs(self) -> tuple[wording.Need, ...]:
