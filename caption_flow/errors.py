@@ -61,6 +61,15 @@ class EngineRefused(CaptionFlowError):
     """The engine will not caption this one request, now or later; others are unharmed."""
 
 
+class Rejected(CaptionFlowError):
+    """A caption failed a check to the last, and must not be kept; its sample is given up."""
+
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(f"rejected_{check}: {detail}")
+        self.reason = f"rejected_{check}"  # stable for filters
+        self.detail = detail
+
+
 class EngineDead(CaptionFlowError):
     """The engine has died, with all requests that were inside."""
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineRefused
+from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineRefused, Rejected
 from caption_flow.fetch import FetchFailed
 from caption_flow.worker.hand import ENGINE_DIED
 
@@ -18,7 +18,7 @@ class Verdict(Struct, frozen=True):
 def verdict(exc: Exception) -> Verdict:
     """Judge what was raised around one sample."""
     match exc:
-        case BadImage():
+        case BadImage() | Rejected():
             return Verdict(exc.reason, exc.detail)
         case FetchFailed():
             return Verdict(exc.reason, exc.detail, again=exc.transient)
