@@ -27,6 +27,7 @@ from caption_flow.config.layers import SCHEMAS
 from caption_flow.config.values import Settings
 from caption_flow.config.variables import paths
 from caption_flow.errors import ConfigError
+from caption_flow.template import escape
 from tests.config.conftest import Write
 
 here = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -50,10 +51,11 @@ sampling = st.fixed_dictionaries(
         "xqzw": json,
     },
 )
+prompts = texts.map(escape)
 stages = st.lists(
     st.fixed_dictionaries(
-        {"name": names, "prompts": st.lists(texts, min_size=1, max_size=3)},
-        optional={"sampling": sampling, "model": names, "system_prompt": texts, "zzzz": json},
+        {"name": names, "prompts": st.lists(prompts, min_size=1, max_size=3)},
+        optional={"sampling": sampling, "model": names, "system_prompt": prompts, "zzzz": json},
     ),
     max_size=3,
     unique_by=lambda stage: stage["name"],
