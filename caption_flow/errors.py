@@ -70,6 +70,10 @@ class Rejected(CaptionFlowError):
         self.detail = detail
 
 
+class Unparsed(CaptionFlowError):
+    """An answer has not the form that its stage asks for; another attempt may give one."""
+
+
 class EngineDead(CaptionFlowError):
     """The engine has died, with all requests that were inside."""
 

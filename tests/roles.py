@@ -310,6 +310,7 @@ class Roles:
             queue or self.caption_queue(),
             self.folder,
             outputs=self.told.outputs,
+            fields=self.told.fields,
             size=PartSize(rows=rows, seconds=seconds),
             lease_seconds=lease_seconds,
             drain=drain or Drain(),

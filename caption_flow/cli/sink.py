@@ -45,11 +45,13 @@ async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sin
         if found is None:
             return None
         job, published = found
+        told = Broadcast.decode(published.document)
         queue = RedisCaptionQueue(job, name=name, lease_seconds=config.lease_seconds)
         sink = Sink(
             queue,
             PartFolder(Path(config.storage.data_dir), job.job),
-            outputs=Broadcast.decode(published.document).outputs,
+            outputs=told.outputs,
+            fields=told.fields,
             size=PartSize(
                 rows=config.storage.rows_per_part, seconds=config.storage.seconds_per_part
             ),

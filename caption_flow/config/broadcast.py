@@ -47,6 +47,12 @@ class Broadcast(Struct, frozen=True):
         """The fields that the stages write, each once."""
         return tuple(dict.fromkeys(stage.output_field for stage in self.stages))
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The columns that answers of a form become beside that, each with its kind."""
+        forms = [s.structured_outputs for s in self.stages if s.structured_outputs]
+        return {name: kind for form in forms for name, kind in form.fields.items()}
+
 
 def broadcast(config: JobConfig) -> Broadcast:
     """Make the settings document of a job."""

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from caption_flow.config.check import decode, fields
-from caption_flow.config.legacy import Tree, modernise, spellings
+from caption_flow.config.legacy import modernise, spellings
+from caption_flow.config.modern import Modern, Tree
 from caption_flow.config.prompt_files import unfold
 from caption_flow.config.schema import JobConfig, Kind, MonitorConfig, WorkerConfig
 from caption_flow.config.values import Settings
@@ -69,7 +70,7 @@ class Stack:
         leaves = set(_leaves(modern.tree))
         self._files = {s: file for s, file in self._files.items() if not _is_in(s, leaves)}
         self._files |= unfolded.files
-        self._origins |= {steps: (layer, steps) for steps in leaves}
+        self._origins |= {steps: (layer, _as_written(steps, modern)) for steps in leaves}
         self._origins |= {new: (layer, old) for new, old in modern.written.items()}
         _merge(self._tree, modern.tree)
 
@@ -134,6 +135,14 @@ def _no_doubles(inner: Tree, beside: Tree, label: str) -> None:
 
 def _is_jobs(name: object) -> bool:
     return name in fields(JobConfig) or name in spellings("job")
+
+
+def _as_written(steps: Steps, modern: Modern) -> Steps:
+    """Find a place as it is in the document, also below one that was moved."""
+    for length in range(len(steps), 0, -1):
+        if old := modern.written.get(steps[:length]):
+            return (*old, *steps[length:])
+    return steps
 
 
 def _merge(below: Tree, above: Tree) -> None:

@@ -5,14 +5,14 @@ name in a later layer still wins over an old name in an earlier one.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
+from caption_flow.config import response_format
+from caption_flow.config.modern import Modern, Tree
 from caption_flow.config.schema import Kind
 from caption_flow.config.words import Mistake, Steps, near
-
-Tree: TypeAlias = dict[Any, Any]
 
 _LEASES = "leases and budgets decide how much is handed out"
 _PIXELS = "pixels travel through Redis or the proxy"
@@ -99,15 +99,6 @@ SOURCES = {
 }
 
 
-class Modern(Struct, frozen=True):
-    """A document in today's names, and what there is to say about the way there."""
-
-    tree: Tree
-    warnings: list[tuple[Steps, str]]  # where, and the rest of the sentence
-    mistakes: list[Mistake]
-    written: dict[Steps, Steps]  # today's place -> the place in the document
-
-
 def modernise(kind: Kind, tree: Tree) -> Modern:
     """Bring a document into today's names."""
     modern = Modern(tree=_copied(tree), warnings=[], mistakes=[], written={})
@@ -183,6 +174,7 @@ def _job(modern: Modern) -> None:
     dataset = modern.tree.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("type"), str):
         dataset["type"] = SOURCES.get(dataset["type"], dataset["type"])
+    response_format.translate(modern)
 
 
 def _worker(modern: Modern) -> None:

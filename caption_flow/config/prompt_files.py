@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from caption_flow.config.legacy import Tree, holders
+from caption_flow.config.legacy import holders
+from caption_flow.config.modern import Tree
 from caption_flow.config.words import Mistake, Steps
 from caption_flow.errors import ConfigError
 

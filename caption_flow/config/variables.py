@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from caption_flow.config.check import fields
 from caption_flow.config.document import scalar
 from caption_flow.config.layers import SCHEMAS, Layer
-from caption_flow.config.legacy import Tree, spellings
+from caption_flow.config.legacy import spellings
+from caption_flow.config.modern import Tree
 from caption_flow.config.schema import Kind
 from caption_flow.config.values import Settings
 from caption_flow.config.words import near, options, plain_type

@@ -1,11 +1,13 @@
 """What is asked of which model: prompts, sampling, and the stages in which that is done."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from msgspec import Struct, field
 
 from caption_flow.config import stages as graph
 from caption_flow.config import wording
+from caption_flow.config.fields import Written, clashes
 from caption_flow.config.quality import Check, Polish, repeated
 from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.structured import StructuredOutputs
@@ -70,6 +72,7 @@ class VllmConfig(Settings, frozen=True):
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
         refuse([*repeated(self.quality), *graph.mistakes(names, self._requires())])
+        refuse(clashes([*self._written()]))
         refuse(wording.mistakes(self))
 
     def needs(self) -> tuple[wording.Need, ...]:
@@ -78,13 +81,30 @@ class VllmConfig(Settings, frozen=True):
 
     def resolved_stages(self) -> tuple[Stage, ...]:
         """Return the stages in the order they run; one named "caption" where none is written."""
-        if not self.stages:
-            return (self._resolved(StageConfig(name="caption", prompts=self.inference_prompts)),)
-        stages = {stage.name: stage for stage in self.stages}
+        stages = {stage.name: stage for stage in self._listed()}
         return tuple(self._resolved(stages[name]) for name in graph.order(self._requires()))
 
+    def _listed(self) -> tuple[StageConfig, ...]:
+        """Give the stages as written; one named "caption" where none is."""
+        return self.stages or (StageConfig(name="caption", prompts=self.inference_prompts),)
+
+    def _written(self) -> Iterator[Written]:
+        """Say which columns the stages write, and where the document says so."""
+        for index, stage in enumerate(self._listed()):
+            at = f"stages[{index}]." if self.stages else ""
+            form = stage.structured_outputs or self.structured_outputs
+            yield Written(
+                stage=stage.name,
+                output=stage.output_field,
+                output_at=f"{at}output_field",
+                fields=tuple(form.fields) if form else (),
+                form_at=f"{at if stage.structured_outputs else ''}structured_outputs.json",
+                prompts=len(stage.prompts) if form and form.json is not None else 1,
+                prompts_at=f"{at}prompts" if at else "inference_prompts",
+            )
+
     def _requires(self) -> dict[str, tuple[str, ...]]:
-        return {stage.name: stage.requires for stage in self.stages}
+        return {stage.name: stage.requires for stage in self._listed()}
 
     def _resolved(self, stage: StageConfig) -> Stage:
         own = stage.system_prompt

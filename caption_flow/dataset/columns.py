@@ -31,11 +31,20 @@ _INT64 = range(-(2**63), 2**63)
 _EXACT = range(-(2**53), 2**53 + 1)  # integers that a double holds as they are
 
 
+# Columns of ours that came later than the others: a job begun before goes on without them.
+LATER: Mapping[str, pa.DataType] = {
+    "quality_flags": pa.list_(pa.string()),
+    "attempts": pa.int32(),
+}
+
+
 class ColumnSchema(Struct, frozen=True):
-    """What the sinks of a job agreed on: fields that stages write, columns that samples bring."""
+    """What the sinks of a job agreed on: what stages write, and columns that samples bring."""
 
     outputs: tuple[str, ...]  # each becomes a list<string>
     columns: dict[str, str] = field(default_factory=dict)  # name -> kind, a key of the Arrow types
+    fields: dict[str, str] = field(default_factory=dict)  # of answers that have a form; likewise
+    later: tuple[str, ...] = ()  # of LATER, those that the parts have
 
     def encode(self) -> bytes:
         """Write as JSON, the same bytes for the same schema."""
@@ -47,7 +56,11 @@ class ColumnSchema(Struct, frozen=True):
         return msgspec.json.decode(text, type=cls)
 
 
-def infer(outputs: Iterable[str], samples: Iterable[Mapping[str, Any]]) -> ColumnSchema:
+def infer(
+    outputs: Iterable[str],
+    samples: Iterable[Mapping[str, Any]],
+    fields: Mapping[str, str] | None = None,
+) -> ColumnSchema:
     """Find the kinds that hold all the given samples' columns; nulls say nothing."""
     kinds: dict[str, str] = {}
     for columns in samples:
@@ -55,7 +68,7 @@ def infer(outputs: Iterable[str], samples: Iterable[Mapping[str, Any]]) -> Colum
             kind = kind_of(value)
             if kind is not None:
                 kinds[name] = _merge(kinds.get(name, kind), kind)
-    return ColumnSchema(tuple(outputs), kinds)
+    return ColumnSchema(tuple(outputs), kinds, dict(fields or {}), tuple(LATER))
 
 
 def kind_of(value: Any) -> str | None:
@@ -97,7 +110,7 @@ def arrow_type(kind: str) -> pa.DataType:
 def split(
     columns: Mapping[str, Any], kinds: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part a sample's columns into those that fit their kind and the others."""
+    """Part columns, of a sample or an answer, into those that fit their kind and the others."""
     fitting: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in columns.items():

@@ -6,7 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from caption_flow.dataset.columns import EXTRA, ColumnSchema, arrow_type, as_json, split
+from caption_flow.dataset.columns import (
+    EXTRA,
+    LATER,
+    ColumnSchema,
+    arrow_type,
+    as_json,
+    split,
+)
 from caption_flow.model import Caption
 
 _LEADING: tuple[tuple[str, pa.DataType], ...] = (
@@ -34,6 +41,7 @@ _TRAILING: tuple[tuple[str, pa.DataType], ...] = (
     ("contributor", pa.string()),
     ("captioned_at", pa.timestamp("us", tz="UTC")),
 )
+_NOTHING_TO_SAY: tuple[Any, ...] = ([], 1)  # no check failed; one try was enough
 _OWN = frozenset(name for name, _ in _LEADING + _TRAILING) | {EXTRA}
 
 # Few different values in many rows: the only columns for which a dictionary pays.
@@ -46,14 +54,17 @@ LOW_CARDINALITY = (
 def arrow_schema(agreed: ColumnSchema) -> pa.Schema:
     """Make the schema of a part: every column has its type, also where all its values are null."""
     outputs = [(name, pa.list_(pa.string())) for name in agreed.outputs]
+    fields = [(name, arrow_type(kind)) for name, kind in agreed.fields.items()]
+    later = [(name, LATER[name]) for name in agreed.later]
     names = column_names(agreed)
     columns = [(names[name], arrow_type(kind)) for name, kind in agreed.columns.items()]
-    return pa.schema([*_LEADING, *outputs, *_TRAILING, *columns, (EXTRA, pa.string())])
+    ours = [*_LEADING, *outputs, *fields, *_TRAILING, *later]
+    return pa.schema([*ours, *columns, (EXTRA, pa.string())])
 
 
 def column_names(agreed: ColumnSchema) -> dict[str, str]:
     """Name the samples' own columns in the part, apart from ours and from one another."""
-    ours = _OWN.union(agreed.outputs)
+    ours = _OWN.union(agreed.outputs, agreed.fields, agreed.later)
     names = {name: name for name in agreed.columns if name not in ours}
     taken = {*ours, *names}
     for clashing in sorted(ours.intersection(agreed.columns)):
@@ -72,39 +83,71 @@ def table(captions: Sequence[Caption], agreed: ColumnSchema, schema: pa.Schema) 
 
 
 def _row(caption: Caption, agreed: ColumnSchema, names: Mapping[str, str]) -> dict[str, Any]:
-    sample, last = caption.sample, caption.outcomes[-1]
-    fitting, extra = split(sample.columns, agreed.columns)
-    row: dict[str, Any] = {names[name]: value for name, value in fitting.items()}
-    for field, texts in _outputs(caption).items():
-        if field in agreed.outputs:
-            row[field] = texts
+    own, extra = split(caption.sample.columns, agreed.columns)
+    row = {names[name]: value for name, value in own.items()}
+    fields, others = split(_fields(caption), agreed.fields)
+    row |= fields
+    for name, value in others.items():
+        _keep(extra, f"field_{name}", value)
+    for name, texts in _outputs(caption).items():
+        if name in agreed.outputs:
+            row[name] = texts
         else:  # of a stage that came after the columns were agreed on
-            extra[f"output_{field}"] = texts
-    row.update(
-        id=sample.id,
-        dataset=sample.dataset,
-        shard=sample.shard,
-        chunk=sample.chunk,
-        source=sample.source,
-        width=sample.width,
-        height=sample.height,
-        format=sample.format,
-        bytes=sample.bytes,
-        sha256=sample.sha256,
-        prompts=last.prompts,
-        model=last.model,
-        engine=last.engine,
-        settings_version=last.settings_version,
-        prompt_tokens=sum(o.prompt_tokens for o in caption.outcomes),
-        output_tokens=sum(o.output_tokens for o in caption.outcomes),
-        finish_reasons=[reason for o in caption.outcomes for reason in o.finish_reasons],
-        attempt=last.attempt,
-        worker=last.worker,
-        contributor=last.contributor or None,
-        captioned_at=datetime.fromtimestamp(last.captioned_at, UTC),
-        extra=as_json(extra) if extra else None,
-    )
+            _keep(extra, f"output_{name}", texts)
+    for name, value in _quality(caption).items():
+        if name in agreed.later:
+            row[name] = value
+        elif value not in _NOTHING_TO_SAY:
+            _keep(extra, name, value)
+    row |= _account(caption)
+    row[EXTRA] = as_json(extra) if extra else None
     return row
+
+
+def _keep(extra: dict[str, Any], name: str, value: Any) -> None:
+    """Put in what has no column, under a name that no column of the sample has there."""
+    while name in extra:
+        name = f"_{name}"
+    extra[name] = value
+
+
+def _account(caption: Caption) -> dict[str, Any]:
+    """Say what the sample is, and how its captions were made."""
+    sample, last = caption.sample, caption.outcomes[-1]
+    return {
+        "id": sample.id,
+        "dataset": sample.dataset,
+        "shard": sample.shard,
+        "chunk": sample.chunk,
+        "source": sample.source,
+        "width": sample.width,
+        "height": sample.height,
+        "format": sample.format,
+        "bytes": sample.bytes,
+        "sha256": sample.sha256,
+        "prompts": last.prompts,
+        "model": last.model,
+        "engine": last.engine,
+        "settings_version": last.settings_version,
+        "prompt_tokens": sum(o.prompt_tokens for o in caption.outcomes),
+        "output_tokens": sum(o.output_tokens for o in caption.outcomes),
+        "finish_reasons": [reason for o in caption.outcomes for reason in o.finish_reasons],
+        "attempt": last.attempt,
+        "worker": last.worker,
+        "contributor": last.contributor or None,
+        "captioned_at": datetime.fromtimestamp(last.captioned_at, UTC),
+    }
+
+
+def _quality(caption: Caption) -> dict[str, Any]:
+    return {
+        "quality_flags": [f"{o.stage}:{flag}" for o in caption.outcomes for flag in o.flags],
+        "attempts": max(outcome.tries for outcome in caption.outcomes),
+    }
+
+
+def _fields(caption: Caption) -> dict[str, Any]:
+    return {name: value for o in caption.outcomes for name, value in o.fields.items()}
 
 
 def _outputs(caption: Caption) -> dict[str, list[str]]:

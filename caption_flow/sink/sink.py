@@ -8,7 +8,7 @@ disk refuses a part, its captions are in the queue, for any sink that can write 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,6 +46,7 @@ class Sink:
         folder: PartFolder,
         *,
         outputs: Sequence[str],
+        fields: Mapping[str, str],
         size: PartSize,
         lease_seconds: float,
         drain: Drain,
@@ -54,6 +55,7 @@ class Sink:
         self._queue = queue
         self._folder = folder
         self._outputs = tuple(outputs)
+        self._fields = fields
         self._size = size
         self._drain = drain
         self._exit_when_done = exit_when_done
@@ -186,7 +188,8 @@ class Sink:
         """Settle the columns for the job: the finished parts', or those of its first captions."""
         # Asked for each part: a Redis that was emptied would let another sink choose anew.
         ours = self._agreed or await asyncio.to_thread(self._folder.agreed)
-        proposal = (ours or infer(self._outputs, (c.sample.columns for c in captions))).encode()
+        columns = (caption.sample.columns for caption in captions)
+        proposal = (ours or infer(self._outputs, columns, self._fields)).encode()
         return ColumnSchema.decode(await self._patience(lambda: self._queue.agree(proposal)))
 
     async def _close_part(self) -> None:

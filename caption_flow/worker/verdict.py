@@ -2,7 +2,14 @@
 
 from msgspec import Struct
 
-from caption_flow.errors import BadImage, EngineDead, EngineFailed, EngineRefused, Rejected
+from caption_flow.errors import (
+    BadImage,
+    EngineDead,
+    EngineFailed,
+    EngineRefused,
+    Rejected,
+    Unparsed,
+)
 from caption_flow.fetch import FetchFailed
 from caption_flow.worker.hand import ENGINE_DIED
 
@@ -15,6 +22,15 @@ class Verdict(Struct, frozen=True):
     again: bool = False
 
 
+# What is told in the words of its error: the reason, and whether another attempt may help.
+_TOLD: dict[type[Exception], tuple[str, bool]] = {
+    EngineRefused: ("refused", False),
+    EngineFailed: ("engine", True),
+    EngineDead: (ENGINE_DIED, True),  # nobody else was inside
+    Unparsed: ("unparsed", True),
+}
+
+
 def verdict(exc: Exception) -> Verdict:
     """Judge what was raised around one sample."""
     match exc:
@@ -22,11 +38,8 @@ def verdict(exc: Exception) -> Verdict:
             return Verdict(exc.reason, exc.detail)
         case FetchFailed():
             return Verdict(exc.reason, exc.detail, again=exc.transient)
-        case EngineRefused():
-            return Verdict("refused", str(exc))
-        case EngineFailed():
-            return Verdict("engine", str(exc), again=True)
-        case EngineDead():  # nobody else was inside
-            return Verdict(ENGINE_DIED, str(exc), again=True)
+    for kind, (reason, again) in _TOLD.items():
+        if isinstance(exc, kind):
+            return Verdict(reason, str(exc), again=again)
     # Left alone it would be renewed for ever, and the job never end.
     return Verdict("error", f"{type(exc).__name__}: {exc}", again=True)

@@ -90,6 +90,7 @@ async def sink(order: Order, begun: int) -> None:
             queue,
             SteppingFolder(Path(order.data_dir), order.job, fuse),
             outputs=["captions"],
+            fields={},
             size=PartSize(rows=order.rows, seconds=PART_SECONDS),
             lease_seconds=LEASE,
             drain=Drain(),

@@ -63,6 +63,7 @@ class Sinks:
             SteppingQueue(RedisJob(connections, JOB), name, on_step),
             SteppingFolder(self._data_dir, JOB, on_step),
             outputs=["captions"],
+            fields={},
             size=PartSize(rows=ROWS, seconds=1000.0),
             lease_seconds=LEASE,
             **options,  # type: ignore[arg-type]
