@@ -13,7 +13,18 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_brings_no_heavy_module():
-    heavy = {"yaml", "redis", "pyarrow", "vllm", "PIL", "numpy", "asyncio", "click", "rich"}
+    heavy = {
+        "yaml",
+        "redis",
+        "pyarrow",
+        "vllm",
+        "PIL",
+        "numpy",
+        "asyncio",
+        "click",
+        "rich",
+        "jsonschema",
+    }
 
     assert loaded_after("import caption_flow.config") & heavy == set()
 
