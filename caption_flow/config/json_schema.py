@@ -17,7 +17,8 @@ _DIALECTS = (
 )
 _ALONE = frozenset({"not", "if", "then", "else"})  # keywords with a schema for the same value
 _LISTED = frozenset({"allOf", "anyOf", "oneOf"})  # keywords with several
-_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_FOR_SOME = ("dependentSchemas", "dependencies")  # keywords with schemas for the same value
+_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", *_FOR_SOME})
 _BELOW = frozenset(
     {
         *("items", "prefixItems", "additionalItems", "contains", "unevaluatedItems"),
@@ -30,7 +31,7 @@ _OTHERS = frozenset(
         *("deprecated", "readOnly", "writeOnly", "type", "enum", "const", "format", "pattern"),
         *("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
         *("multipleOf", "minItems", "maxItems", "uniqueItems", "minContains", "maxContains"),
-        *("required", "minProperties", "maxProperties", "dependentRequired", "dependencies"),
+        *("required", "minProperties", "maxProperties", "dependentRequired"),
         *("contentEncoding", "contentMediaType", "contentSchema"),
         *("example", "nullable"),  # OpenAPI's: no slips of the finger
     }
@@ -170,7 +171,7 @@ def _beside(part: Any, schema: Schema) -> set[int]:
         return set()
     inner = [part[keyword] for keyword in _ALONE & part.keys()]
     inner += [each for keyword in _LISTED & part.keys() for each in part[keyword]]
-    inner += part.get("dependentSchemas", {}).values()
+    inner += [each for keyword in _FOR_SOME for each in part.get(keyword, {}).values()]
     if "$ref" in part:
         inner.append(follow(schema, part["$ref"]))
     return {id(each) for each in inner if isinstance(each, dict)}

@@ -75,6 +75,10 @@ WRONG: list[tuple[Any, str]] = [
         f'{FORM}.json.$ref is "#/$defs/Shpe", and there is no schema; '
         'did you mean "#/$defs/Shape"?',
     ),
+    (
+        {"json": {"dependencies": {"b": ["c"], "a": {"$ref": "b.json"}}}},
+        f'{FORM}.json.dependencies.a.$ref is "b.json"; {NO_REMOTE}',
+    ),
     ({"json": {"$ref": "#"}}, f"{FORM}.json refers to itself without end"),
     (
         of("a", {"anyOf": [{"$ref": "#/properties/a"}, {"type": "null"}]}),
