@@ -35,7 +35,7 @@ from caption_flow.queue.connect import Connections
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Budget
+from caption_flow.queue.ports import Budget, Settings
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.sink import PartSize, Sink
 from caption_flow.worker.caption import Captioner
@@ -225,7 +225,7 @@ class Roles:
             queue,
             source,
             self.folder,
-            introduce=lambda: queue.remind(self.told.encode(), "pictures"),
+            introduce=lambda: queue.remind(Settings(1, self.told.encode()), "pictures"),
             chunk_size=chunk_size,
             drain=drain or Drain(),
             selection=selection,

@@ -21,6 +21,7 @@ from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.feed.feeder import Feeder
+from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Beside, Drain
@@ -86,14 +87,15 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             lease_seconds=config.lease_seconds,
         )
 
-        told = (settings.encode(), dataset_identity(config))
-        await Patience(drain)(lambda: queue.publish(*told))
         folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+        memory = await Patience(drain)(
+            lambda: bring(queue, settings, dataset_identity(config), folder)
+        )
         planner = Planner(
             queue,
             source,
             folder,
-            introduce=lambda: queue.remind(*told),
+            introduce=memory.introduce,
             chunk_size=config.chunk_size,
             drain=drain,
             selection=selection_of(config.dataset),
@@ -108,7 +110,7 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             drain=drain,
         )
         heralding = Herald(queue, role="feed", name=name, figures=feeder.figures)
-        async with _Leaving(drain), heralding as herald:
+        async with _Leaving(drain), memory, heralding as herald:
             herald.state = "working"
             await feeder.run()
         await queue.close()

@@ -38,12 +38,6 @@ class RedisAuditQueue(RedisJob):
             plan, reissues = await self.client.hmget(self.lane.cursors, ["plan", "reissues"])
         return Mark(plan.decode() if plan else "", int(reissues or 0))
 
-    async def dataset(self) -> str | None:
-        """Name the data set that the job is for."""
-        with translated():
-            owner = await self.client.hget(self.keys.settings, "dataset")
-        return owner.decode() if owner else None
-
     async def chunks(self) -> list[Waiting]:
         """Read the chunks that are not offered to their end."""
         lane = self.lane

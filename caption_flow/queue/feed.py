@@ -1,6 +1,7 @@
 """Queue: FeedQueue on Redis. Chunks are planned once and offered once, sample by sample."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -15,17 +16,28 @@ from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
 from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings, Withdrawn
 
+# Versions between settings that were seen and those that take their place once they are forgotten:
+# more than anybody publishes in the moments in which a feeder has not looked.
+APART = 100
+
 
 class RedisFeedQueue(RedisJob):
-    """FeedQueue, see ports. `stages` are those of the job, in order."""
+    """FeedQueue, see ports. `stages` are those of the job, in order; `host` is where we run."""
 
     def __init__(
-        self, job: RedisJob, *, name: str, stages: Sequence[str], lease_seconds: float
+        self,
+        job: RedisJob,
+        *,
+        name: str,
+        stages: Sequence[str],
+        lease_seconds: float,
+        host: str = "",
     ) -> None:
         super().__init__(job.connections, job.job)
         self._name = name
-        self._stages = tuple(stages)
-        self._samples = self.lane.samples(stages[0])
+        self._host = host or socket.gethostname()
+        self._brought: bytes | None = None  # the document that we were given
+        self.serve(stages)
         self._consumer = Consumer(
             self.connections,
             self.scripts,
@@ -35,25 +47,46 @@ class RedisFeedQueue(RedisJob):
             lease_seconds=lease_seconds,
         )
 
-    async def publish(self, document: bytes, dataset: str) -> Settings:
-        """Make the settings those of the job; refuse when the job is for another data set."""
+    def serve(self, stages: Sequence[str]) -> None:
+        """Say which stages the job has, in their order; samples are offered to the first."""
+        self._stages = tuple(stages)
+        self._samples = self.lane.samples(stages[0])
+
+    async def publish(self, document: bytes, dataset: str, *, least: int = 1) -> Settings:
+        """Make the settings those of the job, unless feeders of this host have done so before."""
+        self._brought = document
         await self._list()
-        version, owner = await self.scripts.run(
-            "publish", [self.keys.settings], [document, dataset]
+        version, *rest = await self.scripts.run(
+            "publish",
+            [self.keys.settings, self.keys.stages],
+            [document, dataset, self._host, f"feed on {self._host}", least, *self._stages],
         )
         if not version:
             raise QueueUnfit(
                 f'The job "{self.job}" on this Redis captions another data set, '
-                f"{owner.decode()}. Name yours with --job."
+                f"{rest[0].decode()}. Name yours with --job."
             )
-        return Settings(version, document)
+        return Settings(version, rest[0], rest[1].decode())
 
-    async def remind(self, document: bytes, dataset: str) -> None:
-        """Publish the settings if they are forgotten; those that somebody published since stay."""
-        if await self.settings() is None:
-            await self.publish(document, dataset)
-        else:
-            await self._list()
+    async def remind(self, seen: Settings, dataset: str) -> None:
+        """Publish settings that were seen if they are forgotten; what is newer stays."""
+        await self._list()
+        again = seen.version + APART
+        brought = seen.document if self._brought is None else self._brought
+        await self.scripts.run(
+            "remind",
+            [self.keys.settings, self.keys.stages],
+            [
+                seen.document,
+                dataset,
+                seen.version,
+                again,
+                seen.by,
+                self._host,
+                brought,
+                *self._stages,
+            ],
+        )
 
     async def position(self) -> str:
         """Where the plan stands; empty before the first chunk."""

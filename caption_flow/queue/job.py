@@ -51,11 +51,42 @@ class RedisJob:
 
     async def settings(self) -> Settings | None:
         """Read the settings; None while nobody has published any."""
+        fields = ["version", "document", "by"]
         with translated():
-            version, document = await self.client.hmget(self.keys.settings, ["version", "document"])
+            version, document, by = await self.client.hmget(self.keys.settings, fields)
         if version is None or document is None:
             return None
-        return Settings(int(version), document)
+        return Settings(int(version), document, (by or b"").decode())
+
+    async def settings_version(self) -> int | None:
+        """Read the version of the settings alone; None while nobody has published any."""
+        with translated():
+            version = await self.client.hget(self.keys.settings, "version")
+        return None if version is None else int(version)
+
+    async def reload(
+        self, document: bytes, stages: Sequence[str], *, instead_of: int, by: str
+    ) -> int | None:
+        """Publish other settings instead of the version that was looked at.
+
+        Answers the new version; None where that one is the job's no more, and nothing happened.
+        """
+        version = await self.scripts.run(
+            "reload", [self.keys.settings, self.keys.stages], [document, instead_of, by, *stages]
+        )
+        return version or None
+
+    async def former_stages(self, stages: Sequence[str]) -> list[str]:
+        """Name the stages that the job once had beside these: samples may wait in them still."""
+        with translated():
+            names = await self.client.smembers(self.keys.stages)
+        return sorted({name.decode() for name in names}.difference(stages))
+
+    async def dataset(self) -> str | None:
+        """Name the data set that the job is for."""
+        with translated():
+            owner = await self.client.hget(self.keys.settings, "dataset")
+        return owner.decode() if owner else None
 
     async def parts(self) -> set[str]:
         """Name the committed parts."""

@@ -32,8 +32,13 @@ class JobKeys(Struct, frozen=True):
 
     @property
     def settings(self) -> str:
-        """Hash: settings document, its version, the data set it is for."""
+        """Hash: settings document, its version, who published it, the data set it is for."""
         return f"cf:{{{self.job}}}:settings"
+
+    @property
+    def stages(self) -> str:
+        """Set: names of all stages that the settings ever had."""
+        return f"cf:{{{self.job}}}:stages"
 
     @property
     def members(self) -> str:

@@ -74,8 +74,9 @@ class Planned(Struct, frozen=True):
 class Settings(Struct, frozen=True):
     """What is broadcast to the workers."""
 
-    version: int
+    version: int  # of later settings higher
     document: bytes  # JSON
+    by: str = ""  # who published it, as in "reload_config on host-a"
 
 
 class Member(Struct, frozen=True):
@@ -102,12 +103,28 @@ class Deferral(Struct, frozen=True):
 class FeedQueue(Protocol):
     """What a feeder asks."""
 
-    async def publish(self, document: bytes, dataset: str) -> Settings:
-        """Make the settings those of the job; refuse when the job is for another data set."""
+    async def settings(self) -> Settings | None:
+        """Read the settings; None while nobody has published any."""
         ...
 
-    async def remind(self, document: bytes, dataset: str) -> None:
-        """Publish the settings if they are forgotten; those that somebody published since stay."""
+    async def settings_version(self) -> int | None:
+        """Read the version of the settings alone; None while nobody has published any."""
+        ...
+
+    async def publish(self, document: bytes, dataset: str, *, least: int) -> Settings:
+        """Make the settings those of the job, unless feeders of this host have done so before.
+
+        Answers those that the job has then; a job without any begins with the version `least`.
+        Refuses when the job is for another data set.
+        """
+        ...
+
+    async def remind(self, seen: Settings, dataset: str) -> None:
+        """Publish settings that were seen if they are forgotten; what is newer stays."""
+        ...
+
+    def serve(self, stages: Sequence[str]) -> None:
+        """Say which stages the job has, in their order; samples are offered to the first."""
         ...
 
     async def position(self) -> str:
@@ -182,6 +199,10 @@ class WorkQueue(Protocol):
 
     async def settings(self) -> Settings | None:
         """Read the settings; None while nobody has published any."""
+        ...
+
+    async def settings_version(self) -> int | None:
+        """Read the version of the settings alone; None while nobody has published any."""
         ...
 
     async def serve(

@@ -31,7 +31,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.queue.connect import connect
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Budget
+from caption_flow.queue.ports import Budget, Settings
 from tests.bench.feed_kinds import KINDS, Kind
 from tests.bench.raw_loop import PIPELINE
 from tests.bench.roles import REDIS_OPTIONS
@@ -88,7 +88,7 @@ async def _fed(url: str, source: Source, place: Path) -> int:
             queue,
             source,
             PartFolder(place / "data", "bench"),
-            introduce=lambda: queue.remind(told, "bench"),
+            introduce=lambda: queue.remind(Settings(1, told), "bench"),
             chunk_size=CHUNK,
             drain=drain,
         )

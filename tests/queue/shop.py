@@ -43,8 +43,10 @@ class Shop:
         self.lane = self.job.lane
         self.redis: Any = connections.commands
 
-    def feeder(self, name: str = "feeder") -> RedisFeedQueue:
-        return RedisFeedQueue(self.job, name=name, stages=self.stages, lease_seconds=LEASE_SECONDS)
+    def feeder(self, name: str = "feeder", host: str = "") -> RedisFeedQueue:
+        return RedisFeedQueue(
+            self.job, name=name, stages=self.stages, lease_seconds=LEASE_SECONDS, host=host
+        )
 
     async def worker(
         self,

@@ -1,0 +1,33 @@
+"""Data set: the newest settings that a row of a finished part was made with.
+
+Asked where Redis knows no settings: a version must not come again for others.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caption_flow.dataset.disk import on_disk
+from caption_flow.dataset.parts import PartFolder
+
+_COLUMN = "settings_version"
+
+
+def newest_version(folder: PartFolder) -> int:
+    """Find the highest version that the footers of the parts tell; 0 where none does."""
+    return max((v for part in folder.published() for v in _highest(folder, part)), default=0)
+
+
+def _highest(folder: PartFolder, part: str) -> Iterator[int]:
+    """Yield the highest version of each row group."""
+    with on_disk(folder.path):
+        try:
+            footer = pq.read_metadata(folder.file(part))
+        except pa.ArrowException:
+            return  # whoever plans needs its rows, and names it
+    for group in map(footer.row_group, range(footer.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            told = column.statistics if column.path_in_schema == _COLUMN else None
+            if told is not None and told.has_min_max:
+                yield told.max
