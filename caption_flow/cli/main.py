@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": "Caption images from the queue with one engine.",
     "sink": "Write captions to Parquet.",
     "orchestrator": "Feed a data set and write its captions; workers join by themselves.",
+    "reload_config": "Change prompts, sampling and other settings of a job that runs.",
     "dead": "Look at samples that were given up; retry or drop them.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }
