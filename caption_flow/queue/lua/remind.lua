@@ -7,12 +7,10 @@
 --
 -- True after it: the settings are no older than those that were seen. Where they came back, a
 -- feeder that is started again takes none of them back, see `publish`.
--- Answers 1 if it was this call that brought them back.
 local version = tonumber(redis.call('HGET', KEYS[1], 'version') or 0)
 if version >= tonumber(ARGV[3]) then
-  return 0
+  return
 end
 redis.call('HSET', KEYS[1], 'version', ARGV[4], 'document', ARGV[1], 'dataset', ARGV[2])
 redis.call('HSET', KEYS[1], 'by', ARGV[5], 'fed:' .. ARGV[6], redis.sha1hex(ARGV[7]))
 redis.call('SADD', KEYS[2], unpack(ARGV, 8))
-return 1
