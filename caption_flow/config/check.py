@@ -21,7 +21,9 @@ from caption_flow.config.words import (
     Mistake,
     Steps,
     described,
+    dotted,
     is_secret,
+    meant,
     near,
     options,
     plain_type,
@@ -57,15 +59,27 @@ def fields(cls: type[Settings]) -> dict[str, FieldInfo]:
     return {info.name: info for info in msgspec.structs.fields(cls) if info.name != cls.REST}
 
 
+def homes(cls: type[Settings], name: str) -> Iterator[Steps]:
+    """Find the sections, this one and those below, that have a field of this name."""
+    for field, info in fields(cls).items():
+        [hint, *_] = options(info.type)
+        if field == name:
+            yield ()
+        if isinstance(hint, type) and issubclass(hint, Settings):
+            yield from ((field, *home) for home in homes(hint, name))
+
+
 class _Checker:
     def __init__(self, spellings: Spellings) -> None:
         self.mistakes: list[Mistake] = []
         self._spellings = spellings
+        self._root: type[Settings] | None = None
 
     def section(self, cls: type[Settings], raw: Any, steps: Steps) -> Any:
         """Make one struct; its fields first, then what they are together."""
+        self._root = self._root or cls
         if not isinstance(raw, dict | None):
-            return self._wrong(steps, raw, described(cls))
+            return self._wrong(steps, raw, cls)
         known = fields(cls)
         given: dict[str, Any] = {}
         rest: dict[str, Any] = {}
@@ -105,20 +119,22 @@ class _Checker:
         base, meta = plain_type(choices[0])
         if isinstance(base, type) and issubclass(base, Settings):
             return self.section(base, raw, steps)
+        if raw is None and get_origin(base) is dict:
+            return {}
         if get_origin(base) is tuple and get_args(base)[1:] == (...,):
             return self._list(choices[0], raw, steps)
         return self._leaf(choices[0], _prepared(raw, meta), steps)
 
     def _list(self, hint: Any, raw: Any, steps: Steps) -> Any:
-        base, _ = plain_type(hint)
+        base, meta = plain_type(hint)
         item, _ = get_args(base)
         of_sections = isinstance(item, type) and issubclass(item, Settings)
-        if raw is None and of_sections:
+        if raw is None and meta is None:
             return ()
         if isinstance(raw, str) and not of_sections:
             raw = [raw]  # one prompt, one stop text: no need for a list
         if not isinstance(raw, list | tuple):
-            return self._wrong(steps, raw, described(hint))
+            return self._wrong(steps, raw, hint)
         made = tuple(self._value(item, value, (*steps, n)) for n, value in enumerate(raw))
         if any(value is _BAD for value in made):
             return _BAD
@@ -132,7 +148,7 @@ class _Checker:
         try:
             return msgspec.convert(raw, hint)
         except msgspec.ValidationError:
-            return self._wrong(steps, raw, described(hint))
+            return self._wrong(steps, raw, hint)
 
     def _open_value(self, raw: Any, steps: Steps) -> Any:
         odd = list(_odd(raw, steps))
@@ -142,25 +158,38 @@ class _Checker:
     def _goes_to_the_rest(self, cls: type[Settings], name: str) -> bool:
         if not cls.REST or name == cls.REST:
             return False
-        return name in _REAL or not near(name, fields(cls), cutoff=_CLOSE)
+        if name in _REAL:
+            return True
+        return not near(name, fields(cls), cutoff=_CLOSE) and not list(homes(cls, name))
 
     def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> None:
-        meant = near(name, [*fields(cls), *self._spellings(steps)])
+        likely = near(name, [*fields(cls), *self._spellings(steps)])
+        home = self._home(cls, name, steps)
         if name == cls.REST:
             sentence = f'has no field "{name}"; write what is in it one level up'
-        elif meant:
-            sentence = f'has no field {shown(name)}; did you mean "{meant}"?'
+        elif home:
+            sentence = f"has no field {shown(name)}; it belongs {home}"
+        elif likely:
+            sentence = f'has no field {shown(name)}; did you mean "{likely}"?'
         elif is_secret(steps):
             sentence = f"has a field (not shown) beside {', '.join(fields(cls))}"
         else:
             sentence = f"has no field {shown(name)}"
         self.mistakes.append(Mistake(steps, sentence, key=name))
 
+    def _home(self, cls: type[Settings], name: str, steps: Steps) -> str:
+        """Say where a name belongs that is a right one, but here."""
+        below = [(*steps, *home) for home in homes(cls, name)]
+        elsewhere = [*homes(self._root or cls, name)] if not below else []
+        if len(found := below or elsewhere) != 1:
+            return ""
+        return f"in {dotted(found[0])}" if found[0] else "at the top"
+
     def _odd_key(self, steps: Steps, name: object) -> None:
         self._say(steps, _key_sentence(name, steps))
 
-    def _wrong(self, steps: Steps, raw: Any, expected: str) -> Any:
-        self.mistakes.append(wrong(steps, raw, expected))
+    def _wrong(self, steps: Steps, raw: Any, hint: Any) -> Any:
+        self.mistakes.append(wrong(steps, raw, described(hint), meant(hint, raw)))
         return _BAD
 
     def _say(self, steps: Steps, sentence: str) -> None:

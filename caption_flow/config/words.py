@@ -52,10 +52,22 @@ def is_secret(steps: Steps) -> bool:
     return "auth" in names or any(_SECRET.search(name) for name in names)
 
 
-def wrong(steps: Steps, value: object, expected: str) -> Mistake:
+def wrong(steps: Steps, value: object, expected: str, likely: str | None = None) -> Mistake:
     """Word a value that is not what was expected."""
     found = "is wrong (value not shown)" if is_secret(steps) else f"is {shown(value)}"
-    return Mistake(steps, f"{found}; expected {expected}{_hint(value, expected)}")
+    hint = f'; did you mean "{likely}"?' if likely else _hint(value, expected)
+    return Mistake(steps, f"{found}; expected {expected}{hint}")
+
+
+def meant(hint: Any, value: object) -> str | None:
+    """Return the one of a field's few texts that was probably meant."""
+    few = [text for option in options(hint) for text in _texts(option)]
+    return near(value.lower(), few) if isinstance(value, str) else None
+
+
+def _texts(option: Any) -> tuple[Any, ...]:
+    base, _ = plain_type(option)
+    return get_args(base) if get_origin(base) is Literal else ()
 
 
 def _hint(value: object, expected: str) -> str:

@@ -39,6 +39,23 @@ JOB = [
         'pipeline.yaml: vllm has no field "engine_args"; write what is in it one level up',
     ),
     (
+        "temperature: 1",
+        'pipeline.yaml has no field "temperature"; it belongs in vllm.sampling',
+    ),
+    (
+        "orchestrator: {inference_prompts: x}",
+        'pipeline.yaml: orchestrator has no field "inference_prompts"; it belongs in vllm',
+    ),
+    (
+        "dataset: {chunk_size: 5}",
+        'pipeline.yaml: dataset has no field "chunk_size"; it belongs at the top',
+    ),
+    (
+        "vllm: {stages: [{name: a, prompts: x, max_tokens: 5}]}",
+        'pipeline.yaml: vllm.stages[0] has no field "max_tokens"; '
+        "it belongs in vllm.stages[0].sampling",
+    ),
+    (
         "8765: x",
         "pipeline.yaml has the key 8765 that YAML does not read as text; put it in quotes",
     ),
@@ -106,6 +123,16 @@ JOB = [
         "vllm: {released: 2024-01-02}",
         "pipeline.yaml: vllm.released is the date 2024-01-02; expected text; put it in quotes",
     ),
+    (
+        "vllm: {postprocess: [trim, strip_opening]}",
+        'pipeline.yaml: vllm.postprocess[1] is "strip_opening"; expected "strip_openings", "trim", '
+        '"collapse_whitespace" or "full_stop"; did you mean "strip_openings"?',
+    ),
+    (
+        "dataset: {images: Inline}",
+        'pipeline.yaml: dataset.images is "Inline"; expected "auto", "inline" or "reference"; '
+        'did you mean "inline"?',
+    ),
     # ranges
     ("port: 65536", "pipeline.yaml: port is 65536; expected a whole number from 0 to 65535"),
     ("lanes: 2", "pipeline.yaml: lanes is 2; expected 1: more lanes are not built yet"),
@@ -132,7 +159,8 @@ JOB = [
     ),
     (
         "engine: vlm",
-        'pipeline.yaml: engine is "vlm"; expected "vllm", "openai" or "simulated"',
+        'pipeline.yaml: engine is "vlm"; expected "vllm", "openai" or "simulated"; '
+        'did you mean "vllm"?',
     ),
     (
         "dataset: {images: inline, fetch: worker}",
