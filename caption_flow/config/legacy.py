@@ -12,9 +12,11 @@ from msgspec import Struct
 from caption_flow.config import response_format
 from caption_flow.config.modern import Modern, Tree
 from caption_flow.config.schema import Kind
+from caption_flow.config.unsaid import take_out
 from caption_flow.config.words import Mistake, Steps, near
 
 _LEASES = "leases and budgets decide how much is handed out"
+_LEASED = "the lease of a worker that is gone ends by itself"
 _PIXELS = "pixels travel through Redis or the proxy"
 _STATE = "Redis and the finished parts are the state"
 _TUNES = "a worker tunes its queues itself"
@@ -27,6 +29,12 @@ IGNORED: dict[Kind, dict[str, str]] = {
         "chunks_per_request": _LEASES,
         "chunk_buffer_multiplier": _LEASES,
         "min_chunk_buffer": _LEASES,
+        "backpressure_threshold": _LEASES,
+        "websocket_ping_interval": _LEASED,
+        "websocket_ping_timeout": _LEASED,
+        "cache_dir": _STREAMED,
+        "shard_cache_gb": _STREAMED,
+        "buffer_size": _STREAMED,
         "dataset.http_bind_address": _PIXELS,
         "dataset.http_port": _PIXELS,
         "dataset.public_address": _PIXELS,
@@ -34,6 +42,7 @@ IGNORED: dict[Kind, dict[str, str]] = {
         "dataset.metadata_path": "the planner reads the shards themselves",
         "dataset.shard_cache_gb": _STREAMED,
         "dataset.buffer_size": _STREAMED,
+        "dataset.split_worker_cache": _STREAMED,
         "storage.checkpoint_interval": _STATE,
         "storage.checkpoint_dir": _STATE,
         "storage.job_buffer_size": _STATE,
@@ -74,6 +83,7 @@ RENAMED: dict[Kind, tuple[Renamed, ...]] = {
         Renamed("ssl.cert", "cert"),
         Renamed("ssl.key", "key"),
         Renamed("dataset.dataset_split", "dataset.split"),
+        Renamed("dataset.path", "dataset.dataset_path", spoken=True),
         Renamed("dataset.version", "dataset.revision", spoken=True),
         Renamed("dataset.processor_type", "dataset.type", wins=True),
         Renamed("storage.caption_buffer_size", "storage.rows_per_part", spoken=True),
@@ -127,7 +137,7 @@ def _copied(node: Any) -> Any:
 
 def _refuse(modern: Modern, path: str, reason: str) -> None:
     for holder, steps in holders(modern.tree, path):
-        if holder.pop(steps[-1]) is not False:
+        if holder.pop(steps[-1]) not in (False, None):
             modern.mistakes.append(Mistake(steps, f"is not taken any more; {reason}"))
 
 
@@ -171,6 +181,7 @@ def _below(node: Any, names: list[str], steps: Steps) -> Iterator[tuple[Tree, St
 
 
 def _job(modern: Modern) -> None:
+    modern.warnings.extend(take_out(modern.tree))
     dataset = modern.tree.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("type"), str):
         dataset["type"] = SOURCES.get(dataset["type"], dataset["type"])

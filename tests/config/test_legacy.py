@@ -8,6 +8,7 @@ import pytest
 from caption_flow.config import (
     JobConfig,
     MonitorConfig,
+    Sampling,
     WorkerConfig,
     load_job,
     load_monitor,
@@ -74,9 +75,10 @@ def test_pane_that_the_monitor_has_not_draws_one_warning(write: Write):
     )
 
 
+@pytest.mark.parametrize("value", [False, None])
 @pytest.mark.parametrize("path", REFUSED["job"])
-def test_refused_key_that_is_off_is_passed_by(write: Write, path: str):
-    loaded = load_job("feed", write(document(path, value=False)))
+def test_refused_key_that_is_off_is_passed_by(write: Write, path: str, value: bool | None):
+    loaded = load_job("feed", write(document(path, value=value)))
 
     assert (loaded.config, loaded.warnings) == (JobConfig(), ())
 
@@ -164,6 +166,73 @@ def test_version_is_the_older_word_for_a_revision(write: Write):
     assert loaded.warnings == (
         'pipeline.yaml: dataset.version is called "revision" today and taken as that',
     )
+
+
+def test_path_is_the_older_word_for_the_path_of_a_data_set(write: Write):
+    loaded = load_job("feed", write("dataset: {path: someone/pictures}"))
+
+    assert loaded.config.dataset.dataset_path == "someone/pictures"
+    assert loaded.warnings == (
+        'pipeline.yaml: dataset.path is called "dataset_path" today and taken as that',
+    )
+
+
+def test_prompts_beside_stages_draw_one_warning(write: Write):
+    path = write("vllm: {inference_prompts: [x], stages: [{name: a, prompts: y}]}")
+
+    loaded = load_job("feed", path)
+
+    assert [stage.prompts for stage in loaded.config.vllm.resolved_stages()] == [("y",)]
+    assert loaded.warnings == (
+        "pipeline.yaml: vllm.inference_prompts is not used: the stages have prompts of their own",
+    )
+
+
+def test_prompts_beside_an_empty_list_of_stages_are_used(write: Write):
+    loaded = load_job("feed", write("vllm: {inference_prompts: [x], stages: []}"))
+
+    assert [stage.prompts for stage in loaded.config.vllm.resolved_stages()] == [("x",)]
+    assert loaded.warnings == ()
+
+
+def test_empty_text_that_ends_a_caption_is_left_out_with_a_warning(write: Write):
+    loaded = load_job("feed", write("vllm: {sampling: {stop: [x, '', y]}}"))
+
+    assert loaded.config.vllm.sampling.stop == ("x", "y")
+    assert loaded.warnings == (
+        "pipeline.yaml: vllm.sampling.stop[1] is left out: an empty text ends no caption",
+    )
+
+
+def test_sampling_without_a_value_is_not_there(write: Write):
+    stage = "{name: a, prompts: x, sampling: {max_tokens: , seed: }}"
+    path = write(
+        f"vllm: {{sampling: {{temperature: , top_k: , max_tokens: 9}}, stages: [{stage}]}}"
+    )
+
+    [only] = load_job("feed", path).config.vllm.resolved_stages()
+
+    assert only.sampling == Sampling(max_tokens=9)
+
+
+@pytest.mark.parametrize("written", ["stop: ", "stop: []"])
+def test_stage_may_have_nothing_that_ends_a_caption(write: Write, written: str):
+    path = write(f"vllm: {{stages: [{{name: a, prompts: x, sampling: {{{written}}}}}]}}")
+
+    [only] = load_job("feed", path).config.vllm.resolved_stages()
+
+    assert only.sampling.stop == ()
+
+
+def test_list_and_mapping_without_a_value_are_empty(write: Write):
+    path = write(
+        "dataset: {shards: , options: }\nvllm: {stages: [{name: a, prompts: x, requires: }]}"
+    )
+
+    config = load_job("feed", path).config
+
+    assert (config.dataset.shards, config.dataset.options) == ((), {})
+    assert config.vllm.stages[0].requires == ()
 
 
 @pytest.mark.parametrize(
