@@ -17,6 +17,7 @@ from caption_flow.config.words import Mistake, Steps, near
 
 _LEASES = "leases and budgets decide how much is handed out"
 _LEASED = "the lease of a worker that is gone ends by itself"
+_LABEL = 'it was a label; a branch, tag or commit of a repository is its "revision"'
 _PIXELS = "pixels travel through Redis or the proxy"
 _STATE = "Redis and the finished parts are the state"
 _TUNES = "a worker tunes its queues itself"
@@ -35,6 +36,7 @@ IGNORED: dict[Kind, dict[str, str]] = {
         "cache_dir": _STREAMED,
         "shard_cache_gb": _STREAMED,
         "buffer_size": _STREAMED,
+        "dataset.version": _LABEL,
         "dataset.http_bind_address": _PIXELS,
         "dataset.http_port": _PIXELS,
         "dataset.public_address": _PIXELS,
@@ -84,7 +86,6 @@ RENAMED: dict[Kind, tuple[Renamed, ...]] = {
         Renamed("ssl.key", "key"),
         Renamed("dataset.dataset_split", "dataset.split"),
         Renamed("dataset.path", "dataset.dataset_path", spoken=True),
-        Renamed("dataset.version", "dataset.revision", spoken=True),
         Renamed("dataset.processor_type", "dataset.type", wins=True),
         Renamed("storage.caption_buffer_size", "storage.rows_per_part", spoken=True),
         *(

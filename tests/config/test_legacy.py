@@ -159,13 +159,11 @@ def test_split_has_two_names(write: Write):
     assert config.dataset.split == "train"
 
 
-def test_version_is_the_older_word_for_a_revision(write: Write):
-    loaded = load_job("feed", write("dataset: {version: v2}"))
+def test_version_was_a_label_and_chooses_no_revision(write: Write):
+    loaded = load_job("feed", write("dataset: {version: 1.0}"))
 
-    assert loaded.config.dataset.revision == "v2"
-    assert loaded.warnings == (
-        'pipeline.yaml: dataset.version is called "revision" today and taken as that',
-    )
+    assert loaded.config == JobConfig()
+    assert len(loaded.warnings) == 1
 
 
 def test_path_is_the_older_word_for_the_path_of_a_data_set(write: Write):

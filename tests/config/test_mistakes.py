@@ -99,8 +99,8 @@ JOB = [
         "pipeline.yaml: dataset.revision is 1.0; expected text; put it in quotes",
     ),
     (
-        "dataset: {version: 2024-01-02}",
-        "pipeline.yaml: dataset.version is the date 2024-01-02; expected text; put it in quotes",
+        "dataset: {name: 2024-01-02}",
+        "pipeline.yaml: dataset.name is the date 2024-01-02; expected text; put it in quotes",
     ),
     (
         "dataset: {dataset_split: 5}",
