@@ -36,6 +36,7 @@ from caption_flow.errors import ConfigError
 
 S = TypeVar("S", bound=Settings)
 Spellings = Callable[[Steps], list[str]]  # other names that a section's fields go by
+Elsewhere = Callable[[str], str]  # the document in which a name may stand at the top, if not here
 
 _BAD: Final = object()  # stands for a value whose mistake is recorded
 _CLOSE = 0.85  # so near to a name of ours, a key of an open section is a slip of the finger
@@ -45,10 +46,13 @@ _DEEPEST = 50
 
 
 def decode(
-    cls: type[S], tree: Any, spellings: Spellings = lambda _: []
+    cls: type[S],
+    tree: Any,
+    spellings: Spellings = lambda _: [],
+    elsewhere: Elsewhere = lambda _: "",
 ) -> tuple[S | None, list[Mistake]]:
     """Make a struct of plain data; None when there are mistakes."""
-    checker = _Checker(spellings)
+    checker = _Checker(cls, spellings, elsewhere)
     made = checker.section(cls, tree, ())
     return (None if checker.mistakes else made), checker.mistakes
 
@@ -62,27 +66,31 @@ def fields(cls: type[Settings]) -> dict[str, FieldInfo]:
 def homes(cls: type[Settings], name: str) -> Iterator[Steps]:
     """Find the sections, this one and those below, that have a field of this name."""
     for field, info in fields(cls).items():
-        [hint, *_] = options(info.type)
         if field == name:
             yield ()
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            yield from ((field, *home) for home in homes(hint, name))
+        base, _ = plain_type(options(info.type)[0])
+        listed = get_origin(base) is tuple
+        inner = get_args(base)[0] if listed else base
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            step = f"{field}[]" if listed else field
+            yield from ((step, *home) for home in homes(inner, name))
 
 
 class _Checker:
-    def __init__(self, spellings: Spellings) -> None:
+    def __init__(self, root: type[Settings], spellings: Spellings, elsewhere: Elsewhere) -> None:
         self.mistakes: list[Mistake] = []
+        self._root = root
         self._spellings = spellings
-        self._root: type[Settings] | None = None
+        self._elsewhere = elsewhere
 
     def section(self, cls: type[Settings], raw: Any, steps: Steps) -> Any:
         """Make one struct; its fields first, then what they are together."""
-        self._root = self._root or cls
         if not isinstance(raw, dict | None):
             return self._wrong(steps, raw, cls)
         known = fields(cls)
         given: dict[str, Any] = {}
         rest: dict[str, Any] = {}
+        slips: set[str] = set()  # fields that are there, but misspelt
         for name, value in (raw or {}).items():
             if not isinstance(name, str):
                 self._odd_key(steps, name)
@@ -91,15 +99,18 @@ class _Checker:
             elif self._goes_to_the_rest(cls, name):
                 rest[name] = self._open_value(value, (*steps, name))
             else:
-                self._unknown(cls, name, steps)
+                slips.add(self._unknown(cls, name, steps))
         if rest:
             given[cls.REST] = rest
-        return self._made(cls, given, steps)
+        return self._made(cls, given, steps, slips)
 
-    def _made(self, cls: type[Settings], given: dict[str, Any], steps: Steps) -> Any:
+    def _made(
+        self, cls: type[Settings], given: dict[str, Any], steps: Steps, slips: set[str]
+    ) -> Any:
         missing = [n for n, info in fields(cls).items() if info.required and n not in given]
         for name in missing:
-            self._say(steps, f'needs "{name}"')
+            if name not in slips:
+                self._say(steps, f'needs "{name}"')
         if missing or any(value is _BAD for value in given.values()):
             return _BAD
         try:
@@ -107,7 +118,8 @@ class _Checker:
         except ConfigError as exc:
             for line in str(exc).splitlines():
                 name, _, sentence = line.partition(" ")
-                self._say((*steps, *steps_of(name)), sentence)
+                if name not in slips:
+                    self._say((*steps, *steps_of(name)), sentence)
             return _BAD
 
     def _value(self, hint: Any, raw: Any, steps: Steps) -> Any:
@@ -119,11 +131,21 @@ class _Checker:
         base, meta = plain_type(choices[0])
         if isinstance(base, type) and issubclass(base, Settings):
             return self.section(base, raw, steps)
-        if raw is None and get_origin(base) is dict:
-            return {}
+        if get_origin(base) is dict:
+            return self._mapping(choices[0], raw, steps)
         if get_origin(base) is tuple and get_args(base)[1:] == (...,):
             return self._list(choices[0], raw, steps)
         return self._leaf(choices[0], _prepared(raw, meta), steps)
+
+    def _mapping(self, hint: Any, raw: Any, steps: Steps) -> Any:
+        _, value = get_args(plain_type(hint)[0])
+        if value is Any or not isinstance(raw, dict):
+            return self._leaf(hint, {} if raw is None else raw, steps)
+        odd = [name for name in raw if not isinstance(name, str)]
+        for name in odd:
+            self._odd_key(steps, name)
+        made = {n: self._leaf(value, raw[n], (*steps, n)) for n in raw if n not in odd}
+        return _BAD if odd or any(item is _BAD for item in made.values()) else made
 
     def _list(self, hint: Any, raw: Any, steps: Steps) -> Any:
         base, meta = plain_type(hint)
@@ -160,9 +182,12 @@ class _Checker:
             return False
         if name in _REAL:
             return True
-        return not near(name, fields(cls), cutoff=_CLOSE) and not list(homes(cls, name))
+        letters = [sorted(field) for field in fields(cls)]
+        slip = near(name, fields(cls), cutoff=_CLOSE) or sorted(name) in letters
+        return not slip and not list(homes(cls, name))
 
-    def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> None:
+    def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> str:
+        """Say so, and what was probably meant; return that if it is a field here."""
         likely = near(name, [*fields(cls), *self._spellings(steps)])
         home = self._home(cls, name, steps)
         if name == cls.REST:
@@ -176,12 +201,15 @@ class _Checker:
         else:
             sentence = f"has no field {shown(name)}"
         self.mistakes.append(Mistake(steps, sentence, key=name))
+        return "" if home else likely or ""
 
     def _home(self, cls: type[Settings], name: str, steps: Steps) -> str:
         """Say where a name belongs that is a right one, but here."""
         below = [(*steps, *home) for home in homes(cls, name)]
-        elsewhere = [*homes(self._root or cls, name)] if not below else []
-        if len(found := below or elsewhere) != 1:
+        found = sorted(below or homes(self._root, name), key=len)
+        if not found:
+            return "" if steps else self._elsewhere(name)
+        if len(found) > 1 and len(found[0]) == len(found[1]):
             return ""
         return f"in {dotted(found[0])}" if found[0] else "at the top"
 

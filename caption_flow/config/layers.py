@@ -27,6 +27,7 @@ SCHEMAS: dict[Kind, type[Settings]] = {
     "monitor": MonitorConfig,
 }
 SECTIONS: dict[Kind, str] = {"job": "orchestrator", "worker": "worker", "monitor": "monitor"}
+_OWNERS: dict[Kind, str] = {"job": "the job's", "worker": "a worker's", "monitor": "the monitor's"}
 _SHARED = ("redis", "job")  # beside the sections of a document, these are for all of them
 
 
@@ -76,7 +77,7 @@ class Stack:
 
     def decode(self, cls: type[S]) -> S:
         """Return the struct, or raise with all mistakes of all layers."""
-        made, mistakes = decode(cls, self._tree, self._spellings)
+        made, mistakes = decode(cls, self._tree, self._spellings, self._elsewhere)
         lines = [*self.mistakes, *map(self._line, mistakes)]
         if made is None or lines:
             raise ConfigError("\n".join(lines))
@@ -106,6 +107,10 @@ class Stack:
         section = dotted(steps)
         olds = (old.rpartition(".") for old in spellings(self._kind))
         return [name for above, _, name in olds if above == section]
+
+    def _elsewhere(self, name: str) -> str:
+        kinds = [kind for kind, cls in SCHEMAS.items() if name in fields(cls)]
+        return f"in {' or '.join(_OWNERS[kind] for kind in kinds)} document" if kinds else ""
 
 
 def unwrap(kind: Kind, document: Any, label: str) -> Layer:

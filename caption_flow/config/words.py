@@ -22,7 +22,9 @@ _KINDS = {
     str: "text",
     dict: "a mapping",
 }
-_SECRET = re.compile(r"(^|_)(token|token_sha256|key|password|secret|redis|server)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(^|[_-])(token|token_sha256|key|password|secret|redis|server|authorization)$", re.IGNORECASE
+)
 _LONGEST = 60  # characters of a value worth showing
 
 
@@ -111,7 +113,7 @@ def described(hint: Any) -> str:
         return "a list that is not empty" if meta and meta.min_length else "a list"
     if origin in {Union, types.UnionType}:
         return _choice([described(option) for option in options(base)])
-    kind = _KINDS.get(origin or base, "a section with keys of its own")
+    kind = _KINDS.get(origin or base) or _section(base)
     return f"{kind}{_bounds(meta)}" if meta else kind
 
 
@@ -133,6 +135,11 @@ def options(hint: Any) -> list[Any]:
 def takes_null(hint: Any) -> bool:
     """Tell whether a field may be null."""
     return types.NoneType in get_args(hint)
+
+
+def _section(cls: Any) -> str:
+    needed = [f'"{info.name}"' for info in msgspec.structs.fields(cls) if info.required]
+    return f"a section with {' and '.join(needed) or 'keys of its own'}"
 
 
 def _bounds(meta: Meta) -> str:

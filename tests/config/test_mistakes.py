@@ -68,7 +68,32 @@ JOB = [
         "pipeline.yaml: vllm.compilation_config has the key 1 that YAML does not read as text; "
         "put it in quotes",
     ),
+    (
+        "server: wss://here",
+        "pipeline.yaml has no field \"server\"; it belongs in a worker's or the monitor's document",
+    ),
+    (
+        "prompts: x",
+        'pipeline.yaml has no field "prompts"; it belongs in vllm.stages[]',
+    ),
+    ("vllm: {modle: x}", 'pipeline.yaml: vllm has no field "modle"; did you mean "model"?'),
+    (
+        "vllm: {stages: [{nmae: a, prompts: x}]}",
+        'pipeline.yaml: vllm.stages[0] has no field "nmae"; did you mean "name"?',
+    ),
+    (
+        "vllm: {structured_outputs: {jsn: {}}}",
+        'pipeline.yaml: vllm.structured_outputs has no field "jsn"; did you mean "json"?',
+    ),
     # kinds
+    (
+        "openai: {endpoints: [{base_url: x, headers: {X-Part: 5}}]}",
+        "pipeline.yaml: openai.endpoints[0].headers.X-Part is 5; expected text; put it in quotes",
+    ),
+    (
+        "vllm: {quality: [refusal]}",
+        'pipeline.yaml: vllm.quality[0] is "refusal"; expected a section with "check"',
+    ),
     ("- a", "pipeline.yaml is a list; expected keys with values"),
     ("words", 'pipeline.yaml is "words"; expected keys with values'),
     ("orchestrator: 5", "pipeline.yaml: orchestrator is 5; expected keys with values"),
@@ -304,7 +329,10 @@ WORKER = [
         "pipeline.yaml: vllm.sampling belongs in the job's document, not in a worker's",
     ),
     ("vllm: 5", "pipeline.yaml: vllm is 5; expected a mapping"),
-    ("dataset: {}", 'pipeline.yaml has no field "dataset"'),
+    (
+        "dataset: {}",
+        'pipeline.yaml has no field "dataset"; it belongs in the job\'s document',
+    ),
 ]
 
 MONITOR = [
@@ -389,6 +417,7 @@ def test_all_mistakes_are_told_at_once(write: Write):
         "auth: {worker_tokens: [{name: x, token: *hush }]}",
         "auth: {worker_tokens: [{name: x, token: 'hush]}",
         "auth: {worker_tokens: [{name: x, token: hush: x}]}",
+        "openai: {endpoints: [{base_url: x, headers: {X-Api-Key: [hush]}}]}",
         "vllm: {api_key: [hush, 2024-01-01, .nan]}",
         "vllm: {env: {password: .nan, 2024-01-01: hush}}",
         "engine: https://me:hush@host/x",
