@@ -99,7 +99,7 @@ class _Checker:
             elif self._goes_to_the_rest(cls, name):
                 rest[name] = self._open_value(value, (*steps, name))
             else:
-                slips.add(self._unknown(cls, name, steps))
+                slips |= self._unknown(cls, name, steps)
         if rest:
             given[cls.REST] = rest
         return self._made(cls, given, steps, slips)
@@ -111,8 +111,8 @@ class _Checker:
         for name in missing:
             if name not in slips:
                 self._say(steps, f'needs "{name}"')
-        if missing or any(value is _BAD for value in given.values()):
-            return _BAD
+        if missing or slips or any(value is _BAD for value in given.values()):
+            return _BAD  # what fields are together cannot be judged without one of them
         try:
             return cls(**given)
         except ConfigError as exc:
@@ -186,8 +186,8 @@ class _Checker:
         slip = near(name, fields(cls), cutoff=_CLOSE) or sorted(name) in letters
         return not slip and not list(homes(cls, name))
 
-    def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> str:
-        """Say so, and what was probably meant; return that if it is a field here."""
+    def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> set[str]:
+        """Say so, and what was probably meant; return the field here that it may be."""
         likely = near(name, [*fields(cls), *self._spellings(steps)])
         home = self._home(cls, name, steps)
         if name == cls.REST:
@@ -201,7 +201,7 @@ class _Checker:
         else:
             sentence = f"has no field {shown(name)}"
         self.mistakes.append(Mistake(steps, sentence, key=name))
-        return "" if home else likely or ""
+        return {likely} if likely and not home else set()
 
     def _home(self, cls: type[Settings], name: str, steps: Steps) -> str:
         """Say where a name belongs that is a right one, but here."""
@@ -222,6 +222,12 @@ class _Checker:
 
     def _say(self, steps: Steps, sentence: str) -> None:
         self.mistakes.append(Mistake(steps, sentence))
+
+
+def _first(name: str) -> Steps:
+    """Split the field off a place below it, so that it is found where it was written."""
+    field, _, below = name.partition(".")
+    return (field, below) if below and "[" not in field else (name,)
 
 
 def _prepared(raw: Any, meta: Meta | None) -> Any:
