@@ -224,12 +224,6 @@ class _Checker:
         self.mistakes.append(Mistake(steps, sentence))
 
 
-def _first(name: str) -> Steps:
-    """Split the field off a place below it, so that it is found where it was written."""
-    field, _, below = name.partition(".")
-    return (field, below) if below and "[" not in field else (name,)
-
-
 def _prepared(raw: Any, meta: Meta | None) -> Any:
     """Read a value as its field means it: sizes with their units, 1% as 0.01, ~ as
     the home folder."""
