@@ -118,8 +118,7 @@ class _Checker:
         except ConfigError as exc:
             for line in str(exc).splitlines():
                 name, _, sentence = line.partition(" ")
-                if name not in slips:
-                    self._say((*steps, *steps_of(name)), sentence)
+                self._say((*steps, *steps_of(name)), sentence)
             return _BAD
 
     def _value(self, hint: Any, raw: Any, steps: Steps) -> Any:

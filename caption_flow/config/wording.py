@@ -34,7 +34,6 @@ class _Written(Struct, frozen=True):
 
     earlier: tuple[str, ...]
     later: dict[str, str]  # name -> the first stage after this one that writes it
-    any_name: bool  # an earlier stage has a form that does not say which fields it has
 
 
 def mistakes(section: "VllmConfig") -> Iterator[str]:
@@ -62,9 +61,8 @@ def needs(section: "VllmConfig") -> tuple[Need, ...]:
 
 
 def _need(prompt: _Prompt, field: Field, written: _Written) -> Need:
-    unsure = written.any_name and not field.column
     names = () if field.column else written.earlier
-    return Need(prompt.place, field, names, optional=unsure or field.default is not None)
+    return Need(prompt.place, field, names, optional=field.default is not None)
 
 
 def _is_column(field: Field, written: _Written) -> bool:
@@ -118,21 +116,10 @@ def _written(stages: "Sequence[Stage]", number: int) -> _Written:
     return _Written(
         earlier=tuple(dict.fromkeys(name for stage in before for name in _fields(stage))),
         later=later,
-        any_name=any(_is_open(stage) for stage in before),
     )
 
 
 def _fields(stage: "Stage") -> tuple[str, ...]:
     """Name what a stage writes, as far as its form tells."""
-    return (stage.output_field, *_properties(stage))
-
-
-def _properties(stage: "Stage") -> tuple[str, ...]:
     form = stage.structured_outputs
-    known = form.json.get("properties") if form and form.json is not None else None
-    return tuple(known) if isinstance(known, dict) else ()
-
-
-def _is_open(stage: "Stage") -> bool:
-    form = stage.structured_outputs
-    return form is not None and form.json is not None and not _properties(stage)
+    return (stage.output_field, *(form.fields if form else ()))

@@ -120,17 +120,6 @@ def test_what_an_earlier_stage_writes_needs_no_column():
     ]
 
 
-def test_form_that_does_not_name_its_fields_may_have_any():
-    form = StructuredOutputs(json={"$ref": "#/$defs/it"})
-    first = StageConfig(name="a", prompts=("?",), structured_outputs=form)
-    second = StageConfig(name="b", prompts=("{other} {column:other}",))
-
-    assert needed(first, second) == [
-        ("stages[1].prompts[0]", "{other}", True),
-        ("stages[1].prompts[0]", "{column:other}", False),
-    ]
-
-
 def test_needs_of_a_job_are_told_as_in_its_document(write: Write):
     [need] = load_job("feed", write("vllm: {inference_prompts: '{title}'}")).config.needs()
 
