@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from caption_flow.config import (
@@ -21,13 +21,13 @@ from caption_flow.config import (
     load_worker,
     read_dump,
 )
+from caption_flow.config.broadcast import Broadcast, broadcast
 from caption_flow.config.check import decode, fields
 from caption_flow.config.document import parse
 from caption_flow.config.layers import SCHEMAS
 from caption_flow.config.values import Settings
 from caption_flow.config.variables import paths
 from caption_flow.errors import ConfigError
-from caption_flow.template import escape
 from tests.config.conftest import Write
 
 here = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -51,14 +51,80 @@ sampling = st.fixed_dictionaries(
         "xqzw": json,
     },
 )
-prompts = texts.map(escape)
+prose = st.text(st.characters(codec="utf-8", exclude_characters="{}"), max_size=8)
+prompts = st.lists(prose, min_size=1, max_size=3)
+one_prompt = st.lists(prose, min_size=1, max_size=1)  # as a form with fields wants it
+words = st.text(st.characters(codec="utf-8", categories=["L"]), min_size=1, max_size=5)
+forms = st.one_of(
+    st.fixed_dictionaries({"choice": st.lists(words, min_size=2, max_size=3, unique=True)}),
+    st.fixed_dictionaries({"regex": st.just("[a-z]+")}),
+    st.fixed_dictionaries({"grammar": st.just('root ::= "a" | "b"')}),
+    st.dictionaries(
+        st.from_regex(r"\Aseen_[a-z]{1,3}\Z"),
+        st.sampled_from([{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]),
+        max_size=3,
+    ).map(lambda named: {"json": {"type": "object", "properties": named}}),
+)
+ladder = {
+    "retry_sampling": st.lists(sampling, max_size=3),
+    "retry_prompt": words,
+    "then": st.sampled_from(["keep", "flag", "reject"]),
+}
+parameters: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "empty": {},
+    "too_short": {"words": st.integers(1, 9)},
+    "too_long": {"characters": st.integers(1, 9)},
+    "banned_words": {"banned": st.lists(words, min_size=1, max_size=3)},
+    "language": {"languages": st.just(["en", "de"])},
+}
+checks = st.lists(st.sampled_from(sorted(parameters)), max_size=3, unique=True).flatmap(
+    lambda chosen: st.tuples(
+        *(
+            st.fixed_dictionaries(
+                {"check": st.just(name), "retries": st.just(3)} | parameters[name], optional=ladder
+            )
+            for name in chosen
+        )
+    ).map(list)
+)
+polish = st.sampled_from([[], ["trim"], ["strip_openings", "collapse_whitespace", "full_stop"]])
+asked = {
+    "sampling": sampling,
+    "system_prompt": prose,
+    "structured_outputs": forms,
+    "quality": checks,
+    "postprocess": polish,
+}
+# Together, forms and fields of stages have names of columns, which may clash.
+of_stage = {name: value for name, value in asked.items() if name != "structured_outputs"}
 stages = st.lists(
     st.fixed_dictionaries(
-        {"name": names, "prompts": st.lists(prompts, min_size=1, max_size=3)},
-        optional={"sampling": sampling, "model": names, "system_prompt": prompts, "zzzz": json},
+        {"name": names, "prompts": prompts},
+        optional=of_stage
+        | {
+            "model": names,
+            "output_field": st.sampled_from(["captions", "seen", "short"]),
+            "image": st.booleans(),
+            "zzzz": json,
+        },
     ),
     max_size=3,
     unique_by=lambda stage: stage["name"],
+)
+endpoints = st.lists(
+    st.fixed_dictionaries(
+        {"base_url": st.just("http://gpu:8000/v1")},
+        optional={
+            "api_key_env": st.just("OUR_API_KEY"),
+            "model": names,
+            "headers": st.dictionaries(st.just("X-Part"), st.from_regex(r"\A[a-z]{1,9}\Z")),
+            "extra_body": arguments,
+            "requests_per_minute": st.integers(1, 10**6),
+            "timeout": st.floats(0.1, 1e6),
+        },
+    ),
+    min_size=1,
+    max_size=3,
 )
 jobs = st.fixed_dictionaries(
     {},
@@ -66,16 +132,22 @@ jobs = st.fixed_dictionaries(
         "job": names,
         "port": st.integers(0, 65535),
         "lease_seconds": st.floats(0.1, 1e6),
-        "engine": st.sampled_from(["vllm", "simulated"]),
+        "engine": st.sampled_from(["vllm", "openai", "simulated"]),
         "budget": st.fixed_dictionaries({"bytes": st.integers(1, 2**60)}),
         "simulated": st.fixed_dictionaries(
             {"latency": st.just([0, 1.5]), "seed": st.integers(0, 9)}
         ),
         "vllm": st.builds(
             lambda known, rest: rest | known,
-            st.fixed_dictionaries({}, optional={"stages": stages, "sampling": sampling}),
+            st.fixed_dictionaries(
+                {"model": names}, optional={"inference_prompts": one_prompt} | asked
+            )
+            | st.fixed_dictionaries(
+                {"model": names}, optional={"stages": stages, "sampling": sampling}
+            ),
             arguments,
         ),
+        "openai": st.fixed_dictionaries({"endpoints": endpoints}),
         "auth": st.fixed_dictionaries({"worker_tokens": st.just([{"name": "a", "token": "b"}])}),
     },
 )
@@ -112,6 +184,66 @@ def test_resolved_stages_are_the_same_on_both_sides(tree: dict[str, Any]):
     config = checked(tree)
 
     assert from_json(dump(config)).vllm.resolved_stages() == config.vllm.resolved_stages()
+
+
+@given(jobs, names)
+def test_workers_read_the_settings_that_the_job_has_written(tree: dict[str, Any], model: str):
+    config = checked(tree | {"vllm": tree.get("vllm", {"model": model})})
+    assume(config.engine != "openai" or config.openai.endpoints)
+
+    written = broadcast(config)
+
+    assert Broadcast.decode(written.encode()) == written
+    assert Broadcast.decode(written.encode()).encode() == written.encode()
+    assert written.stages == config.stages()
+
+
+@given(jobs, names)
+def test_child_broadcasts_what_its_parent_would(tree: dict[str, Any], model: str):
+    config = checked(tree | {"vllm": tree.get("vllm", {"model": model})})
+    assume(config.engine != "openai" or config.openai.endpoints)
+
+    assert broadcast(from_json(dump(config))) == broadcast(config)
+
+
+EVERYTHING = """
+engine: openai
+vllm:
+  model: small
+  postprocess: [trim, full_stop]
+  quality: [{check: empty, retries: 2, retry_sampling: [{temperature: 1}, {seed: 5}]}]
+  stages:
+    - {name: look, prompts: [What?, Who?], output_field: seen}
+    - name: tag
+      prompts: Tag it.
+      requires: [look]
+      image: false
+      output_field: tags
+      structured_outputs: {json: {type: object, properties: {shape: {type: string}}}}
+      quality: [{check: banned_words, banned: [cat], retry_prompt: Again., then: reject}]
+      postprocess: []
+openai:
+  endpoints:
+    - base_url: http://gpu:8000/v1
+      api_key_env: OUR_API_KEY
+      model: small
+      headers: {X-Part: one}
+      extra_body: {top_k: 5}
+      requests_per_minute: 600
+"""
+
+
+def test_document_with_all_sections_reaches_the_workers_as_written(write: Write):
+    config = load_job("feed", write(EVERYTHING)).config
+
+    found = Broadcast.decode(broadcast(from_json(dump(config))).encode())
+
+    look, tag = found.stages
+    assert (look, tag) == config.stages()
+    assert (look.postprocess, tag.postprocess) == (("trim", "full_stop"), ())
+    assert [check.check for check in (*look.quality, *tag.quality)] == ["empty", "banned_words"]
+    assert (tag.image, tag.requires) == (False, ("look",))
+    assert found.openai == config.openai
 
 
 def test_dump_is_read_from_a_file():
