@@ -201,6 +201,94 @@ SERVERS = [
     ),
 ]
 
+BRACES = 'write "{{" and "}}" for braces that are meant as such'
+PROMPTS = [
+    (
+        "vllm: {inference_prompts: 'What is {column:title?'}",
+        ': vllm.inference_prompts[0] has a "{" without its "}", in "{column:title?"; ' + BRACES,
+    ),
+    (
+        "vllm: {inference_prompts: 'What is {columm:title}?'}",
+        ': vllm.inference_prompts[0] has "{columm:title}", where only "column" may stand before '
+        f'the colon; did you mean "{{column:title}}"? If not, {BRACES}',
+    ),
+    (
+        "vllm: {system_prompt: 'Be brief about {}.'}",
+        f': vllm.system_prompt has "{{}}", which names nothing; {BRACES}',
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: 'What of {tags}?'}, "
+        "{name: tag, prompts: x, output_field: tags, requires: look}]}",
+        ': vllm.stages[0].prompts[0] has {tags}, which only the later stage "tag" writes; '
+        'put "tag" into requires, or write {column:tags} for a column of the data',
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: [What?, '@detail.txt']}]}",
+        ": vllm.stages[0].prompts[1] names the file detail.txt, which is not there; "
+        'begin a text that has an @ itself with "@@"',
+    ),
+]
+
+LADDERS = [
+    (
+        "vllm: {quality: [{check: too_short}]}",
+        ': vllm.quality[0].check is "too_short", which needs words or characters',
+    ),
+    (
+        "vllm: {quality: [{check: refusal, words: 5}]}",
+        ': vllm.quality[0].words is for too_short and too_long, not for "refusal"',
+    ),
+    (
+        "vllm: {quality: [{check: empty, retries: 0, retry_sampling: [{temperature: 1}]}]}",
+        ": vllm.quality[0].retry_sampling is never used, as retries is 0",
+    ),
+    (
+        "vllm: {quality: [{check: echo}, {check: echo}]}",
+        ': vllm.quality[1].check is "echo", like quality[0].check',
+    ),
+]
+
+FORMS = [
+    (
+        "vllm: {structured_outputs: {json: {type: objekt}}}",
+        ': vllm.structured_outputs.json.type is "objekt"; expected one of array, boolean, '
+        'integer, null, number, object, string; did you mean "object"?',
+    ),
+    (
+        "vllm: {structured_outputs: {json: {type: object, properties: {model: {}}}}}",
+        ': vllm.structured_outputs.json.properties.model is "model", '
+        "the name of a column that every row has; choose another",
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: x, output_field: seen}, {name: tag, prompts: x, "
+        "structured_outputs: {json: {type: object, properties: {seen: {}}}}}]}",
+        ": vllm.stages[1].structured_outputs.json.properties.seen becomes a column of the same "
+        "name as stages[0].output_field; rename one of them",
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: What?, output_field: sha256}]}",
+        ': vllm.stages[0].output_field is "sha256", '
+        "the name of a column that every row has; choose another",
+    ),
+    (
+        "vllm: {response_format: json}",
+        ': vllm.response_format is "json"; expected a mapping with a type',
+    ),
+]
+
+ENDPOINTS = [
+    (
+        "openai: {endpoints: [{base_url: gpu:8000/v1}]}",
+        ": openai.endpoints[0].base_url must be like http://localhost:8000/v1 or "
+        "https://api.openai.com/v1",
+    ),
+    (
+        "openai: {endpoints: [{base_url: http://gpu/v1, headers: {Authorization: hush}}]}",
+        ": openai.endpoints[0].headers may not hold Authorization, a secret; "
+        "name a variable in api_key_env instead",
+    ),
+]
+
 OF_A_WORKER = [
     (
         "worker: {stages: [look, a tag]}",
@@ -232,7 +320,10 @@ OF_THE_MONITOR = [
     ),
 ]
 
-OF_A_JOB = [*MISSPELT, *MISPLACED, *STAGES, *FORMS_AND_CHECKS, *SERVERS]
+OF_A_JOB = [
+    *(*MISSPELT, *MISPLACED, *STAGES, *FORMS_AND_CHECKS, *SERVERS),
+    *(*PROMPTS, *LADDERS, *FORMS, *ENDPOINTS),
+]
 
 
 @pytest.mark.parametrize(("document", "told"), OF_A_JOB)
