@@ -1,56 +1,99 @@
-"""Engine: which arguments the installed vLLM takes, so that a misspelt one is not passed over."""
+"""Engine: the arguments it starts with, from those given and from what its stages need."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caption_flow.config.sampling import Sampling
-from caption_flow.errors import ConfigError
+from caption_flow.config.vllm import Stage
+from caption_flow.engine.known import refuse_unknown
+from caption_flow.engine.sampling import form_params
 
-# Images are seen once, so a cache of processed ones only costs memory and hashing.
-DEFAULTS: Mapping[str, Any] = {
-    "mm_processor_cache_gb": 0,
-    "limit_mm_per_prompt": {"image": 1},
-    "disable_log_stats": True,
-}
 # vLLM's own share, 0.92, is meant for a GPU that does nothing else; a host has other work.
-DEFAULTS_ON_CPU: Mapping[str, Any] = {"gpu_memory_utilization": 0.4}
+SHARE_ON_CPU = 0.4
 # Code that comes with a model runs only where the worker's own operator says so.
 _OPERATORS = frozenset({"trust_remote_code"})
 
 
 def engine_arguments(
-    given: Mapping[str, Any], *, model: str, trust_remote_code: bool
+    given: Mapping[str, Any],
+    stages: Sequence[Stage],
+    *,
+    model: str,
+    trust_remote_code: bool,
+    share: int = 1,
 ) -> dict[str, Any]:
-    """Make the arguments of the engine, or say which ones the installed vLLM does not know."""
+    """Make the arguments of an engine for these stages, one of `share` on its device.
+
+    What is given counts, and the rest is ours. Says which ones the installed vLLM does not know.
+    """
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - slow to import
-    from vllm.platforms import current_platform  # noqa: PLC0415 - likewise
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-    _refuse_unknown("vllm", given, known, "an argument of the installed vLLM")
-    wanted = {key: value for key, value in given.items() if key not in _OPERATORS}
-    ours = {**DEFAULTS, **DEFAULTS_ON_CPU} if current_platform.is_cpu() else DEFAULTS
+    refuse_unknown("vllm", given, known, "an argument of the installed vLLM")
+    ours = {
+        "disable_log_stats": True,
+        **_images(stages),
+        **_memory(AsyncEngineArgs.gpu_memory_utilization, share),
+        **_forms(stages),
+    }
     defaults = {key: value for key, value in ours.items() if key in known}
+    wanted = {key: value for key, value in given.items() if key not in _OPERATORS}
     return {**defaults, **wanted, "model": model, "trust_remote_code": trust_remote_code}
 
 
-def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
-    """Make the arguments of vLLM's SamplingParams, likewise."""
+def _images(stages: Sequence[Stage]) -> dict[str, Any]:
+    looks = sum(len(stage.prompts) for stage in stages if stage.image)
+    if looks == 0:
+        # A model that could see need not hold what it sees with.
+        return {"language_model_only": True}
+    limits = {"limit_mm_per_prompt": {"image": 1}}
+    # A cache of prepared images costs memory, and is for those that are seen again.
+    return limits if looks > 1 else {**limits, "mm_processor_cache_gb": 0}
+
+
+def _memory(whole: float, share: int) -> dict[str, Any]:
+    from vllm.platforms import current_platform  # noqa: PLC0415 - slow to import
+
+    if current_platform.is_cpu():
+        return {"gpu_memory_utilization": SHARE_ON_CPU / share}
+    return {"gpu_memory_utilization": whole / share} if share > 1 else {}
+
+
+def _forms(stages: Sequence[Stage]) -> dict[str, Any]:
+    """Choose what keeps answers to their form, the first that takes all that the stages say.
+
+    Named, since only then vLLM lets us forbid blanks between the parts of JSON: a model may go on
+    with them until `max_tokens`.
+    """
+    forms = [form_params(s.structured_outputs) for s in stages if s.structured_outputs is not None]
+    for backend, takes in (("xgrammar", _xgrammar_takes), ("guidance", _guidance_takes)):
+        if all(takes(form) for form in forms):
+            config = {"backend": backend, "disable_any_whitespace": True}
+            return {"structured_outputs_config": config}
+    return {}  # vLLM tries others too, and says what is wrong
+
+
+def _xgrammar_takes(form: Any) -> bool:
     from vllm import SamplingParams  # noqa: PLC0415 - slow to import
+    from vllm.v1.structured_output.backend_xgrammar import (  # noqa: PLC0415 - likewise
+        validate_xgrammar_grammar,
+    )
 
-    own = {f: getattr(sampling, f) for f in sampling.__struct_fields__ if f != "extra"}
-    known = set(SamplingParams.__struct_fields__)
-    _refuse_unknown("vllm.sampling", sampling.extra, known, "a sampling parameter of that vLLM")
-    return {**own, "stop": list(sampling.stop), **sampling.extra}
+    return _passes(validate_xgrammar_grammar, SamplingParams(structured_outputs=form))
 
 
-def _refuse_unknown(path: str, given: Mapping[str, Any], known: Collection[str], kind: str) -> None:
-    lines = []
-    for key in given:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
-            lines.append(f"{path}.{key} is not {kind}{hint}")
-    if lines:
-        raise ConfigError("\n".join(lines))
+def _guidance_takes(form: Any) -> bool:
+    from vllm import SamplingParams  # noqa: PLC0415 - slow to import
+    from vllm.v1.structured_output.backend_guidance import (  # noqa: PLC0415 - likewise
+        validate_guidance_grammar,
+    )
+
+    return _passes(validate_guidance_grammar, SamplingParams(structured_outputs=form))
+
+
+def _passes(check: Any, params: Any) -> bool:
+    try:
+        check(params)
+    except Exception:  # of any kind: what grammars' own libraries raise, or one that is missing
+        return False
+    return True

@@ -7,6 +7,7 @@ a terminal sends to all of a process group, for meant for itself, while its work
 what is inside.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -30,3 +31,19 @@ def _follow(owner: int) -> None:
         time.sleep(LOOK_SECONDS)
     # Nobody is left to be told, and what it shares with the GPU the driver frees.
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Children:
+    """Processes that are started from here on, of a load that nobody may wait for."""
+
+    def __init__(self) -> None:
+        self._elder = set(multiprocessing.active_children())
+
+    def end(self) -> None:
+        """Kill them, now and at our end: it would wait for them, and they for our word."""
+        self._kill()
+        atexit.register(self._kill)
+
+    def _kill(self) -> None:
+        for child in set(multiprocessing.active_children()) - self._elder:
+            child.kill()

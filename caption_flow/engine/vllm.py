@@ -1,9 +1,10 @@
 """Engine: vLLM in this process, fed request by request (continuous batching).
 
-The chat template is applied once per prompt, with vLLM's own renderer, since only it knows how
-each model spells its images. What a request adds is the picture.
+Several prompts on one image share all of it: its name is its hash, by which vLLM knows that it has
+prepared it, sent it to its other process and encoded it before.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,18 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from PIL.Image import Image
-from PIL.Image import new as new_image
+from msgspec.structs import replace
 
 from caption_flow.config.sampling import Sampling
+from caption_flow.config.structured import FORMS
 from caption_flow.config.vllm import Stage
-from caption_flow.engine.arguments import engine_arguments, sampling_arguments
+from caption_flow.engine.arguments import engine_arguments
 from caption_flow.engine.aside import aside
-from caption_flow.engine.orphans import OWNER
+from caption_flow.engine.orphans import OWNER, Children
 from caption_flow.engine.port import Output, Request
+from caption_flow.engine.prompts import Prompts
+from caption_flow.engine.recent import Recent
+from caption_flow.engine.sampling import sampling_params
 from caption_flow.errors import (
     CaptionFlowError,
     ConfigError,
@@ -32,9 +36,8 @@ from caption_flow.errors import (
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0  # for vLLM's own processes to end before it kills them
-# How often a request says that it lives. Each token would cost the event loop a wake-up.
-TOKENS_PER_SIGN = 32
-_TRIAL_SIDE = 64  # pixels of the blank picture that a template is rendered with
+SAMPLINGS = 64  # ways of sampling that are remembered
+_UNFINISHED = frozenset({"abort", "error"})  # reasons to finish that are none of the model's
 
 
 class VllmEngine:
@@ -51,6 +54,7 @@ class VllmEngine:
         *,
         capacity: int,
         trust_remote_code: bool = False,
+        share: int = 1,
     ) -> None:
         self.model = model
         self.capacity = capacity
@@ -58,24 +62,37 @@ class VllmEngine:
         self._arguments = arguments
         self._stages = stages
         self._trust_remote_code = trust_remote_code
+        self._share = share  # of how many engines on one device this is one
         self._llm: Any = None
-        self._prompts: dict[tuple[str | None, str], dict[str, Any]] = {}
-        self._sampling: dict[bytes, Any] = {}
+        self._prompts: Any = None
+        self._sampling: Recent[bytes, Any] = Recent(SAMPLINGS)
 
     async def start(self) -> None:
         """Load the model, in another thread so that the process goes on answering."""
-        self._llm = await aside(self._load)
+        children = Children()
+        try:
+            self._llm = await aside(self._load)
+        except asyncio.CancelledError:
+            children.end()  # who loads is left behind; what it has started must not be
+            raise
+        self._prompts = Prompts(self._llm)
         for stage in self._stages:
-            await self._rehearse(stage)
+            await self.rehearse(stage)
 
     async def caption(self, request: Request) -> Output:
         """Run one request, see the port."""
-        llm = self._llm  # a later one is another life
+        llm, prompts = self._llm, self._prompts  # later ones are another life
         try:
-            return await self._generate(llm, request)
+            output = await self._generate(llm, prompts, request)
+            if output.finish_reason == "error":
+                # An image that vLLM took for one that its other process has: it knows better now.
+                output = await self._generate(llm, prompts, request)
         except Exception as exc:
             # Around one sample: whatever vLLM or the model's processor makes of it.
             raise _in_our_words(exc, dead=llm.errored) from exc
+        if output.finish_reason in _UNFINISHED:
+            raise EngineFailed(f'vLLM ended the request with "{output.finish_reason}".')
+        return output
 
     async def stop(self) -> None:
         """End vLLM's own processes."""
@@ -99,38 +116,69 @@ class VllmEngine:
             ) from exc
         os.environ[OWNER] = str(os.getpid())
         arguments = engine_arguments(
-            self._arguments, model=self.model, trust_remote_code=self._trust_remote_code
+            self._arguments,
+            self._stages,
+            model=self.model,
+            trust_remote_code=self._trust_remote_code,
+            share=self._share,
         )
         try:
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as exc:  # of any kind: what models, drivers and plugins raise
             raise EngineUnfit(f'vLLM cannot load the model "{self.model}": {exc}') from exc
 
-    async def _rehearse(self, stage: Stage) -> None:
+    async def rehearse(self, stage: Stage) -> None:
         """Make ready what a stage says for every sample; a mistake there is none of theirs."""
+        if stage.image and self._llm.renderer.mm_processor is None:
+            raise EngineUnfit(
+                f'The stage "{stage.name}" shows its images to "{self.model}", which takes none '
+                'here. Give the stage a model that does, or say "image: false".'
+            )
         try:
-            self._params(stage)
+            await self._check_params(stage)
         except ConfigError:
             raise  # it says itself what is wrong
         except Exception as exc:  # of any kind: vLLM has several for a value it will not have
             raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
         try:
             for prompt in stage.prompts:
-                await self._rendered(self._llm.renderer, stage, prompt)
+                await self._prompts.rendered(stage, prompt)
         except Exception as exc:  # of any kind: templates are programs
+            what = "an image and a prompt" if stage.image else "a prompt"
             raise EngineUnfit(
-                f'vLLM cannot put an image and a prompt of the stage "{stage.name}" into the '
-                f'chat template of "{self.model}": {exc}'
+                f'vLLM cannot put {what} of the stage "{stage.name}" into the chat template of '
+                f'"{self.model}": {exc}'
+            ) from exc
+        if stage.structured_outputs is not None:
+            await self._try_form(stage)
+
+    async def _check_params(self, stage: Stage) -> None:
+        config = self._llm.vllm_config
+        self._params(replace(stage, structured_outputs=None)).verify(
+            config.model_config, config.speculative_config, None, self._llm.renderer.tokenizer
+        )
+
+    async def _try_form(self, stage: Stage) -> None:
+        """Let the model say a word in the form that its answers must have."""
+        trial = replace(stage, image=False, sampling=Sampling(max_tokens=1))
+        try:
+            await self.caption(Request(f"trial of {stage.name}", "", trial, stage.prompts[0]))
+        except CaptionFlowError as exc:
+            given = [f for f in FORMS if getattr(stage.structured_outputs, f) is not None]
+            raise EngineUnfit(
+                f'The stage "{stage.name}": structured_outputs.{given[0]} is not what vLLM takes: '
+                f"{' '.join(str(exc).split())}"
             ) from exc
 
-    async def _generate(self, llm: Any, request: Request) -> Output:
-        prompt = await self._rendered(llm.renderer, request.stage, request.prompt)
-        if request.image is not None:
-            prompt = {**prompt, "multi_modal_data": {"image": request.image}}
+    async def _generate(self, llm: Any, prompts: Prompts, request: Request) -> Output:
+        stage = request.stage
+        prompt = await prompts.rendered(stage, request.prompt)
+        if stage.image:
+            prompt = {**prompt, **_shown(request)}
         renderer = llm.renderer
         # The renderer runs the model's processor in a thread of its own; generate() would block.
         [inputs] = await renderer.render_cmpl_async([prompt], renderer.default_chat_tok_params)
-        stream = llm.generate(inputs, self._params(request.stage), request.id)
+        stream = llm.generate(inputs, self._params(stage), request.id)
         pieces = []
         async for output in stream:
             self.signs += 1
@@ -143,48 +191,27 @@ class VllmEngine:
             output_tokens=sum(len(answer.token_ids) for answer in answers),
         )
 
-    async def _rendered(self, renderer: Any, stage: Stage, prompt: str) -> dict[str, Any]:
-        """Apply the model's chat template, once per prompt."""
-        key = (stage.system_prompt, prompt)
-        if key not in self._prompts:
-            self._prompts[key] = await self._render(renderer, stage.system_prompt, prompt)
-        return self._prompts[key]
-
-    async def _render(
-        self, renderer: Any, system_prompt: str | None, prompt: str
-    ) -> dict[str, Any]:
-        from vllm.renderers.params import ChatParams  # noqa: PLC0415 - slow to import
-
-        messages: list[dict[str, Any]] = []
-        if system_prompt:
-            messages.append({"role": "system", "content": system_prompt})
-        content = [
-            {"type": "image_pil", "image_pil": _blank()},
-            {"type": "text", "text": prompt},
-        ]
-        messages.append({"role": "user", "content": content})
-        params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
-        _, rendered = await renderer.render_messages_async(messages, params)
-        return {k: v for k, v in rendered.items() if not k.startswith("multi_modal_")}
-
     def _params(self, stage: Stage) -> Any:
         # By what it says, since a sample may want another than its stage.
-        key = msgspec.json.encode(stage.sampling)
-        if key not in self._sampling:
-            self._sampling[key] = _sampling_params(stage.sampling)
+        key = msgspec.json.encode((stage.sampling, stage.structured_outputs))
+        made = self._sampling.get(key)
+        if made is None:
+            made = sampling_params(stage)
+            self._sampling.put(key, made)
         # vLLM may write into what it is given.
-        return self._sampling[key].clone()
+        return made.clone()
 
 
-def _sampling_params(sampling: Sampling) -> Any:
-    from vllm import SamplingParams  # noqa: PLC0415 - slow to import
-    from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415 - likewise
-
-    return SamplingParams(
-        **sampling_arguments(sampling),
-        output_kind=RequestOutputKind.DELTA,
-        stream_interval=TOKENS_PER_SIGN,
-    )
+def _shown(request: Request) -> dict[str, Any]:
+    image = request.image
+    if image is None:
+        raise ValueError("the stage shows images, and this request has none")
+    shown: dict[str, Any] = {"multi_modal_data": {"image": image}}
+    if request.sha256:
+        # With its size, since limits that change shrink the same bytes to other pixels.
+        name = f"{request.sha256}-{image.width}x{image.height}"
+        shown["multi_modal_uuids"] = {"image": [name]}
+    return shown
 
 
 def _in_our_words(error: Exception, *, dead: bool) -> CaptionFlowError:
@@ -205,7 +232,3 @@ def _in_our_words(error: Exception, *, dead: bool) -> CaptionFlowError:
 
 def _nothing() -> None:
     pass
-
-
-def _blank() -> Image:
-    return new_image("RGB", (_TRIAL_SIDE, _TRIAL_SIDE))
