@@ -96,7 +96,7 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End vLLM's own processes."""
-        llm, self._llm = self._llm, None
+        llm, self._llm, self._prompts = self._llm, None, None
         if llm is not None:
             try:
                 await aside(partial(llm.shutdown, STOP_SECONDS))
@@ -135,7 +135,7 @@ class VllmEngine:
                 'here. Give the stage a model that does, or say "image: false".'
             )
         try:
-            await self._check_params(stage)
+            self._check_params(stage)
         except ConfigError:
             raise  # it says itself what is wrong
         except Exception as exc:  # of any kind: vLLM has several for a value it will not have
@@ -152,7 +152,7 @@ class VllmEngine:
         if stage.structured_outputs is not None:
             await self._try_form(stage)
 
-    async def _check_params(self, stage: Stage) -> None:
+    def _check_params(self, stage: Stage) -> None:
         config = self._llm.vllm_config
         self._params(replace(stage, structured_outputs=None)).verify(
             config.model_config, config.speculative_config, None, self._llm.renderer.tokenizer
