@@ -156,6 +156,8 @@ class JobConfig(Settings, frozen=True):
         stages = self.vllm.resolved_stages()
         if self.engine == "vllm" and not all(stage.model for stage in stages):
             raise ConfigError('vllm.model is missing; name the model, or set "engine: simulated"')
+        if self.engine == "openai":
+            refuse(self.openai.missing((stage.name, stage.model) for stage in stages))
         return stages
 
 
