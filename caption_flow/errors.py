@@ -83,7 +83,7 @@ class EngineGone(CaptionFlowError):
 
 
 class EngineUseless(EngineGone):
-    """The engine dies of whatever it is given, and would again."""
+    """The engine fails with whatever it is given, and would again."""
 
     exit_code = 2
 

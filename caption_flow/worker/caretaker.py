@@ -90,6 +90,9 @@ class Caretaker(Beside):
         except EngineDead as exc:
             self._note_death(life, str(exc))
             raise
+        except EngineGone as exc:
+            self._give_up(exc)
+            raise
         except asyncio.CancelledError:
             if task not in self._struck:
                 raise
