@@ -27,6 +27,7 @@ class Output(Struct, frozen=True):
     finish_reason: str  # "stop", "length", …
     prompt_tokens: int
     output_tokens: int
+    model: str = ""  # what answered, where that may be another than the engine's
 
 
 class Engine(Protocol):
@@ -46,7 +47,7 @@ class Engine(Protocol):
         """Run one request.
 
         EngineFailed and EngineRefused harm only it, the second for good; EngineDead means that
-        all requests inside are gone.
+        all requests inside are gone, EngineGone that no other can be served either.
         """
         ...
 

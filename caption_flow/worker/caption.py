@@ -85,7 +85,7 @@ class Captioner:
             stage=stage.name,
             outputs={stage.output_field: texts},
             engine=self._engine.name,
-            model=self._engine.model,
+            model=outputs[-1].model or self._engine.model,
             prompts=prompts,
             prompt_tokens=sum(output.prompt_tokens for output in outputs),
             output_tokens=sum(output.output_tokens for output in outputs),
