@@ -1,5 +1,6 @@
 """The project as a whole: what its documents, examples and metadata say is so."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -22,6 +23,8 @@ from tests import require
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk, settings
 from tests.e2e.pictures import digests, draw, rows, said
+from tests.engine.openai.stub import Stub
+from tests.engine.openai.test_run import truthful
 from tests.fetch.naughty import NaughtyServer
 
 __all__ = ["desk"]
@@ -55,7 +58,14 @@ def test_each_example_is_run_by_a_test_below():
     examples = sorted(path.name for path in (ROOT / "examples").glob("*.yaml"))
 
     assert examples == [
-        *("orchestrator.yaml", "run.yaml", "urls.yaml", "webdataset.yaml", "worker.yaml")
+        *(
+            "openai.yaml",
+            "orchestrator.yaml",
+            "run.yaml",
+            "urls.yaml",
+            "webdataset.yaml",
+            "worker.yaml",
+        )
     ]
 
 
@@ -135,6 +145,18 @@ def test_example_of_tars_runs(desk: Desk):
     assert {row["id"]: row["txt"] for row in found} == {
         f"0.tar/{file.stem}": f"picture {file.stem}" for file in images.iterdir()
     }
+
+
+async def test_example_of_servers_elsewhere_runs(desk: Desk):
+    images = draw(desk.folder / "photos", 5)
+    text = (ROOT / "examples" / "openai.yaml").read_text()
+    async with Stub(truthful) as stub:
+        (desk.folder / "openai.yaml").write_text(text.replace("http://localhost:8000/v1", stub.url))
+
+        done = await asyncio.to_thread(desk.run, "run", images, "--config", "openai.yaml")
+
+    assert done.code == 0, done.words
+    assert said(rows(desk.folder / "caption_data" / "photos")) == sorted(digests(images).items())
 
 
 # What is told

@@ -119,6 +119,7 @@ async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
             overrides=config.vllm,
             batch_size=config.batch_size,
             trust_remote_code=config.trust_remote_code,
+            drain=drain,
         )
         try:
             return await _serve(config, job, published.version, settings, engine, drain)

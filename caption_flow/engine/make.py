@@ -9,6 +9,7 @@ from caption_flow.engine.port import Engine
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.engine.vllm import VllmEngine
 from caption_flow.errors import ConfigError
+from caption_flow.lifecycle import Drain
 
 # How the makers of each kind of GPU spell which ones a process may see.
 _VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
@@ -20,11 +21,25 @@ def make_engine(
     overrides: Mapping[str, Any],
     batch_size: int | None,
     trust_remote_code: bool,
+    drain: Drain | None = None,
 ) -> Engine:
-    """Make the engine; `overrides` are engine arguments of this host."""
+    """Make the engine; `overrides` are engine arguments of this host.
+
+    `drain` ends the wait for an engine that cannot be reached.
+    """
     capacity = batch_size or settings.batch_size
     if settings.engine == "simulated":
         return SimulatedEngine(settings.simulated, capacity=min(capacity, settings.simulated.slots))
+    if settings.engine == "openai":
+        from caption_flow.engine.openai import OpenaiEngine  # noqa: PLC0415 - slow to import
+
+        return OpenaiEngine(
+            settings.openai,
+            settings.stages,
+            capacity=capacity,
+            environ=os.environ,
+            drain=drain or Drain(),
+        )
     first, *others = settings.stages
     if any((s.model, s.engine_args) != (first.model, first.engine_args) for s in others):
         raise ConfigError(
