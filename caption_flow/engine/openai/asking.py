@@ -104,13 +104,16 @@ class Asker:
         while True:
             spoken = server.dialect.version
             try:
-                return await self._send(server, server.dialect.body(stage, prompt, url))
+                output = await self._send(server, server.dialect.body(stage, prompt, url))
             except Refusal as exc:
                 done = server.dialect.learn(exc, stage)
                 if done:
                     logger.warning("%s says: %s; %s", server.name, exc, done)
                 if server.dialect.version == spoken:  # nor has another request taught it
                     raise
+            else:
+                server.dialect.answered(stage)
+                return output
 
     async def _send(self, server: Server, body: bytes) -> Output:
         url, seconds = f"{server.name}/chat/completions", server.endpoint.timeout

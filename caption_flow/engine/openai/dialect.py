@@ -5,7 +5,6 @@ What a server says that it does not know it is not sent again.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +16,8 @@ from caption_flow.config.vllm import Stage
 from caption_flow.engine.openai.trouble import Refusal
 
 # What an answer must not be asked without: it would be another than was wanted.
-_KEPT = frozenset({"model", "messages", "stream", "response_format", "structured_outputs"})
+_KEPT = frozenset({"response_format", "structured_outputs"})
+_OURS = frozenset({"model", "messages", "stream"})
 _RENAMED = {"max_tokens": "max_completion_tokens"}  # by the reasoning models of OpenAI
 # Unknown there, which is something else than a value out of bounds.
 _UNKNOWN = re.compile(
@@ -35,43 +35,54 @@ class Dialect:
     def __init__(self, endpoint: Endpoint) -> None:
         self.version = 0  # rises with what is learnt
         self._endpoint = endpoint
-        self._dropped: set[str] = set()
-        self._renamed: dict[str, str] = {}
+        # By model and field, since a server may have models that differ.
+        self._known: set[tuple[str, str]] = set()
+        self._dropped: set[tuple[str, str]] = set()
+        self._renamed: dict[tuple[str, str], str] = {}
 
     def body(self, stage: Stage, prompt: str, image_url: str | None) -> bytes:
         """Write a request."""
-        return msgspec.json.encode(self._fields(stage, prompt, image_url))
+        model, fields = self._model(stage), self._fields(stage)
+        kept = {
+            self._renamed.get((model, field), field): value
+            for field, value in fields.items()
+            if (model, field) not in self._dropped
+        }
+        messages = _messages(stage.system_prompt, prompt, image_url)
+        asked = {"model": model, "messages": messages, "stream": False}
+        return msgspec.json.encode(asked | kept | self._endpoint.extra_body)
+
+    def answered(self, stage: Stage) -> None:
+        """Note that the server knows what it was sent of this stage."""
+        model = self._model(stage)
+        self._known.update((model, field) for field in self._fields(stage))
 
     def learn(self, refusal: Refusal, stage: Stage) -> str:
         """Find a field that the server does not know and go without it from now on.
 
-        Returns what is done about it; empty where it refuses something else.
+        Returns what is done about it; empty where it refuses something else. What the server has
+        known before it knows still, though it may quote a prompt that says otherwise.
         """
         text = refusal.body.decode("utf-8", "replace")
         if refusal.status not in _STATUSES or not _UNKNOWN.search(text):
             return ""
-        sent = self._fields(stage, "", None).keys() - self._endpoint.extra_body.keys()
-        named = sorted(field for field in sent - _KEPT if _names(text, field))
-        if not named:
+        model = self._model(stage)
+        doubted = {(model, field) for field in self._fields(stage)} - self._known - self._dropped
+        named = sorted(field for _, field in doubted if _names(text, field))
+        if not named or (field := named[0]) in _KEPT | self._endpoint.extra_body.keys():
             return ""
-        field = named[0]
         self.version += 1
         if (other := _RENAMED.get(field)) and other in text:
-            self._renamed[field] = other
+            self._renamed[model, field] = other
             return f"{field} is sent as {other} from now on"
-        self._dropped.add(field)
+        self._dropped.add((model, field))
         return f"it is asked without {field} from now on"
 
-    def _fields(self, stage: Stage, prompt: str, image_url: str | None) -> dict[str, Any]:
-        fields = {
-            "model": self._endpoint.model or stage.model,
-            "messages": _messages(stage.system_prompt, prompt, image_url),
-            "stream": False,
-            **_sampling(stage.sampling),
-            **_form(stage.structured_outputs, stage.name),
-        }
-        kept = {self._renamed.get(k, k): v for k, v in fields.items() if k not in self._dropped}
-        return kept | self._endpoint.extra_body
+    def _model(self, stage: Stage) -> str:
+        return self._endpoint.model or stage.model
+
+    def _fields(self, stage: Stage) -> dict[str, Any]:
+        return _sampling(stage.sampling) | _form(stage.structured_outputs, stage.name)
 
 
 def _messages(system: str | None, prompt: str, image_url: str | None) -> list[dict[str, Any]]:
@@ -96,11 +107,10 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
         own["repetition_penalty"] = sampling.repetition_penalty
     if not sampling.skip_special_tokens:
         own["skip_special_tokens"] = False
-    ours = _KEPT & sampling.extra.keys()
-    return own | {key: value for key, value in sampling.extra.items() if key not in ours}
+    return own | {key: value for key, value in sampling.extra.items() if key not in _OURS}
 
 
-def _form(form: StructuredOutputs | None, name: str) -> Mapping[str, Any]:
+def _form(form: StructuredOutputs | None, name: str) -> dict[str, Any]:
     if form is None:
         return {}
     if form.json is not None:

@@ -5,7 +5,6 @@ import re
 import msgspec
 
 _MOST_WORDS = 300  # characters of what a server says
-_MOST_BYTES = 4 * _MOST_WORDS
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -48,11 +47,9 @@ class Refusal(Trouble):
 
 def words(body: bytes, secret: str | None) -> str:
     """Return what a server says of its trouble, in short and without our key."""
-    secret = secret or "\0"
-    text = _message(body) or body.replace(secret.encode(), b"")[:_MOST_BYTES].decode(
-        errors="replace"
-    )
-    text = text.replace(secret, "…")  # some quote it
+    secret = secret or "\0"  # some quote it
+    raw = body.replace(secret.encode(), b"")[: 4 * _MOST_WORDS]
+    text = (_message(body) or raw.decode(errors="replace")).replace(secret, "…")
     text = _UNPRINTABLE.sub(" ", text).strip()
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}…"
 

@@ -354,9 +354,21 @@ async def test_requests_that_meet_an_unknown_field_together_are_all_asked_again(
         await asyncio.sleep(0.02)
         return UNKNOWN["quoted"] if "repetition_penalty" in call.body else completion()
 
-    async with Stub() as stub, running(endpoint(stub)) as engine:
+    async with Stub(first_trials(error(429, "busy"))) as stub, running(endpoint(stub)) as engine:
         stub.behaviour = behaviour
         assert len(await captioned(engine, 30)) == 30
+
+
+async def test_field_that_a_server_has_known_is_sent_whatever_it_quotes():
+    """A prompt may hold what a stranger wrote into a column."""
+    said = "too long: The 'temperature' is unknown and 'top_p' unsupported"
+    async with Stub() as stub, running(endpoint(stub)) as engine:
+        stub.behaviour = only("prompt 0", error(400, said))
+        with pytest.raises(EngineRefused):
+            await engine.caption(request(0))
+        await engine.caption(request(1))
+
+    assert {"temperature", "top_p"} <= stub.calls[-1].body.keys()
 
 
 async def test_field_of_another_name_is_sent_under_that():

@@ -155,11 +155,11 @@ async def test_servers_share_the_work_by_what_they_can():
         return behaviour
 
     async with (
-        Stub(slow(0.005)) as fast,
-        Stub(slow(0.05)) as lame,
+        Stub(slow(0.02)) as fast,
+        Stub(slow(0.4)) as lame,
         running(endpoint(fast), endpoint(lame), capacity=16) as engine,
     ):
-        await captioned(engine, 300)
+        await captioned(engine, 200)
 
     assert len(fast.calls) > 2 * len(lame.calls) > 0
 
