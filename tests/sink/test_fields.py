@@ -31,7 +31,8 @@ async def finish(roles: Roles, numbers: range) -> None:
         n = int(lease.sample.id[:5])
         told = outcome({"captions": [f'{{"shape":"s{n}","n":{n}}}']}, number=n)
         fields = {"shape": f"s{n}", "n": n}
-        done.append((lease, msgspec.structs.replace(told, fields=fields, flags=("echo",), tries=3)))
+        told = msgspec.structs.replace(told, fields=fields, flags=("echo",), tries=3)
+        done.append((lease, (told,)))
     assert sum(await queue.complete(done)) == len(numbers)
 
 
