@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Self
+from weakref import WeakSet
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED = 1
@@ -48,15 +49,26 @@ class Beside(ABC):
 
 
 class Drain:
-    """The wish that a process ends cleanly."""
+    """The wish that a process, or a part of it, ends cleanly."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
+        self._parts: WeakSet[Drain] = WeakSet()
         self._signalled_at: float | None = None  # first, on the monotonic clock
+
+    def part(self) -> "Drain":
+        """Make one for a part: asked whenever this one is, and by itself where that is wanted."""
+        part = Drain()
+        self._parts.add(part)
+        if self.asked:
+            part.ask()
+        return part
 
     def ask(self) -> None:
         """Begin to drain."""
         self._asked.set()
+        for part in self._parts:
+            part.ask()
 
     @property
     def asked(self) -> bool:
