@@ -51,6 +51,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def rehearse(self, stage: Stage) -> None:
+        """Try what a stage says, of those that come once it runs; EngineUnfit or ConfigError."""
+        ...
+
     async def stop(self) -> None:
         """Free what the engine holds, dead or alive."""
         ...

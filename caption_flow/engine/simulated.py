@@ -1,7 +1,8 @@
 """Engine without a model: stated latencies and lengths, for benchmarks and for tests of the rest.
 
 Its captions are a function of the image's bytes and the prompt, so that a caption which landed
-on the wrong image is found out. Every row it makes says `engine = "simulated"`.
+on the wrong image is found out; what it says without an image names the prompt, which may hold what
+an earlier stage has said. Every row it makes says `engine = "simulated"`.
 """
 
 import asyncio
@@ -9,17 +10,24 @@ import hashlib
 from contextlib import suppress
 
 from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import EngineDead
 
 _WORDS = ["quiet", "bright", "narrow", "old", "green", "round", "distant", "plain", "soft", "tall"]
-_HEAD = ("simulated", "caption")
+_CAPTION = ("simulated", "caption")
+_TEXT = ("simulated", "text")
 _DIGITS = 32  # hex digits of the digest that stand in a caption
 
 
 def simulated_caption(data: bytes, tokens: int) -> str:
     """Make the caption of an image: a digest of its bytes, then words up to the length."""
-    return _caption(hashlib.sha256(data).hexdigest(), tokens)
+    return _said(_CAPTION, hashlib.sha256(data).hexdigest(), tokens)
+
+
+def simulated_text(prompt: str, tokens: int) -> str:
+    """Say what is said to a prompt without an image, likewise of the prompt."""
+    return _said(_TEXT, hashlib.sha256(prompt.encode()).hexdigest(), tokens)
 
 
 class SimulatedEngine:
@@ -43,9 +51,9 @@ class SimulatedEngine:
         self._death = asyncio.Event()
 
     async def caption(self, request: Request) -> Output:
-        """Wait as long as a model would, then say something true about the bytes."""
+        """Wait as long as a model would, then say something true about what it was given."""
         death = self._death  # of this life: a start before we wake begins another
-        digest = hashlib.sha256(request.data)
+        digest = hashlib.sha256(request.data or request.prompt.encode())
         if digest.hexdigest() in self._killers:
             death.set()
         latency, length = _draws(digest.digest() + request.prompt.encode() + self._seed)
@@ -56,7 +64,7 @@ class SimulatedEngine:
             await self._live(death, shortest + latency * (longest - shortest))
         self.signs += tokens
         return Output(
-            text=_caption(digest.hexdigest(), tokens),
+            text=_said(_CAPTION if request.data else _TEXT, digest.hexdigest(), tokens),
             finish_reason="stop",
             prompt_tokens=len(request.prompt.split()),
             output_tokens=tokens,
@@ -71,14 +79,17 @@ class SimulatedEngine:
         if death.is_set():
             raise EngineDead("The simulated engine has died, as it was told to.")
 
+    async def rehearse(self, stage: Stage) -> None:
+        """Nothing can be wrong with a stage."""
+
     async def stop(self) -> None:
         """Nothing to free."""
 
 
-def _caption(digest: str, tokens: int) -> str:
-    words = max(0, tokens - len(_HEAD) - 1)
+def _said(head: tuple[str, str], digest: str, tokens: int) -> str:
+    words = max(0, tokens - len(head) - 1)
     repeated = _WORDS * (words // len(_WORDS) + 1)
-    return " ".join((*_HEAD, digest[:_DIGITS], *repeated[:words]))
+    return " ".join((*head, digest[:_DIGITS], *repeated[:words]))
 
 
 def _draws(seed: bytes) -> tuple[float, float]:

@@ -87,6 +87,9 @@ class OpenaiEngine:
             if asked.spoilt > spoilt:
                 await asyncio.sleep(random.uniform(0, AGAIN_SECONDS * 2**spoilt))  # noqa: S311
 
+    async def rehearse(self, stage: Stage) -> None:
+        """Servers come and go, and each tells with the first request what it will not have."""
+
     async def stop(self) -> None:
         """Close all connections."""
         if self._living is not None:
