@@ -40,6 +40,7 @@ from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.sink import PartSize, Sink
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.duty import Duty
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.references import References
@@ -131,9 +132,11 @@ def caption(
     return Caption(entry or f"{number + 1}-0", sample, (outcome(texts, number=number),))
 
 
-def outcome(texts: Mapping[str, list[str]] | None = None, *, number: int = 0) -> Outcome:
+def outcome(
+    texts: Mapping[str, list[str]] | None = None, *, number: int = 0, stage: str = "caption"
+) -> Outcome:
     return Outcome(
-        stage="caption",
+        stage=stage,
         outputs=dict(texts or {"captions": [f"caption of {number}"]}),
         engine="simulated",
         model="none",
@@ -181,6 +184,13 @@ async def ends(role: Awaitable[None]) -> None:
         await role
 
 
+class LastingQueue(RedisWorkQueue):
+    """Its leases last, however often they are renewed."""
+
+    async def serve(self, order: Sequence[str], *, lease_seconds: float, **which: Any) -> None:  # noqa: ARG002 - ours
+        await super().serve(order, lease_seconds=LEASE, **which)
+
+
 class Roles:
     """All roles of one job on one Redis, each call another process's."""
 
@@ -204,7 +214,7 @@ class Roles:
         )
 
     async def work_queue(self, name: str = "") -> RedisWorkQueue:
-        queue = RedisWorkQueue(self.job, name=name or self._name("work"))
+        queue = LastingQueue(self.job, name=name or self._name("work"))
         await queue.serve([stage.name for stage in self.told.stages], lease_seconds=LEASE)
         return queue
 
@@ -269,27 +279,21 @@ class Roles:
         lease_seconds: float = LEASE,
         meter: Meter | None = None,
         references: References | None = None,
+        duty: Duty | None = None,
     ) -> Worker:
         meter = meter or Meter(engine.capacity)
         name = self._name("worker")
         drain = drain or Drain()
         caretaker = Caretaker(engine, timeout=self.told.engine_timeout, meter=meter, drain=drain)
-        captioner = Captioner(
-            caretaker,
-            self.told,
-            version=1,
-            worker=name,
-            contributor="",
-            threads=1,
-        )
+        captioner = Captioner(caretaker, drain=drain, worker=name, contributor="", threads=1)
         return Worker(
             queue or await self.work_queue(name),
             caretaker,
             captioner,
             meter,
             references or References(Client, Hub(), at_once=1, max_bytes=1 << 20),
+            duty=duty or Duty.of(self.told, 1),
             name=name,
-            max_attempts=self.told.max_attempts,
             lease_seconds=lease_seconds,
             drain=drain,
             drain_timeout=drain_timeout,
@@ -338,17 +342,17 @@ class Roles:
         await self.offer([jpeg(n) for n in numbers], first=numbers[0])
         assert await self.finish_waiting() == len(numbers)
 
-    async def finish_waiting(self) -> int:
-        """Caption what waits for a worker; answers how much that was."""
-        return await self.caption_some(await self.client.xlen(self.job.lane.samples("caption")))
+    async def finish_waiting(self, stage: str = "caption") -> int:
+        """Caption what waits for a worker in the one stage; answers how much that was."""
+        return await self.caption_some(await self.client.xlen(self.job.lane.samples(stage)), stage)
 
-    async def caption_some(self, count: int) -> int:
+    async def caption_some(self, count: int, stage: str = "caption") -> int:
         """Caption the next few of those that wait for a worker; answers how many that were."""
         queue = await self.work_queue()
         done = []
         for _ in range(count):
             [lease] = await queue.claim(1)
-            done.append((lease, (outcome(number=int(lease.sample.id[:5])),)))
+            done.append((lease, (outcome(number=int(lease.sample.id[:5]), stage=stage),)))
         return sum(await queue.complete(done))
 
     async def expire(self, stream: str, group: str) -> None:

@@ -1,6 +1,5 @@
-"""`caption-flow worker`: caption images from the queue with one engine."""
+"""`caption-flow worker`: caption images from the queue, with the engines that its stages need."""
 
-import logging
 import os
 import shlex
 import subprocess
@@ -20,19 +19,14 @@ from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
-from caption_flow.worker.caption import Captioner
-from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.locate import Hub
-from caption_flow.worker.meter import Meter
 from caption_flow.worker.references import References
-from caption_flow.worker.worker import Worker
+from caption_flow.worker.served import Served
+from caption_flow.worker.watch import Told
 
 if TYPE_CHECKING:
     from caption_flow.fetch import Client
-
-logger = logging.getLogger(__name__)
-
-MOST_THREADS = 8  # more decode threads only wait for one another
 
 
 class HookFailed(CaptionFlowError):
@@ -42,6 +36,13 @@ class HookFailed(CaptionFlowError):
 @click.command("worker")
 @click.option("--gpu-id", type=click.IntRange(min=0), help="Which GPU; one worker for each.")
 @click.option("--name", help="Name of the worker in rows and monitors.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME",
+    help="A stage to serve; more than one may be.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most requests in the engine.")
 @click.option("--model", help="The model's path on this host, where the job's name is not one.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds a stop may take.")
@@ -58,6 +59,7 @@ def command(
     changes: tuple[str, ...],
     gpu_id: int | None,
     name: str | None,
+    stages: tuple[str, ...],
     batch_size: int | None,
     model: str | None,
     drain_timeout: float | None,
@@ -72,6 +74,7 @@ def command(
         job=job,
         gpu_id=gpu_id,
         name=name,
+        stages=stages or None,
         batch_size=batch_size,
         vllm__model=model,
         drain_timeout=drain_timeout,
@@ -82,13 +85,12 @@ def command(
     config = worker_config(explicit, made)
     if config.gpu_id is not None:
         select_gpu(config.gpu_id)
-    worker = run_async(lambda drain: _work(config, drain))
-    if worker is None:
+    crew = run_async(lambda drain: _work(config, drain))
+    if crew is None:
         click.echo("Stopped before there was a job.")
         return
-    click.echo(
-        f"Captioned {worker.settler.completed:,} samples; gave up {worker.settler.failed:,}."
-    )
+    did = crew.figures()
+    click.echo(f"Captioned {did['captions']:,} samples; gave up {did['failed']:,}.")
     if config.hook:
         _run_hook(config.hook)
 
@@ -105,7 +107,7 @@ def _run_hook(hook: str | tuple[str, ...]) -> None:
         raise HookFailed(f"post_exec_hook ({spelt}) has ended with code {done.returncode}.")
 
 
-async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
+async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
     if config.redis is None:
         raise ConfigError("No Redis is configured. Give --redis URL, or redis: in worker.yaml.")
     async with checked_redis(config.redis, "worker", drain) as connections:
@@ -113,73 +115,32 @@ async def _work(config: WorkerConfig, drain: Drain) -> Worker | None:
         if found is None:
             return None
         job, published = found
-        settings = Broadcast.decode(published.document)
-        engine = make_engine(
+        label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
+        name = member_name(config.name or label)
+        told, outfit = Told.of(published), _outfit(config, job, drain)
+        crew = Crew(job, told, outfit, config, name=name, drain=drain)
+        async with Herald(job, role="worker", name=name, figures=crew.figures) as herald:
+            await crew.run(herald)
+        return crew
+
+
+def _outfit(config: WorkerConfig, job: RedisJob, drain: Drain) -> Outfit:
+    def engine(settings: Broadcast, needed: Served) -> Engine:
+        return make_engine(
             settings,
+            needed.stages,
             overrides=config.vllm,
             batch_size=config.batch_size,
             trust_remote_code=config.trust_remote_code,
+            share=needed.share,
             drain=drain,
         )
-        try:
-            return await _serve(config, job, published.version, settings, engine, drain)
-        finally:
-            await engine.stop()
 
-
-async def _serve(
-    config: WorkerConfig,
-    job: RedisJob,
-    version: int,
-    settings: Broadcast,
-    engine: Engine,
-    drain: Drain,
-) -> Worker:
-    label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
-    name = member_name(config.name or label)
-    queue = RedisWorkQueue(job, name=name)
-    await queue.serve(
-        [stage.name for stage in settings.stages], lease_seconds=settings.lease_seconds
+    return Outfit(
+        engine=engine,
+        queue=lambda consumer: RedisWorkQueue(job, name=consumer),
+        references=lambda settings: _references(config, settings),
     )
-    meter = Meter(engine.capacity)
-    caretaker = Caretaker(
-        engine,
-        timeout=config.engine_timeout or settings.engine_timeout,
-        meter=meter,
-        drain=drain,
-    )
-    captioner = Captioner(
-        caretaker,
-        settings,
-        version=version,
-        worker=name,
-        contributor="",
-        threads=config.decode_threads or min(MOST_THREADS, os.cpu_count() or 1),
-    )
-    references = _references(config, settings)
-    worker = Worker(
-        queue,
-        caretaker,
-        captioner,
-        meter,
-        references,
-        name=name,
-        max_attempts=settings.max_attempts,
-        lease_seconds=settings.lease_seconds,
-        drain=drain,
-        drain_timeout=config.drain_timeout,
-        exit_when_done=config.exit_when_done,
-    )
-    heralding = Herald(queue, role="worker", name=name, figures=worker.figures)
-    async with references, heralding as herald:
-        logger.info("Loading the engine %s", engine.name)
-        await engine.start()
-        logger.info("Captioning with %s, %d requests at once", engine.model, engine.capacity)
-        herald.state = "working"
-        meter.restart()
-        await worker.run()
-        await queue.close()
-    return worker
 
 
 def _references(config: WorkerConfig, settings: Broadcast) -> References:

@@ -1,10 +1,11 @@
 """Engine: the one that a job's settings ask for, on this host."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Engine
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.engine.vllm import VllmEngine
@@ -17,15 +18,18 @@ _VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 def make_engine(
     settings: Broadcast,
+    stages: Sequence[Stage],
     *,
     overrides: Mapping[str, Any],
     batch_size: int | None,
     trust_remote_code: bool,
-    drain: Drain | None = None,
+    share: int,
+    drain: Drain,
 ) -> Engine:
-    """Make the engine; `overrides` are engine arguments of this host.
+    """Make the engine that these stages share; `overrides` are engine arguments of this host.
 
-    `drain` ends the wait for an engine that cannot be reached.
+    `share`: of how many engines on one device it is one. `drain` ends the wait for an engine that
+    cannot be reached.
     """
     capacity = batch_size or settings.batch_size
     if settings.engine == "simulated":
@@ -34,25 +38,18 @@ def make_engine(
         from caption_flow.engine.openai import OpenaiEngine  # noqa: PLC0415 - slow to import
 
         return OpenaiEngine(
-            settings.openai,
-            settings.stages,
-            capacity=capacity,
-            environ=os.environ,
-            drain=drain or Drain(),
+            settings.openai, stages, capacity=capacity, environ=os.environ, drain=drain
         )
-    first, *others = settings.stages
-    if any((s.model, s.engine_args) != (first.model, first.engine_args) for s in others):
-        raise ConfigError(
-            "vllm.stages: the stages of a job must share one model and its arguments for now."
-        )
+    first = stages[0]
     arguments = {**first.engine_args, **overrides}
     model = str(arguments.pop("model", first.model))
     return VllmEngine(
         model,
         arguments,
-        settings.stages,
+        stages,
         capacity=capacity,
         trust_remote_code=trust_remote_code,
+        share=share,
     )
 
 

@@ -194,8 +194,8 @@ class FeedQueue(Protocol):
         ...
 
 
-class WorkQueue(Protocol):
-    """What a worker asks."""
+class WorkJob(Protocol):
+    """What a process of workers asks of its job."""
 
     async def settings(self) -> Settings | None:
         """Read the settings; None while nobody has published any."""
@@ -204,6 +204,18 @@ class WorkQueue(Protocol):
     async def settings_version(self) -> int | None:
         """Read the version of the settings alone; None while nobody has published any."""
         ...
+
+    async def former_stages(self, stages: Sequence[str]) -> list[str]:
+        """Name the stages that the job once had beside these: samples may wait in them still."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """What a worker asks."""
 
     async def serve(
         self,
@@ -262,6 +274,10 @@ class WorkQueue(Protocol):
 
     async def counts(self) -> Counts:
         """Read the books."""
+        ...
+
+    async def close(self) -> None:
+        """Say that no more will be claimed; a courtesy."""
         ...
 
 

@@ -1,167 +1,156 @@
-"""Worker: one sample, from its encoded image to its outcome.
-
-Pixels are decoded in other threads, so that neither the engine nor the queue waits for them.
-"""
+"""Worker: a sample's visit to the engine, from the encoded image to what each stage made of it."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
-from PIL.Image import Image
+from msgspec import UNSET
 
-from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.config.resampling import resampled
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
-from caption_flow.errors import BadImage, EngineFailed
-from caption_flow.image import decode, fit
-from caption_flow.model import Lease, Outcome, Picture
+from caption_flow.errors import EngineFailed
+from caption_flow.lifecycle import Drain
+from caption_flow.model import Outcome
+from caption_flow.structured import parse
 from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.duty import Visit
 from caption_flow.worker.gate import Gate
+from caption_flow.worker.ladder import Answer, climb
+from caption_flow.worker.prepare import Prepared, Preparer
+from caption_flow.worker.wording import worded
 
 # Decoded images held for the next free slots: what a slot never waits for, yet bounded memory.
 DECODED_AHEAD = 0.25  # of the engine's capacity
 DECODED_AHEAD_LEAST = 4
 
 
-class _Prepared(Struct, frozen=True):
-    """An image as the engine gets it."""
-
-    data: bytes
-    pixels: Image | None = None  # where the engine wants them
-    picture: Picture | UnsetType = UNSET  # where it is we who looked at it first
+class Unshown(Exception):
+    """A visit needs an image that was not fetched for it; it never leaves the worker."""
 
 
 class Captioner:
-    """Runs samples through the engine, as many requests at once as it has slots."""
+    """Leads visits through the engine, as many requests at once as it has slots."""
 
     def __init__(
-        self,
-        engine: Caretaker,
-        settings: Broadcast,
-        *,
-        version: int,
-        worker: str,
-        contributor: str,
-        threads: int,
+        self, engine: Caretaker, *, drain: Drain, worker: str, contributor: str, threads: int
     ) -> None:
         self._engine = engine
-        self._images = settings.images
-        self._stages = {stage.name: (stage, fingerprint(stage)) for stage in settings.stages}
-        self._version = version
+        self._drain = drain
         self._worker = worker
         self._contributor = contributor
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._preparer = Preparer(threads=threads, decodes=engine.decodes)
         self._gate = Gate()
         ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
         self._decoded = asyncio.Semaphore(engine.capacity + ahead)
 
-    async def caption(
-        self,
-        lease: Lease,
-        data: bytes,
-        *,
-        alone: bool,
-        admitted: Callable[[], Awaitable[None]],
-        entered: Callable[[], None],
-    ) -> Outcome:
-        """Caption one sample, `alone` with no other beside it, be it decoded or captioned.
-
-        `admitted` is called before anything is done with it, `entered` when its first request
-        goes to the engine. Raises BadImage, and what Caretaker.ask and `admitted` raise.
-        """
-        stage, prompts = self._stages[lease.stage]
-        stage = resampled(stage, lease.sample.sampling)
+    @asynccontextmanager
+    async def admitted(self, *, alone: bool) -> AsyncIterator[None]:
+        """Have room for one visit, `alone` with no other beside it, be it decoded or captioned."""
         async with self._decoded, self._gate.passed(alone=alone):
-            await admitted()
-            image = await self._prepare(lease, data)
-            outputs = await self._run(lease, stage, image, entered)
-        texts = [output.text for output in outputs if output.text]
+            yield
+
+    async def lead(self, visit: Visit, data: bytes | None, entered: Callable[[], None]) -> None:
+        """Make what is left of a visit, for a sample that is admitted.
+
+        `entered` is called when a request goes to the engine. Raises Unshown, BadImage, and what
+        Caretaker.ask raises; what was made before that stays made. Ends after a stage where a
+        drain is asked.
+        """
+        image = await self._prepare(visit, data)
+        while (stage := visit.stage) is not None:
+            visit.made.append(await self._pass(visit, stage, image, entered))
+            if self._drain.asked:
+                return
+
+    def close(self) -> None:
+        """End the threads."""
+        self._preparer.close()
+
+    async def _prepare(self, visit: Visit, data: bytes | None) -> Prepared | None:
+        if not visit.shows:
+            return None
+        if data is None:
+            raise Unshown
+        return await self._preparer.prepare(visit, data)
+
+    async def _pass(
+        self, visit: Visit, stage: Stage, image: Prepared | None, entered: Callable[[], None]
+    ) -> Outcome:
+        shown = image if stage.image else None
+        answers = await self._answers(visit, stage, shown, entered)
+        texts = [answer.text for answer in answers if answer.text]
         if not texts:
             raise EngineFailed("The model answered with nothing.")
         return Outcome(
             stage=stage.name,
             outputs={stage.output_field: texts},
             engine=self._engine.name,
-            model=outputs[-1].model or self._engine.model,
-            prompts=prompts,
-            prompt_tokens=sum(output.prompt_tokens for output in outputs),
-            output_tokens=sum(output.output_tokens for output in outputs),
-            finish_reasons=[output.finish_reason for output in outputs],
-            settings_version=self._version,
-            attempt=lease.attempt,
+            model=visit.model or self._engine.model,
+            prompts=visit.duty.prompts[stage.name],
+            prompt_tokens=sum(answer.prompt_tokens for answer in answers),
+            output_tokens=sum(answer.output_tokens for answer in answers),
+            finish_reasons=[answer.finish_reason for answer in answers],
+            settings_version=visit.duty.version,
+            attempt=visit.lease.attempt,
             worker=self._worker,
             contributor=self._contributor,
             captioned_at=time.time(),
-            picture=image.picture,
+            picture=UNSET if shown is None else shown.picture,
+            fields={name: value for answer in answers for name, value in answer.fields.items()},
+            flags=tuple(dict.fromkeys(flag for answer in answers for flag in answer.flags)),
+            tries=max(answer.tries for answer in answers),
         )
 
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def _answers(
+        self, visit: Visit, stage: Stage, image: Prepared | None, entered: Callable[[], None]
+    ) -> list[Answer]:
+        """Ask each prompt of a stage, side by side."""
+        sample = visit.lease.sample
+        stage, prompts = worded(resampled(stage, sample.sampling), sample, visit.outcomes)
+        ask = partial(self._ask, visit, image, entered)
+        climbs = [climb(ask, stage, prompt, reword=_worded, read=_read) for prompt in prompts]
+        if len(climbs) == 1:
+            return [await climbs[0]]
+        asked = [asyncio.ensure_future(one) for one in climbs]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            for task in asked:  # those whose answers nobody waits for any more
+                task.cancel()
 
-    async def _prepare(self, lease: Lease, data: bytes) -> _Prepared:
-        unseen = lease.sample.reference is not UNSET
-        if not (unseen or self._engine.decodes):
-            return _Prepared(data)
-        loop = asyncio.get_running_loop()
-        work = self._look if unseen else self._pixels
-        image = await loop.run_in_executor(self._threads, work, data)
-        _check_unchanged(lease, image.picture)
-        return image
-
-    def _look(self, data: bytes) -> _Prepared:
-        """Do what the feeder does with the images that it reads."""
-        limits = self._images
-        fed, picture = fit(
-            data,
-            max_side=limits.max_side,
-            max_bytes=limits.max_bytes,
-            max_pixels=limits.max_pixels,
-        )
-        return self._pixels(fed, picture) if self._engine.decodes else _Prepared(fed, None, picture)
-
-    def _pixels(self, data: bytes, picture: Picture | UnsetType = UNSET) -> _Prepared:
-        limits = self._images
-        pixels = decode(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
-        return _Prepared(data, pixels, picture)
-
-    async def _run(
+    async def _ask(
         self,
-        lease: Lease,
-        stage: Stage,
-        image: _Prepared,
+        visit: Visit,
+        image: Prepared | None,
         entered: Callable[[], None],
-    ) -> list[Output]:
-        requests = [
-            Request(
-                f"{lease.entry}:{lease.attempt}:{n}",
-                lease.sample.id,
+        stage: Stage,
+        prompt: str,
+    ) -> Output:
+        request = Request(visit.request(), visit.lease.sample.id, stage, prompt)
+        if image is not None:
+            request = Request(
+                request.id,
+                request.sample,
                 stage,
                 prompt,
                 image.data,
                 image.pixels,
+                image.sha256,
             )
-            for n, prompt in enumerate(stage.prompts)
-        ]
-        if len(requests) == 1:
-            return [await self._engine.ask(requests[0], entered)]
-        asked = [asyncio.ensure_future(self._engine.ask(request, entered)) for request in requests]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            for task in asked:  # those whose outputs nobody waits for any more
-                task.cancel()
+        output = await self._engine.ask(request, entered)
+        visit.model = output.model
+        return output
 
 
-def _check_unchanged(lease: Lease, picture: Picture | UnsetType) -> None:
-    """Refuse an image that is another than the one that an earlier stage captioned."""
-    if picture is UNSET:
-        return
-    for outcome in lease.outcomes:
-        seen = outcome.picture
-        if seen is not UNSET and seen.sha256 != picture.sha256:
-            detail = f'it is another one than the stage "{outcome.stage}" has captioned'
-            raise BadImage("image_changed", detail)
+def _worded(prompt: str) -> str:
+    """Prompts of second tries are filled in with the others of their stage."""
+    return prompt
+
+
+def _read(stage: Stage, text: str) -> dict[str, Any]:
+    form = stage.structured_outputs
+    return {} if form is None else parse(form, text)

@@ -56,6 +56,11 @@ class Caretaker(Beside):
         """Why the engine cannot be brought back; None while it can."""
         return self._gone
 
+    @property
+    def up(self) -> bool:
+        """Whether the engine runs, as far as is known."""
+        return self._up.is_set() and self._gone is None
+
     async def ask(self, request: Request, entered: Callable[[], None]) -> Output:
         """Run a request as soon as there is a slot, and say when there is.
 

@@ -5,6 +5,7 @@ import asyncio
 from msgspec import UNSET
 
 from caption_flow.model import Lease
+from caption_flow.worker.duty import Visit
 
 ENGINE_DIED = "engine_died"  # reason of a sample that was inside when an engine died
 # Workers that may vanish with a sample before it is tried alone. One may go any time, and takes
@@ -16,12 +17,14 @@ MOST_ORPHANED = 3
 class Hand:
     """A sample in the worker's hands."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, *, shown: bool) -> None:
         self.lease = lease
         self.task: asyncio.Task[None] | None = None
-        # Where the image lies if a download brings it, and whether that is still under way.
+        self.shown = shown  # the image is fetched, since a stage of its visit needs it
+        # Where it lies if a download brings it, and whether that is still under way.
         self.reference = lease.sample.reference
-        self.coming = self.reference is not UNSET
+        self.coming = shown and self.reference is not UNSET
+        self.visit: Visit | None = None  # once it has begun
         self.inside = False  # being captioned, or captioned and not settled yet
         # It may be what the workers die of that hold it, or have been beside what they die of.
         self.orphan = lease.orphaned >= MOST_ORPHANED

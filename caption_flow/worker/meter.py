@@ -14,6 +14,7 @@ class Meter:
         self.free_seconds = 0.0  # a slot was free, for whatever reason
         self.idle_seconds = 0.0  # a slot was free while this worker held a sample for it
         self.captions = 0
+        self.images = 0  # fetched, from Redis or from where they lie
 
     def enter(self) -> None:
         """A request that waited has gone into the engine."""
@@ -29,11 +30,6 @@ class Meter:
         """So many more samples are held that the engine has not begun with; fewer if negative."""
         self._tick()
         self._waiting += samples
-
-    def restart(self) -> None:
-        """Begin to measure anew."""
-        self._since = self._last = time.monotonic()
-        self.free_seconds = self.idle_seconds = 0.0
 
     def shares(self) -> tuple[float, float]:
         """Give the free and the idle time as shares of the time measured."""

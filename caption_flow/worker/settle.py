@@ -31,15 +31,16 @@ class Settler:
         self._done: list[tuple[Lease, Outcomes]] = []
         self._failed: list[tuple[Lease, Failure]] = []
         self._deferred: list[Deferral] = []
+        self._returned: list[Lease] = []
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._ending = False
-        self.completed = 0
+        self.completed = 0  # visits that gave captions
         self.failed = 0
 
     def complete(self, lease: Lease, outcomes: Outcomes) -> None:
-        """The sample is captioned, by as many stages as there are outcomes."""
+        """The sample is captioned, by as many stages as there are outcomes; or is only moved on."""
         self._done.append((lease, outcomes))
         self._wake()
 
@@ -54,6 +55,11 @@ class Settler:
         delay = RETRY_BACKOFF.delay(lease.spent + 1)
         logger.warning("Trying %s again in %.1f s: %s", lease.sample.id, delay, detail)
         self._deferred.append(Deferral(lease, self.failure(lease, reason, detail), delay))
+        self._wake()
+
+    def give_back(self, lease: Lease) -> None:
+        """The sample goes back as it was, for anybody at once."""
+        self._returned.append(lease)
         self._wake()
 
     def failure(self, lease: Lease, reason: str, detail: str, *, own: bool = True) -> Failure:
@@ -92,7 +98,7 @@ class Settler:
 
     @property
     def _left(self) -> bool:
-        return bool(self._done or self._failed or self._deferred)
+        return bool(self._done or self._failed or self._deferred or self._returned)
 
     def _wake(self) -> None:
         self._idle.clear()
@@ -101,10 +107,12 @@ class Settler:
     async def _settle(self, *, last: bool = False) -> None:
         queue = self._queue
         done, failed = self._done[:BATCH], self._failed[:BATCH]
-        deferred = self._deferred[:BATCH]
+        deferred, returned = self._deferred[:BATCH], self._returned[:BATCH]
         if done:
             answers = await self._patience(lambda: queue.complete(done), last=last)
-            self.completed += self._took([lease for lease, _ in done], answers)
+            self._took([lease for lease, _ in done], answers)
+            made = [outcomes for (_, outcomes), ours in zip(done, answers, strict=True) if ours]
+            self.completed += sum(map(bool, made))
             del self._done[: len(done)]
         if failed:
             answers = await self._patience(lambda: queue.fail(failed), last=last)
@@ -114,6 +122,10 @@ class Settler:
             await self._patience(lambda: queue.defer(deferred), last=last)
             self._took([d.lease for d in deferred], [True] * len(deferred))
             del self._deferred[: len(deferred)]
+        if returned:
+            await self._patience(lambda: queue.release(returned), last=last)
+            self._took(returned, [True] * len(returned))
+            del self._returned[: len(returned)]
 
     def _took(self, leases: list[Lease], answers: list[bool]) -> int:
         for lease, ours in zip(leases, answers, strict=True):

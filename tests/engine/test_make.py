@@ -13,6 +13,7 @@ from caption_flow.engine.port import Engine
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.engine.vllm import VllmEngine
 from caption_flow.errors import ConfigError
+from caption_flow.lifecycle import Drain
 from tests.roles import settings
 
 STAGE = Stage(name="one", model="tiny", prompts=("Describe.",))
@@ -20,12 +21,28 @@ STAGE = Stage(name="one", model="tiny", prompts=("Describe.",))
 
 def made(*stages: Stage, batch_size: int | None = None, **overrides: object) -> Engine:
     told = settings(engine="vllm", stages=stages or (STAGE,), batch_size=32)
-    return make_engine(told, overrides=overrides, batch_size=batch_size, trust_remote_code=False)
+    return make_engine(
+        told,
+        told.stages,
+        overrides=overrides,
+        batch_size=batch_size,
+        trust_remote_code=False,
+        share=1,
+        drain=Drain(),
+    )
 
 
 def simulated(slots: int, batch_size: int | None) -> Engine:
     told = settings(simulated=SimulatedConfig(slots=slots), batch_size=32)
-    return make_engine(told, overrides={}, batch_size=batch_size, trust_remote_code=False)
+    return make_engine(
+        told,
+        told.stages,
+        overrides={},
+        batch_size=batch_size,
+        trust_remote_code=False,
+        share=1,
+        drain=Drain(),
+    )
 
 
 def test_a_simulated_job_has_a_simulated_engine():
@@ -54,14 +71,6 @@ def test_a_host_may_have_a_capacity_of_its_own():
 
 def test_a_host_may_have_the_model_elsewhere():
     assert made(model="/models/tiny").model == "/models/tiny"
-
-
-@pytest.mark.parametrize("other", [{"model": "large"}, {"engine_args": {"max_model_len": 9}}])
-def test_stages_of_two_engines_are_refused(other: dict[str, object]):
-    second = msgspec.structs.replace(STAGE, name="two", **other)
-
-    with pytest.raises(ConfigError, match=r"^vllm\.stages: "):
-        made(STAGE, second)
 
 
 def test_stages_of_one_engine_share_it():

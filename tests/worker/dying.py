@@ -15,7 +15,7 @@ from caption_flow.cli.main import main
 from caption_flow.engine.port import Output, Request
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.image import decode
-from caption_flow.worker import caption
+from caption_flow.worker import prepare
 
 
 def die_of(killer: str, where: str) -> None:
@@ -34,7 +34,7 @@ def die_of(killer: str, where: str) -> None:
         return await harmless(engine, request)
 
     if where == "decode":
-        caption.decode = deadly_decode  # type: ignore[assignment]
+        prepare.decode = deadly_decode  # type: ignore[assignment]
     else:
         harmless = SimulatedEngine.caption
         SimulatedEngine.caption = deadly_caption  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 
+from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import EngineDead, EngineFailed, EngineRefused, EngineUnfit
 
@@ -42,6 +43,9 @@ class CountingEngine:
 
     def answer(self, request: Request) -> Output:
         return Output(f"{request.prompt} {len(request.data)}", "stop", 1, 2)
+
+    async def rehearse(self, stage: Stage) -> None:
+        """Any stage will do."""
 
     async def stop(self) -> None:
         """Nothing to free."""

@@ -10,8 +10,7 @@ from caption_flow.codec import records
 from caption_flow.errors import QueueUnfit
 from caption_flow.keeper import Renew
 from caption_flow.model import Lease
-from caption_flow.queue.work import RedisWorkQueue
-from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
+from tests.roles import LastingQueue, Roles, ends, jpeg, kill, outcome, running, until
 from tests.worker.engines import CountingEngine
 
 IMAGES = [jpeg(n) for n in range(40)]
@@ -86,7 +85,7 @@ async def _is_young(roles: Roles) -> bool:
     return bool(row["time_since_delivered"] < 10_000 and row["times_delivered"] == 1)
 
 
-class SlowCompleting(RedisWorkQueue):
+class SlowCompleting(LastingQueue):
     """Answers a completion only after leases were renewed, and found to be lost."""
 
     home: asyncio.AbstractEventLoop
@@ -128,7 +127,7 @@ async def test_a_renewal_while_a_completion_is_on_its_way_is_no_loss(
     assert "Lost the lease" not in caplog.text
 
 
-class RefusingQueue(RedisWorkQueue):
+class RefusingQueue(LastingQueue):
     """Refuses completions for good, as a server that took our rights away."""
 
     async def complete(self, done: object) -> list[bool]:  # noqa: ARG002 - it takes what all take

@@ -46,13 +46,3 @@ def test_a_free_slot_beside_a_waiting_sample_is_idle(clock: Clock):
     clock.now += 5
 
     assert meter.shares() == (1.0, 0.5)
-
-
-def test_measuring_anew_forgets_what_was(clock: Clock):
-    meter = Meter(1)
-    clock.now += 10
-    meter.restart()
-    meter.enter()
-    clock.now += 10
-
-    assert meter.shares() == (0.0, 0.0)

@@ -17,6 +17,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.model import Reference
 from caption_flow.queue.connect import Connections
 from caption_flow.worker import held, references
+from caption_flow.worker.duty import Duty
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
 from tests.fetch import naughty
@@ -271,13 +272,25 @@ async def test_images_beyond_what_may_be_held_wait(
     assert len(await roles.captions()) == 30
 
 
-async def test_each_stage_reads_the_image(
+async def serve_each_stage(roles: Roles, make: Make) -> None:
+    """Let a worker of its own read the one image for each stage."""
+    for stage in roles.told.stages:
+        drain = Drain()
+        duty = Duty.of(roles.told, 1, stages=[stage])
+        worker = await roles.worker(simulated(), references=make(), duty=duty, drain=drain)
+        async with running(worker.run()) as working:
+            await until(lambda w=worker: w.settler.completed + w.settler.failed)  # type: ignore[misc]
+            drain.ask()
+            await ends(working)
+
+
+async def test_the_worker_of_each_stage_reads_the_image(
     connections: Connections, tmp_path: Path, server: NaughtyServer, make: Make
 ):
     roles = Roles(connections, tmp_path, settings(stages=TWO_STAGES))
     await roles.offer(serve(server, 1))
 
-    await ends((await roles.worker(simulated(), references=make())).run())
+    await serve_each_stage(roles, make)
 
     [caption] = await roles.captions()
     assert [outcome.stage for outcome in caption.outcomes] == ["look", "tell"]
@@ -291,7 +304,7 @@ async def test_an_image_that_changes_between_stages_is_a_dead_letter(
     first, then = naughty.whole(jpeg(1)), naughty.whole(jpeg(2))
     await roles.offer([Reference(server.on("/a", first, then))])
 
-    await ends((await roles.worker(simulated(), references=make())).run())
+    await serve_each_stage(roles, make)
 
     letter = (await roles.dead())["00000.jpg"]
     assert (letter.failure.reason, letter.failure.stage) == ("image_changed", "tell")

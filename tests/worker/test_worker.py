@@ -13,8 +13,8 @@ from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
 from caption_flow.queue.connect import Connections
 from caption_flow.retry import Backoff
+from caption_flow.worker.hands import AHEAD_LEAST
 from caption_flow.worker.meter import Meter
-from caption_flow.worker.worker import AHEAD_LEAST
 from tests.roles import (
     AMPLE,
     Roles,

@@ -142,7 +142,15 @@ async def test_job_that_asks_for_it_has_this_engine():
         told = settings(
             engine="openai", openai=OpenaiConfig(endpoints=(endpoint(stub),)), stages=(STAGE,)
         )
-        engine = make_engine(told, overrides={}, batch_size=3, trust_remote_code=False)
+        engine = make_engine(
+            told,
+            told.stages,
+            overrides={},
+            batch_size=3,
+            trust_remote_code=False,
+            share=1,
+            drain=Drain(),
+        )
 
     assert isinstance(engine, OpenaiEngine)
     assert (engine.name, engine.model, engine.capacity) == ("openai", "tiny", 3)

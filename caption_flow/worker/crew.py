@@ -1,0 +1,247 @@
+"""Worker: all that one process does for a job, while its settings change.
+
+The stages that are served here need one engine or several. Each has a Worker of its own around it,
+so that none waits because samples for another fill the hands. Other settings are taken for the next
+sample; where they need another engine, or another Worker, those that are there drain first.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from caption_flow.config import WorkerConfig
+from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.changes import changes
+from caption_flow.engine.port import Engine
+from caption_flow.errors import ConfigError
+from caption_flow.herald import Herald
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Interrupted, Patience
+from caption_flow.queue.ports import WorkJob, WorkQueue
+from caption_flow.worker.duty import Duty
+from caption_flow.worker.hire import Hiring
+from caption_flow.worker.post import SHARES, Post
+from caption_flow.worker.references import References
+from caption_flow.worker.served import Served, served
+from caption_flow.worker.watch import Told, Watch
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5  # between two looks for other settings
+COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
+
+_COUNTED = ("captions", "failed", "images", "in_hand", "engine_deaths", *SHARES)
+
+
+class Outfit(Struct, frozen=True):
+    """What is made for a crew, as it asks for it."""
+
+    engine: Callable[[Broadcast, Served], Engine]
+    queue: Callable[[str], WorkQueue]  # by the name of its consumer
+    references: Callable[[Broadcast], References]
+
+
+class Crew:
+    """The engines of one process, each with its Worker."""
+
+    def __init__(
+        self,
+        job: WorkJob,
+        told: Told,
+        outfit: Outfit,
+        config: WorkerConfig,
+        *,
+        name: str,
+        drain: Drain,
+    ) -> None:
+        self._job = job
+        self._told = told
+        self._outfit = outfit
+        self._config = config
+        self._drain = drain
+        self._patience = Patience(drain)
+        self._watch = Watch(job, told.version)
+        self._hiring = Hiring(outfit.queue, config, name=name, drain=drain)
+        self._posts: dict[bytes, Post] = {}
+        self._past: Counter[str] = Counter()  # figures of engines that are gone
+        self._references = outfit.references(told.settings)
+        self._reading = AsyncExitStack()
+        self._failure: Exception | None = None  # the first that ended a Worker
+        self._troubles: list[str] = []  # what keeps us from doing all that we should
+        self._complained = 0.0  # on the monotonic clock
+
+    def figures(self) -> dict[str, float]:
+        """Count what was done, for whoever watches."""
+        posts = self._posts.values()
+        now = [post.figures for post in posts if post.figures]
+        known: list[Mapping[str, float]] = [self._past, *(post.past for post in posts), *now]
+        total = {name: sum(one.get(name, 0) for one in known) for name in _COUNTED}
+        return total | {name: total[name] / max(1, len(now)) for name in SHARES}
+
+    async def run(self, herald: Herald) -> None:
+        """Work until asked to drain, until the job is done, or until an engine is gone."""
+        try:
+            await self._begin()
+            while not await self._is_over():
+                herald.state = f"idle: {self._troubles[0]}" if self._troubles else "working"
+                await self._moment()
+                if (newer := await self._watch.newer()) is not None:
+                    herald.state = "reloading"
+                    await self._follow(newer)
+                self._complain()
+            await _relieve(self._posts.values())
+        finally:
+            for key in list(self._posts):
+                await self._dismiss(key)
+            await self._reading.aclose()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _begin(self) -> None:
+        """Start as the job says; what is wrong with that ends us."""
+        needed = self._needed()
+        await self._reading.enter_async_context(self._references)
+        for each in needed.values():
+            await self._open(each)
+        await self._staff(needed)
+
+    async def _is_over(self) -> bool:
+        if self._drain.asked:
+            return True
+        if self._running():
+            return False
+        if not (self._troubles and self._config.exit_when_done):
+            return not self._troubles
+        try:
+            return (await self._patience(self._job.counts)).captions_done
+        except Interrupted:
+            return True
+
+    async def _moment(self) -> None:
+        """Wait a moment, or until a Worker ends."""
+        if running := self._running():
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait(running, timeout=LOOK_SECONDS, return_when=first)
+        else:
+            await self._drain.wait(LOOK_SECONDS)
+
+    def _running(self) -> list["asyncio.Task[None]"]:
+        return [post.running for post in self._posts.values() if post.running is not None]
+
+    async def _follow(self, told: Told) -> None:
+        """Go by other settings. Whoever ends does so before anything new is started."""
+        anew = any(c.needs == "worker" for c in changes(self._told.settings, told.settings))
+        self._told = told
+        self._troubles.clear()
+        needed = self._needed_or_none()
+        leaving = {key for key, post in self._posts.items() if not post.serves(needed.get(key))}
+        kept = {key: each for key, each in needed.items() if key in self._posts.keys() - leaving}
+        unfit = await self._adopt(kept)
+        logger.info("The settings are of version %d now", told.version)
+        await _relieve(self._posts[key] for key in self._posts if anew or key in {*leaving, *unfit})
+        leaving |= {key for key in kept if not self._posts[key].up}
+        for key in leaving:
+            await self._dismiss(key)
+        if anew:
+            await self._reading.aclose()
+            self._references = self._outfit.references(told.settings)
+            await self._reading.enter_async_context(self._references)
+        for key, each in needed.items():
+            if key not in self._posts:
+                await self._try_to_open(each)
+        await self._staff({key: each for key, each in needed.items() if key not in unfit})
+
+    def _needed(self) -> dict[bytes, Served]:
+        config = self._config
+        needed = served(self._told.settings, config.stages, config.vllm)
+        return {each.key: each for each in needed}
+
+    def _needed_or_none(self) -> dict[bytes, Served]:
+        try:
+            return self._needed()
+        except ConfigError as exc:
+            self._trouble(exc)
+            return {}
+
+    async def _adopt(self, kept: Mapping[bytes, Served]) -> set[bytes]:
+        """Let engines go on by other settings; answers those for which these are wrong."""
+        unfit = set()
+        for key, each in kept.items():
+            duty = await self._duty(each)
+            try:
+                await self._posts[key].rehearse(duty)
+            except Exception as exc:  # of any kind: prompts and sampling are read by others
+                self._trouble(exc)
+                unfit.add(key)
+            else:
+                await self._posts[key].adopt(duty)
+        return unfit
+
+    async def _open(self, each: Served) -> None:
+        engine = self._outfit.engine(self._told.settings, each)
+        self._posts[each.key] = Post(engine, share=each.share, failed=self._note_failure)
+        logger.info("Loading the engine %s", engine.name)
+        await self._drain.cut(engine.start())
+
+    async def _try_to_open(self, each: Served) -> None:
+        try:
+            await self._open(each)
+        except Exception as exc:  # of any kind: what models, drivers and plugins raise
+            self._trouble(exc)
+            await self._dismiss(each.key)
+
+    async def _staff(self, needed: Mapping[bytes, Served]) -> None:
+        """Let a Worker begin wherever an engine has none."""
+        for key, each in needed.items():
+            post = self._posts.get(key)
+            if post is None or post.running is not None:
+                continue
+            await post.relieve()  # of one that has ended by itself
+            duty = await self._duty(each)
+            if self._drain.asked:
+                return
+            engine, settings = post.engine, self._told.settings
+            post.begin(self._hiring.hire(engine, settings, duty, self._references))
+            logger.info("Captioning with %s, %d requests at once", engine.model, engine.capacity)
+
+    async def _duty(self, each: Served) -> Duty:
+        settings, former = self._told.settings, []
+        order = [stage.name for stage in settings.stages]
+        try:
+            former = await self._patience(lambda: self._job.former_stages(order))
+        except Interrupted as exc:  # so nothing will be done by it
+            logger.warning("%s", exc)
+        return Duty.of(settings, self._told.version, stages=each.stages, former=former)
+
+    async def _dismiss(self, key: bytes) -> None:
+        """Free an engine."""
+        post = self._posts.get(key)
+        if post is not None:
+            await post.close()
+            self._past.update(post.past)
+            del self._posts[key]
+
+    def _note_failure(self, exc: Exception) -> None:
+        """End all, in good order, for what one Worker ended of."""
+        self._failure = self._failure or exc
+        self._drain.ask()
+
+    def _trouble(self, exc: Exception) -> None:
+        self._troubles.append(str(exc))
+        self._complained = time.monotonic()
+        logger.error("These settings cannot be followed here. %s", exc)
+
+    def _complain(self) -> None:
+        """Say from time to time what has not gone away by itself."""
+        if self._troubles and time.monotonic() - self._complained >= COMPLAIN_SECONDS:
+            self._complained = time.monotonic()
+            logger.error("Waiting for other settings: %s", self._troubles[0])
+
+
+async def _relieve(posts: Iterable[Post]) -> None:
+    await asyncio.gather(*(post.relieve() for post in posts))

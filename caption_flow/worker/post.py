@@ -1,0 +1,98 @@
+"""Worker: one engine of a process, kept while Workers around it come and go."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from caption_flow.engine.port import Engine
+from caption_flow.lifecycle import Drain, cancel
+from caption_flow.queue.ports import WorkQueue
+from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.duty import Duty
+from caption_flow.worker.served import Served
+from caption_flow.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+SHARES = ("free_share", "idle_share")  # figures that are shares of the time
+_LASTING = ("captions", "failed", "images", "engine_deaths")  # that stay when a Worker leaves
+
+
+class Shift(Struct, frozen=True):
+    """A Worker at an engine, with what ends it."""
+
+    worker: Worker
+    caretaker: Caretaker
+    queue: WorkQueue
+    drain: Drain  # of this Worker alone
+
+
+class Post:
+    """The engine, the stages that it is for, and the Worker that serves there now, if any."""
+
+    def __init__(self, engine: Engine, *, share: int, failed: Callable[[Exception], None]) -> None:
+        """`failed` hears what ended a Worker before its time."""
+        self.engine = engine
+        self.up = True  # when its last Worker left
+        self.share = share  # of how many engines on one device it was started as one
+        self.past: Counter[str] = Counter()  # figures of Workers that have left
+        self._failed = failed
+        self._shift: Shift | None = None
+        self._working: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> "asyncio.Task[None] | None":
+        """The Worker's run, while it lasts."""
+        return None if self._working is None or self._working.done() else self._working
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the Worker of now counts."""
+        return {} if self._shift is None else self._shift.worker.figures()
+
+    def serves(self, needed: Served | None) -> bool:
+        """Whether the engine is still needed, and has no more of its device than it may have."""
+        return needed is not None and self.share >= needed.share
+
+    def begin(self, shift: Shift) -> None:
+        """Let a Worker serve."""
+        self._shift = shift
+        self._working = asyncio.create_task(self._run(shift), name="worker")
+
+    async def adopt(self, duty: Duty) -> None:
+        """Let the Worker go by other settings from its next sample on."""
+        if self._shift is not None:
+            await self._shift.worker.adopt(duty)
+
+    async def rehearse(self, duty: Duty) -> None:
+        """Try what stages say that the engine was not started with; raises as Engine.rehearse."""
+        if self._shift is None or self._shift.caretaker.up:
+            for stage in duty.stages.values():
+                await self.engine.rehearse(stage)
+
+    async def relieve(self) -> None:
+        """Let the Worker leave: what it has not begun goes back, what is inside is finished."""
+        if self._shift is None or self._working is None:
+            return
+        self._shift.drain.ask()
+        await asyncio.wait({self._working})
+        self.up = self._shift.caretaker.up
+        figures = self.figures
+        self.past.update({name: int(figures[name]) for name in _LASTING})
+        self._shift = self._working = None
+
+    async def close(self) -> None:
+        """Free the engine; a Worker that is still there can say nothing any more."""
+        if self._working is not None:
+            await cancel(self._working)
+        await self.engine.stop()
+
+    async def _run(self, shift: Shift) -> None:
+        try:
+            await shift.worker.run()
+            await shift.queue.close()
+        except Exception as exc:  # of any kind: it ends the whole process, in good order
+            self._failed(exc)
