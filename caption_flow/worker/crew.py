@@ -88,7 +88,7 @@ class Crew:
         try:
             await self._begin()
             while not await self._is_over():
-                herald.state = f"idle: {self._troubles[0]}" if self._troubles else "working"
+                herald.state = self._state
                 await self._moment()
                 if (newer := await self._watch.newer()) is not None:
                     herald.state = "reloading"
@@ -101,6 +101,10 @@ class Crew:
             await self._reading.aclose()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def _state(self) -> str:
+        return f"idle: {self._troubles[0].splitlines()[0]}" if self._troubles else "working"
 
     async def _begin(self) -> None:
         """Start as the job says; what is wrong with that ends us."""
@@ -183,6 +187,9 @@ class Crew:
         return unfit
 
     async def _open(self, each: Served) -> None:
+        """Start an engine, unless we should end; then it is left where it is."""
+        if self._drain.asked:
+            return
         engine = self._outfit.engine(self._told.settings, each)
         self._posts[each.key] = Post(engine, share=each.share, failed=self._note_failure)
         logger.info("Loading the engine %s", engine.name)

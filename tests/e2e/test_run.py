@@ -225,13 +225,13 @@ def test_redis_emptied_on_the_way_is_fed_again(desk: Desk, halfway: Stopped):
 
 
 def test_engine_that_cannot_be_ends_the_run_with_2_and_the_workers_sentence(desk: Desk):
-    stages = "[{name: a, prompts: [x], model: m}, {name: b, prompts: [y], model: n}]"
+    endpoints = "[{base_url: 'http://127.0.0.1:1/v1', api_key_env: UNSET_API_KEY, model: m}]"
     draw(desk.folder / "photos", 3)
 
-    ended = desk.run("run", "photos", *settings(vllm__stages=stages))
+    ended = desk.run("run", "photos", *settings(engine="openai", openai__endpoints=endpoints))
 
     assert ended.code == 2
-    assert "vllm.stages: the stages of a job must share one model" in ended.err
+    assert "UNSET_API_KEY is not set" in ended.err
     assert "Traceback" not in ended.err
     assert processes_in(desk.folder) == []
 

@@ -47,7 +47,7 @@ class TellingEngine(CountingEngine):
 
     async def start(self) -> None:
         if self.model == "bad":
-            raise EngineUnfit("There is no such model.")
+            raise EngineUnfit("There is no such model.\nIt has others.")
         self._diary.append(f"start {self.model}")
 
     async def rehearse(self, stage: Stage) -> None:
