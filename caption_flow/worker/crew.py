@@ -22,6 +22,7 @@ from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Interrupted, Patience
+from caption_flow.quality import ready
 from caption_flow.queue.ports import WorkJob, WorkQueue
 from caption_flow.worker.duty import Duty
 from caption_flow.worker.hire import Hiring
@@ -178,6 +179,7 @@ class Crew:
         for key, each in kept.items():
             duty = await self._duty(each)
             try:
+                await _prepare_checks(each)
                 await self._posts[key].rehearse(duty)
             except Exception as exc:  # of any kind: prompts and sampling are read by others
                 self._trouble(exc)
@@ -190,6 +192,7 @@ class Crew:
         """Start an engine, unless we should end; then it is left where it is."""
         if self._drain.asked:
             return
+        await _prepare_checks(each)
         engine = self._outfit.engine(self._told.settings, each)
         self._posts[each.key] = Post(engine, share=each.share, failed=self._note_failure)
         logger.info("Loading the engine %s", engine.name)
@@ -248,6 +251,12 @@ class Crew:
         if self._troubles and time.monotonic() - self._complained >= COMPLAIN_SECONDS:
             self._complained = time.monotonic()
             logger.error("Waiting for other settings: %s", self._troubles[0])
+
+
+async def _prepare_checks(each: Served) -> None:
+    """Load what the checks of captions need, which takes seconds; ConfigError where it is not."""
+    checks = [check for stage in each.stages for check in stage.quality]
+    await asyncio.to_thread(ready, checks)
 
 
 async def _relieve(posts: Iterable[Post]) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.quality import Check
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Engine, Output, Request
 from caption_flow.errors import ConfigError, EngineGone, EngineUnfit
@@ -27,6 +28,7 @@ from tests.worker.engines import CountingEngine
 IMAGES = [jpeg(n) for n in range(30)]
 SEE = Stage("see", "large", ("See.",), output_field="seen")
 LIST = Stage("list", "large", ("List.",), output_field="listed")
+KLINGON = Check(check="language", languages=("tlh",))
 TELL = Stage("tell", "small", ("Tell.",), output_field="told", requires=("see",), image=False)
 
 
@@ -423,3 +425,24 @@ async def test_nothing_is_stranded_in_a_stage_that_is_renamed(roles: Roles):
     assert len(captions) == 30
     assert {c.outcomes[-1].stage for c in captions} >= {"say"}
     assert {outcome.attempt for c in captions for outcome in c.outcomes} == {1}
+
+
+async def test_check_that_cannot_be_made_is_told_before_the_engine_is_loaded(roles: Roles):
+    await publish(roles, replace(SEE, quality=(KLINGON,)))
+    host = Host(roles)
+
+    with pytest.raises(ConfigError, match="tlh"):
+        await host.run()
+    assert host.engines == []
+
+
+async def test_check_that_cannot_be_made_later_keeps_the_worker_waiting(roles: Roles):
+    await publish(roles, SEE)
+    host = Host(roles, exit_when_done=False)
+    async with running(host.run()):
+        await until(lambda: host.crew and host.crew.figures()["in_hand"] == 0 and host.diary)
+        await publish(roles, replace(SEE, quality=(KLINGON,)))
+        await until(host.is_idle)
+        await publish(roles, SEE)
+        await until(lambda: not host.is_idle())
+    assert host.diary == ["start large", "stop large"]
