@@ -13,11 +13,12 @@ class Request(Struct, frozen=True):
 
     id: str  # unique among the requests inside the engine
     sample: str  # id of the sample
-    stage: Stage
+    stage: Stage  # with its prompts as they were written, before a sample filled them in
     prompt: str
     data: bytes = b""  # the encoded image as fed; empty where the stage is shown none
     image: Image | None = None  # its pixels, RGB and upright, for an engine that wants them
     sha256: str = ""  # hex digest of the data, where it is known
+    system: str | None = None  # what is said before the prompt, filled in as that is
 
 
 class Output(Struct, frozen=True):

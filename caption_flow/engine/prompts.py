@@ -38,31 +38,34 @@ class Prompts:
         self._any = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._rendered: Recent[tuple[Hashable, ...], Rendered] = Recent(MOST)
 
-    async def rendered(self, stage: Stage, prompt: str) -> Rendered:
-        """Apply the template; ValueError where the prompt breaks out of its place."""
-        key = (stage.system_prompt, stage.prompts, prompt, stage.image)
+    async def rendered(self, stage: Stage, system: str | None, prompt: str) -> Rendered:
+        """Apply the template; ValueError where a prompt breaks out of its place."""
+        key = (stage.prompts, system, prompt, stage.image)
         if found := self._rendered.get(key):
             return found
-        if len(prompt) > self._most:
+        if (length := len(system or "") + len(prompt)) > self._most:
             # No need to look for its tokens, which takes seconds for millions of characters.
-            raise ValueError(f"a prompt of {len(prompt):,} characters is too long for the model")
+            raise ValueError(f"a prompt of {length:,} characters is too long for the model")
         own = {mark for text in _words(stage) for mark in self._any.findall(text)}
-        made = await self._render(stage, self._any.sub(lambda m: _broken(m[0], own), prompt))
-        if prompt not in stage.prompts:
-            plain = await self.rendered(stage, stage.prompts[0])
+        safe_system, safe_prompt = (
+            text and self._any.sub(lambda m: _broken(m[0], own), text) for text in (system, prompt)
+        )
+        made = await self._render(stage, safe_system, safe_prompt or "")
+        if prompt not in stage.prompts or system != stage.system_prompt:
+            plain = await self.rendered(stage, stage.system_prompt, stage.prompts[0])
             self._check(made, plain, own)
         self._rendered.put(key, made)
         return made
 
-    async def _render(self, stage: Stage, prompt: str) -> Rendered:
+    async def _render(self, stage: Stage, system: str | None, prompt: str) -> Rendered:
         from vllm.renderers.params import ChatParams  # noqa: PLC0415 - slow to import
 
         content: list[dict[str, Any]] = [{"type": "text", "text": prompt}]
         if stage.image:  # first, so that all prompts on it begin alike
             content.insert(0, {"type": "image_pil", "image_pil": _TRIAL})
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if stage.system_prompt:
-            messages.insert(0, {"role": "system", "content": stage.system_prompt})
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
         params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
         _, rendered = await self._renderer.render_messages_async(messages, params)
         return {k: v for k, v in rendered.items() if not k.startswith("multi_modal_")}
@@ -82,6 +85,7 @@ def _broken(mark: str, own: set[str]) -> str:
 
 def _words(stage: Stage) -> Iterator[str]:
     """What the settings say, and no sample."""
+    yield stage.system_prompt or ""
     yield from stage.prompts
     yield from (check.retry_prompt for check in stage.quality if check.retry_prompt)
 

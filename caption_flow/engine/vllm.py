@@ -142,7 +142,7 @@ class VllmEngine:
             raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
         try:
             for prompt in stage.prompts:
-                await self._prompts.rendered(stage, prompt)
+                await self._prompts.rendered(stage, stage.system_prompt, prompt)
         except Exception as exc:  # of any kind: templates are programs
             what = "an image and a prompt" if stage.image else "a prompt"
             raise EngineUnfit(
@@ -153,10 +153,12 @@ class VllmEngine:
             await self._try_form(stage)
 
     def _check_params(self, stage: Stage) -> None:
-        config = self._llm.vllm_config
-        self._params(replace(stage, structured_outputs=None)).verify(
-            config.model_config, config.speculative_config, None, self._llm.renderer.tokenizer
-        )
+        config, tokenizer = self._llm.vllm_config, self._llm.renderer.tokenizer
+        rungs = [rung for check in stage.quality for rung in check.retry_sampling]
+        for sampling in (stage.sampling, *map(stage.sampling.changed, rungs)):
+            trial = replace(stage, sampling=sampling, structured_outputs=None)
+            params = self._params(trial)
+            params.verify(config.model_config, config.speculative_config, None, tokenizer)
 
     async def _try_form(self, stage: Stage) -> None:
         """Let the model say a word in the form that its answers must have."""
@@ -172,7 +174,7 @@ class VllmEngine:
 
     async def _generate(self, llm: Any, prompts: Prompts, request: Request) -> Output:
         stage = request.stage
-        prompt = await prompts.rendered(stage, request.prompt)
+        prompt = await prompts.rendered(stage, request.system, request.prompt)
         if stage.image:
             prompt = {**prompt, **_shown(request)}
         renderer = llm.renderer

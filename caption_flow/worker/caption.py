@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from msgspec import UNSET
@@ -21,11 +20,13 @@ from caption_flow.worker.duty import Visit
 from caption_flow.worker.gate import Gate
 from caption_flow.worker.ladder import Answer, climb
 from caption_flow.worker.prepare import Prepared, Preparer
-from caption_flow.worker.wording import worded
+from caption_flow.worker.wording import filling
 
 # Decoded images held for the next free slots: what a slot never waits for, yet bounded memory.
 DECODED_AHEAD = 0.25  # of the engine's capacity
 DECODED_AHEAD_LEAST = 4
+
+_NOTHING = Prepared(b"", "")  # is shown in a stage that takes no image
 
 
 class Unshown(Exception):
@@ -109,46 +110,41 @@ class Captioner:
         self, visit: Visit, stage: Stage, image: Prepared | None, entered: Callable[[], None]
     ) -> list[Answer]:
         """Ask each prompt of a stage, side by side."""
-        sample = visit.lease.sample
-        stage, prompts = worded(resampled(stage, sample.sampling), sample, visit.outcomes)
-        ask = partial(self._ask, visit, image, entered)
-        climbs = [climb(ask, stage, prompt, reword=_worded, read=_read) for prompt in prompts]
-        if len(climbs) == 1:
-            return [await climbs[0]]
-        asked = [asyncio.ensure_future(one) for one in climbs]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            for task in asked:  # those whose answers nobody waits for any more
-                task.cancel()
+        sample, shown = visit.lease.sample, image or _NOTHING
+        fill = filling(sample, visit.outcomes)
+        system = stage.system_prompt and fill(stage.system_prompt)
 
-    async def _ask(
-        self,
-        visit: Visit,
-        image: Prepared | None,
-        entered: Callable[[], None],
-        stage: Stage,
-        prompt: str,
-    ) -> Output:
-        request = Request(visit.request(), visit.lease.sample.id, stage, prompt)
-        if image is not None:
+        async def ask(stage: Stage, prompt: str) -> Output:
             request = Request(
-                request.id,
-                request.sample,
+                visit.request(),
+                sample.id,
                 stage,
                 prompt,
-                image.data,
-                image.pixels,
-                image.sha256,
+                shown.data,
+                shown.pixels,
+                shown.sha256,
+                system,
             )
-        output = await self._engine.ask(request, entered)
-        visit.model = output.model
-        return output
+            output = await self._engine.ask(request, entered)
+            visit.model = output.model
+            return output
+
+        asked = resampled(stage, sample.sampling)
+        prompts = map(fill, stage.prompts)
+        return await _together(
+            [climb(ask, asked, prompt, reword=fill, read=_read) for prompt in prompts]
+        )
 
 
-def _worded(prompt: str) -> str:
-    """Prompts of second tries are filled in with the others of their stage."""
-    return prompt
+async def _together(climbs: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    if len(climbs) == 1:
+        return [await climbs[0]]
+    asked = [asyncio.ensure_future(one) for one in climbs]
+    try:
+        return await asyncio.gather(*asked)
+    finally:
+        for task in asked:  # those whose answers nobody waits for any more
+            task.cancel()
 
 
 def _read(stage: Stage, text: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import Any
 from msgspec.structs import replace
 from PIL import Image
 
-from caption_flow.config.sampling import Sampling
+from caption_flow.config.quality import Check
+from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Request
@@ -125,7 +126,7 @@ async def strange(engine: VllmEngine, text: str, path: Path) -> dict[str, Any]:
     counts = []
     for title in ("plain", text):
         prompt = DESCRIBE.prompts[1].replace("{title}", title)
-        rendered = await engine._prompts.rendered(DESCRIBE, prompt)
+        rendered = await engine._prompts.rendered(DESCRIBE, None, prompt)
         marks = [n for n in rendered["prompt_token_ids"] if n in tokens.all_special_ids]
         counts.append(marks)
     return {"marks": counts, **await said(ask(engine, DESCRIBE, prompt, path))}
@@ -135,7 +136,7 @@ async def unsent(engine: VllmEngine, path: Path) -> dict[str, Any]:
     """An image that was prepared for a request which was then given up."""
     image = Image.open(path).convert("RGB").resize((50, 50))
     llm = engine._llm
-    prompt = await engine._prompts.rendered(DESCRIBE, DESCRIBE.prompts[0])
+    prompt = await engine._prompts.rendered(DESCRIBE, None, DESCRIBE.prompts[0])
     name = {"multi_modal_uuids": {"image": ["given up-50x50"]}}
     shown = {**prompt, "multi_modal_data": {"image": image}, **name}
     await llm.renderer.render_cmpl_async([shown], llm.renderer.default_chat_tok_params)
@@ -164,7 +165,9 @@ async def mistakes(engine: VllmEngine) -> dict[str, str]:
         "twice": {"structured_outputs": {"regex": "a"}},
         "min_p": {"min_p": 5},
     }
+    rung = Check(check="empty", retry_sampling=(SamplingChange(extra={"min_p": 5}),))
     stages = {
+        "rung": replace(TALK, quality=(rung,)),
         **{name: replace(FIELDS, structured_outputs=form) for name, form in forms.items()},
         **{name: replace(TALK, sampling=Sampling(extra=extra)) for name, extra in extras.items()},
     }

@@ -82,6 +82,7 @@ def test_a_form_that_vllm_does_not_take_is_told_when_it_is_rehearsed(
         ("true", "vllm.sampling.repetition_detection is True; expected false, or"),
         ("twice", "structured_outputs does not count; write it as vllm.structured_outputs"),
         ("min_p", 'The sampling of the stage "talk": min_p'),
+        ("rung", 'The sampling of the stage "talk": min_p'),
     ],
 )
 def test_wrong_sampling_is_told_when_it_is_rehearsed(

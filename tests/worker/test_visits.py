@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from caption_flow.config.quality import Check
 from caption_flow.config.schema import SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
@@ -255,3 +256,21 @@ async def test_simulated_text_tells_its_prompt():
 
     assert said.text == simulated_text("Tell this.", said.output_tokens)
     assert hashlib.sha256(b"Tell this.").hexdigest()[:32] in said.text
+
+
+async def test_all_prompts_are_filled_in_while_the_stage_stays_as_it_was_written(roles: Roles):
+    """An engine tells what the settings say from what strangers wrote into columns."""
+    again = Check(check="too_short", words=3, retry_prompt="Again, {filename}", retries=1)
+    stage = Stage("see", "", ("See {filename}",), system_prompt="On {filename}", quality=(again,))
+    roles.told = settings(stages=(stage,))
+    await roles.offer(IMAGES[:1])
+    engine = ObservingEngine()
+
+    await ends((await roles.worker(engine)).run())
+
+    [caption] = await roles.captions()
+    name = caption.sample.source.rpartition("/")[2]
+    assert [request.prompt for request in engine.asked] == [f"See {name}", f"Again, {name}"]
+    assert {request.system for request in engine.asked} == {f"On {name}"}
+    assert all(request.stage.prompts == stage.prompts for request in engine.asked)
+    assert all(request.stage.system_prompt == stage.system_prompt for request in engine.asked)

@@ -65,7 +65,7 @@ class Asker:
         stage = asked.request.stage
         url = await asked.image_url(server.endpoint.max_image_bytes)
         try:
-            output = await self._say(server, stage, asked.request.prompt, url)
+            output = await self._say(server, stage, asked.request.system, asked.request.prompt, url)
         except Trouble as exc:
             await self._judge(server, asked, begun, exc)
             return None
@@ -82,7 +82,7 @@ class Asker:
             stage = self._stages.get(stage.name, stage)
             try:
                 url = _blank() if stage.image else None
-                await self._say(server, stage, _TRIAL_PROMPT, url)
+                await self._say(server, stage, stage.system_prompt, _TRIAL_PROMPT, url)
             except Trouble as exc:
                 _condemn(server, exc)
                 return exc
@@ -99,12 +99,15 @@ class Asker:
                 shown = ", ".join(listed[:_MOST_SHOWN])
                 logger.warning('%s does not list "%s"; it lists %s', server.name, model, shown)
 
-    async def _say(self, server: Server, stage: Stage, prompt: str, url: str | None) -> Output:
+    async def _say(
+        self, server: Server, stage: Stage, system: str | None, prompt: str, url: str | None
+    ) -> Output:
         """Ask, and again in other words where the server does not know one of ours."""
         while True:
             spoken = server.dialect.version
             try:
-                output = await self._send(server, server.dialect.body(stage, prompt, url))
+                body = server.dialect.body(stage, system, prompt, url)
+                output = await self._send(server, body)
             except Refusal as exc:
                 done = server.dialect.learn(exc, stage)
                 if done:

@@ -40,7 +40,7 @@ class Dialect:
         self._dropped: set[tuple[str, str]] = set()
         self._renamed: dict[tuple[str, str], str] = {}
 
-    def body(self, stage: Stage, prompt: str, image_url: str | None) -> bytes:
+    def body(self, stage: Stage, system: str | None, prompt: str, image_url: str | None) -> bytes:
         """Write a request."""
         model, fields = self._model(stage), self._fields(stage)
         kept = {
@@ -48,7 +48,7 @@ class Dialect:
             for field, value in fields.items()
             if (model, field) not in self._dropped
         }
-        messages = _messages(stage.system_prompt, prompt, image_url)
+        messages = _messages(system, prompt, image_url)
         asked = {"model": model, "messages": messages, "stream": False}
         return msgspec.json.encode(asked | kept | self._endpoint.extra_body)
 

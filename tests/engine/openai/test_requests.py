@@ -79,7 +79,7 @@ async def test_stage_without_image_sends_none():
 
 
 async def test_system_prompt_is_a_message_of_its_own():
-    call = await sent(stage=stage(system_prompt="Be brief."))
+    call = await sent(stage=stage(system_prompt="Be {how}."), system="Be brief.")
 
     assert call.body["messages"][0] == {"role": "system", "content": "Be brief."}
 
