@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from threading import Thread
 
 OWNER = "CAPTION_FLOW_INTERNAL_ENGINE_OWNER"  # process id of the worker; its engines inherit it
@@ -46,4 +48,12 @@ class Children:
 
     def _kill(self) -> None:
         for child in set(multiprocessing.active_children()) - self._elder:
-            child.kill()
+            _kill(child)
+
+
+def _kill(child: BaseProcess) -> None:
+    """Kill a process, with those of its own where it is one that follows its owner."""
+    child.kill()
+    if child.pid is not None:
+        with suppress(ProcessLookupError):  # it has no group, or nobody is left in it
+            os.killpg(child.pid, signal.SIGKILL)
