@@ -83,6 +83,7 @@ class Captioner:
     ) -> Outcome:
         shown = image if stage.image else None
         answers = await self._answers(visit, stage, shown, entered)
+        visit.answers[stage.name] = answers
         texts = [answer.text for answer in answers if answer.text]
         if not texts:
             raise EngineFailed("The model answered with nothing.")

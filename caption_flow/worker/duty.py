@@ -13,6 +13,7 @@ from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.model import Lease, Outcome, Outcomes, following
+from caption_flow.worker.ladder import Answer
 
 
 class Duty(Struct, frozen=True):
@@ -73,6 +74,7 @@ class Visit:
         self.lease = lease
         self.duty = duty
         self.made: list[Outcome] = []
+        self.answers: dict[str, list[Answer]] = {}  # by stage, one to each prompt
         self.model = ""  # what answered last, where the engine has several
         self._requests = count()
 

@@ -31,6 +31,7 @@ class Answer(Struct, frozen=True):
     prompt_tokens: int  # of all tries
     output_tokens: int  # likewise
     tries: int
+    kept: int = 0  # which of the tries it is, from 0
     flags: tuple[str, ...] = ()  # the checks that it fails, where they flag
     fields: dict[str, Any] = field(default_factory=dict)  # read from an answer that has a form
 
@@ -117,7 +118,8 @@ def _reseeded(sampling: Sampling, by: int) -> Sampling:
 def _answer(
     stage: Stage, tries: Sequence[_Try], read: Callable[[Stage, str], dict[str, Any]]
 ) -> Answer:
-    best = min(reversed(tries), key=lambda one: one.faults)  # the last of several
+    kept = min(reversed(range(len(tries))), key=lambda n: tries[n].faults)  # the last of several
+    best = tries[kept]
     if best.rejects:
         raise _rejected(best, len(tries))
     text = best.output.text
@@ -128,6 +130,7 @@ def _answer(
         prompt_tokens=sum(one.output.prompt_tokens for one in tries),
         output_tokens=sum(one.output.output_tokens for one in tries),
         tries=len(tries),
+        kept=kept,
         flags=tuple(check.check for check in best.fails if check.then == "flag"),
         fields=read(stage, text) if formed else {},
     )
