@@ -15,8 +15,9 @@ from caption_flow.patience import Interrupted
 
 EXIT_FAILED = 1
 
-# name -> what it does; the module of the same name holds the command
+# name -> what it does; the module of the same name holds the command, mostly
 COMMANDS = {
+    "try": "Caption a few images at once, and show what a run would write.",
     "run": "Caption a data set with everything on this machine.",
     "feed": "Put a data set's images into the queue.",
     "worker": "Caption images from the queue with one engine.",
@@ -26,6 +27,10 @@ COMMANDS = {
     "dead": "Look at samples that were given up; retry or drop them.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }
+
+
+# Commands whose name no module can have: Python reads it as a word of its own.
+_MODULES = {"try": "try_images"}
 
 
 class LazyGroup(click.Group):
@@ -40,7 +45,9 @@ class LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"caption_flow.cli.{name}").command
+        command: click.Command = import_module(
+            f"caption_flow.cli.{_MODULES.get(name, name)}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

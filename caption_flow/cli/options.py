@@ -15,6 +15,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 # A parent process hands its effective settings down in a file; see supervisor.
 DUMP_VARIABLE = "CAPTION_FLOW_INTERNAL_JOB"
 
+_DOCUMENT = click.option(
+    "--config",
+    "explicit",
+    type=click.Path(path_type=Path),
+    help="YAML document; without it the usual places are searched.",
+)
+_CHANGES = click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override any setting, as in vllm.sampling.temperature=0.2.",
+)
+
 
 def logged(function: F) -> F:
     """Add the options for what a process says."""
@@ -37,12 +51,7 @@ def located(function: F) -> F:
     """Add the options that say where a job is."""
     for option in reversed(
         (
-            click.option(
-                "--config",
-                "explicit",
-                type=click.Path(path_type=Path),
-                help="YAML document; without it the usual places are searched.",
-            ),
+            _DOCUMENT,
             click.option("--redis", metavar="URL", help="redis://, rediss:// or unix:// URL."),
             click.option("--job", metavar="NAME", help="Name of the job."),
         )
@@ -53,14 +62,12 @@ def located(function: F) -> F:
 
 def configured(function: F) -> F:
     """Add the options every configured command has."""
-    function = click.option(
-        "--set",
-        "changes",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Override any setting, as in vllm.sampling.temperature=0.2.",
-    )(function)
-    return located(function)
+    return located(_CHANGES(function))
+
+
+def documented(function: F) -> F:
+    """Add those of a command that is configured, and has no job."""
+    return logged(_DOCUMENT(_CHANGES(function)))
 
 
 def data_options(function: F) -> F:

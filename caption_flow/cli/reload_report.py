@@ -31,7 +31,7 @@ _QUERY = re.compile(r"^(\w+://[^\s?]*\?)\S*$")
 def listed(found: Sequence[Change]) -> Iterator[str]:
     """Write the changes, one a line, below what workers do for them."""
     for needs, head in _HEADS.items():
-        lines = [_line(change) for change in found if change.needs == needs]
+        lines = [line(change) for change in found if change.needs == needs]
         if lines:
             yield head
             yield from lines
@@ -54,7 +54,8 @@ def unpublished(config: JobConfig) -> str:
     )
 
 
-def _line(change: Change) -> str:
+def line(change: Change) -> str:
+    """Write one change."""
     path = change.path
     return f"  {path}: {_shown(path, change.before)} → {_shown(path, change.after)}"
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,12 +59,11 @@ def there(shared_desk: Desk, server: VllmServer) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def here(shared_desk: Desk) -> list[dict[str, Any]]:
-    """Captions of vLLM in process, as examples/run.yaml says."""
-    out = shared_desk.folder / "here"
-    words = ("run", "examples/shapes/images", "--data-dir", out)
+    """What `try` shows of vLLM in process, as examples/run.yaml says."""
+    words = ("try", "examples/shapes/images", "--limit", 64, "--json")
     ended = shared_desk.start(*words, folder=ROOT).wait(LOADING)
     assert ended.code == 0, ended.words
-    return rows(out / "images")
+    return [json.loads(line) for line in ended.out.splitlines()]
 
 
 def test_captions_are_true(there: list[dict[str, Any]]):
@@ -78,9 +78,15 @@ def test_captions_are_those_of_vllm_in_process(
 ):
     fields = ("captions", "prompt_tokens", "finish_reasons")
 
-    assert {row["id"]: [row[f] for f in fields] for row in there} == {
-        row["id"]: [row[f] for f in fields] for row in here
-    }
+    assert {row["id"]: [row[f] for f in fields] for row in there} == dict(map(tried, here))
+
+
+def tried(shown: dict[str, Any]) -> tuple[str, list[Any]]:
+    """The id and the same fields of an image that was tried."""
+    [stage] = shown["stages"]
+    [told] = stage["prompts"]
+    id_ = Path(shown["image"]).relative_to("examples/shapes/images").as_posix()
+    return id_, [[told["caption"]], told["prompt_tokens"], [told["finish_reason"]]]
 
 
 def test_answers_have_the_form_that_is_asked_for(shared_desk: Desk, server: VllmServer):
