@@ -92,7 +92,9 @@ class Asker:
     async def look_at_models(self, server: Server, stages: Sequence[Stage]) -> None:
         """Warn of a model that is not on the server's list; it may be there all the same."""
         url, seconds = f"{server.name}/models", min(_LIST_SECONDS, server.endpoint.timeout)
-        reply = await self._line.send("GET", url, server.headers, b"", seconds=seconds)
+        reply = await self._line.send(
+            "GET", url, server.headers, b"", seconds=seconds, secret=server.key
+        )
         listed = read_models(reply, server.key)
         for model in dict.fromkeys(server.endpoint.model or stage.model for stage in stages):
             if listed and model not in listed:
@@ -120,7 +122,9 @@ class Asker:
 
     async def _send(self, server: Server, body: bytes) -> Output:
         url, seconds = f"{server.name}/chat/completions", server.endpoint.timeout
-        reply = await self._line.send("POST", url, server.headers, body, seconds=seconds)
+        reply = await self._line.send(
+            "POST", url, server.headers, body, seconds=seconds, secret=server.key
+        )
         return read_output(reply, server.key)
 
     async def _judge(self, server: Server, asked: Asked, begun: Begun, why: Trouble) -> None:

@@ -9,7 +9,7 @@ import httpcore2
 from msgspec import Struct
 
 from caption_flow import __version__
-from caption_flow.engine.openai.trouble import Cut, Down, Late, Spoilt, Trouble
+from caption_flow.engine.openai.trouble import Cut, Down, Late, Spoilt, Trouble, words
 from caption_flow.fetch.answers import Answer
 from caption_flow.fetch.wire import connect
 
@@ -37,9 +37,19 @@ class Line:
         )
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        seconds: float,
+        secret: str | None,
     ) -> Reply:
-        """Send a request and read the answer; raises Down, Late, Cut or Spoilt."""
+        """Send a request and read the answer; raises Down, Late, Cut or Spoilt.
+
+        `secret` is shown in none of them, though the server sends it back.
+        """
         sent = {
             "Host": urlsplit(url).netloc,
             "User-Agent": f"caption-flow/{__version__}",
@@ -61,11 +71,11 @@ class Line:
         except Trouble:
             raise
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as exc:
-            raise Down(f"no connection: {_said(exc)}") from exc
+            raise Down(f"no connection: {_said(exc, secret)}") from exc
         except TimeoutError as exc:
             raise Late(f"no answer within {seconds:g} s (timeout)") from exc
         except Exception as exc:  # the server chose what is parsed
-            raise Cut(f"the answer broke off: {_said(exc)}") from exc
+            raise Cut(f"the answer broke off: {_said(exc, secret)}") from exc
 
     async def _exchange(self, request: httpcore2.Request) -> Reply:
         response = await self._pool.handle_async_request(request)
@@ -103,5 +113,6 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-def _said(exc: Exception) -> str:
-    return str(exc) or type(exc).__name__
+def _said(exc: Exception, secret: str | None) -> str:
+    """Tell an error, which may quote all that the server sent."""
+    return words(str(exc).encode("utf-8", "replace"), secret).rstrip(".") or type(exc).__name__
