@@ -13,6 +13,7 @@ from caption_flow.engine.port import Output
 _BUSY = frozenset({429, 503, 529})
 _DOWN = frozenset({502, 504, *range(520, 528)})  # those who pass requests on say so, not models
 _SPOILT = frozenset({408, 409, 425})
+_STATUSES_END = 600
 _MOST_COUNT = 2**31  # tokens
 _MOST_NAME = 200  # characters
 
@@ -25,10 +26,12 @@ class _Message(Struct):
 class _Choice(Struct):
     message: _Message
     finish_reason: str | None = None
+    error: Any = None
 
 
 class _Completion(Struct):
-    choices: list[_Choice]
+    choices: list[_Choice] = []
+    error: Any = None  # of servers that have begun a good answer before they know of it
     model: Any = None
     usage: Any = None
 
@@ -39,7 +42,7 @@ _DECODER = msgspec.json.Decoder(_Completion)
 def read_output(reply: Reply, secret: str | None) -> Output:
     """Return what the model said, or raise the trouble."""
     if reply.head.status != HTTPStatus.OK:
-        raise _trouble(reply, secret)
+        raise _trouble(reply.head.status, reply, secret)
     if "json" not in (kind := reply.head.get("content-type")).lower():
         raise Spoilt(f"an answer that is no JSON but {words(kind.encode(), secret) or 'unnamed'}")
     try:
@@ -47,9 +50,13 @@ def read_output(reply: Reply, secret: str | None) -> Output:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         said = words(reply.body, secret)
         raise Spoilt(f"an answer that is no chat completion ({exc}): {said}") from exc
+    if completion.error:
+        raise _trouble(_status(completion.error), reply, secret)
     if not completion.choices:
         raise Spoilt(f"an answer without choices: {words(reply.body, secret)}")
     choice = completion.choices[0]
+    if choice.error or choice.finish_reason == "error":
+        raise _trouble(_status(choice.error), reply, secret)
     usage = completion.usage if isinstance(completion.usage, dict) else {}
     return Output(
         text=(choice.message.content or choice.message.refusal or "").strip(),
@@ -63,7 +70,7 @@ def read_output(reply: Reply, secret: str | None) -> Output:
 def read_models(reply: Reply, secret: str | None) -> list[str]:
     """Return the names of the models, none where the server does not list them; or the trouble."""
     if reply.head.status != HTTPStatus.OK:
-        raise _trouble(reply, secret)
+        raise _trouble(reply.head.status, reply, secret)
     try:
         listed = msgspec.json.decode(reply.body)["data"]
         return [_name(model["id"]) for model in listed]
@@ -71,8 +78,7 @@ def read_models(reply: Reply, secret: str | None) -> list[str]:
         return []
 
 
-def _trouble(reply: Reply, secret: str | None) -> Trouble:
-    status = reply.head.status
+def _trouble(status: int, reply: Reply, secret: str | None) -> Trouble:
     said = f"{status} {words(reply.body, secret)}".strip()
     if status in _BUSY:
         return Busy(said, reply.head.retry_after)
@@ -83,6 +89,14 @@ def _trouble(reply: Reply, secret: str | None) -> Trouble:
     if reply.head.location is not None:
         said = f"{status}, elsewhere, and redirects are not followed"
     return Refusal(said, status, reply.body)
+
+
+def _status(error: Any) -> int:
+    """Read the status from an error that came as an answer; 500 where it has none."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < _STATUSES_END:
+        return code
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _count(value: Any) -> int:
