@@ -17,7 +17,7 @@ from caption_flow.engine.openai.bell import Bell
 from caption_flow.engine.openai.line import Line
 from caption_flow.engine.openai.pool import Pool
 from caption_flow.engine.openai.server import Server
-from caption_flow.engine.openai.trouble import Down, Refusal, Spoilt, Trouble
+from caption_flow.engine.openai.trouble import Down, Spoilt, Trouble
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import EngineUnfit, EngineUseless
 from caption_flow.lifecycle import Drain, cancel
@@ -118,11 +118,11 @@ class OpenaiEngine:
         serving = [s for s in self._stages if server.endpoint in self._config.serving(s.model)]
         try:
             await self._asker.look_at_models(server, serving)
-        except Refusal:  # it may have no list, or its key be for nothing else
-            pass
-        except Trouble as exc:
+        except Down as exc:
             server.down(exc)
             return False
+        except Trouble:  # it may have no list, or its key be for nothing else
+            pass
         found = [await self._asker.trial(server, stage) for stage in serving]
         return not any(isinstance(trouble, Down | Spoilt) for trouble in found)
 

@@ -85,6 +85,14 @@ async def test_signs_of_life_go_on_while_requests_wait():
     assert engine.signs > before + 5
 
 
+async def test_error_inside_an_answer_of_status_200_means_what_its_code_says():
+    """Some that pass requests on have said 200 before they know how it ends."""
+    busy = completion(choices=None, error={"code": 429, "message": "rate-limited upstream"})
+    async with Stub() as stub, running(endpoint(stub)) as engine:
+        stub.behaviour = first(20, Reply(body=busy.body.replace(b'"choices": null, ', b"")))
+        assert len(await captioned(engine, 2)) == 2
+
+
 # Keys, names: the endpoint's fault
 
 
@@ -205,6 +213,10 @@ SPOILT = {
     "odd choices": completion(choices={"a": 1}),
     "odd content": completion(choices=[{"message": {"content": 5}}]),
     "no message": completion(choices=[{}]),
+    "error": Reply(body=b'{"error": {"message": "no provider", "code": "x"}}'),
+    "error in the midst": completion(
+        choices=[{"message": {"content": "a cat and"}, "finish_reason": "error"}]
+    ),
     "a list": Reply(body=b"[]"),
     "deep": Reply(body=b"[" * 100_000),
     "bad UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff"}}]}'),
@@ -423,3 +435,14 @@ async def test_key_is_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture):
     assert KEY not in str(caught.value)
     assert "TEST_API_KEY" in str(caught.value)
     assert KEY not in shown.replace(repr(engine._environ), "")
+
+
+async def test_key_that_comes_back_in_what_is_no_http_is_shown_to_nobody():
+    async with Stub() as stub, running(endpoint(stub, api_key_env="TEST_API_KEY")) as engine:
+        echo = f"Authorization: Bearer {KEY}\r\nX: {'y' * 50_000}"
+        stub.behaviour = only("prompt 0", Reply(headers={"X Y": echo}))
+        with pytest.raises(EngineFailed, match="broke off") as caught:
+            await engine.caption(request(0))
+
+    assert KEY not in str(caught.value)
+    assert len(str(caught.value)) < 500

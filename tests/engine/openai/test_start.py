@@ -49,7 +49,13 @@ async def test_model_that_is_not_listed_is_told_with_those_that_are(
     assert f'{stub.url} does not list "tinny"; it lists tiny, theirs' in caplog.text
 
 
-@pytest.mark.parametrize("models", [Reply(404), Reply(body=b"[5]"), error(403, "no scope")])
+LISTS_OF_NONE = [
+    *(Reply(404), Reply(body=b"[5]"), error(403, "no scope"), Reply(501)),
+    *(error(429, "not so often"), Reply(body=b" " * (9 << 20))),
+]
+
+
+@pytest.mark.parametrize("models", LISTS_OF_NONE)
 async def test_list_of_models_may_be_missing(models: Reply):
     async with Stub(models=models) as stub, running(endpoint(stub)) as engine:
         assert len(await captioned(engine, 3)) == 3
