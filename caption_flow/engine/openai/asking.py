@@ -1,6 +1,7 @@
 """Engine `openai`: one request at one server, and what its failure means."""
 
 import logging
+import time
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
@@ -74,9 +75,14 @@ class Asker:
 
     async def trial(self, server: Server, stage: Stage) -> Trouble | None:
         """Ask what any server like it would answer; returns what is wrong with this one."""
+        wanted = time.monotonic()
         async with server.trying:
-            if server.aside or server.resting:  # as others have found meanwhile
+            # As others have found meanwhile.
+            if server.aside or server.resting:
                 return Down("left alone for now")
+            if server.has_worked_since(stage.name, wanted):
+                return None
+            begun = time.monotonic()
             server.take_turn()
             # Not as the request says, whose own sampling or text may be what is refused.
             stage = self._stages.get(stage.name, stage)
@@ -86,7 +92,7 @@ class Asker:
             except Trouble as exc:
                 _condemn(server, exc)
                 return exc
-            server.works(stage.name)
+            server.works(stage.name, begun)
             return None
 
     async def look_at_models(self, server: Server, stages: Sequence[Stage]) -> None:

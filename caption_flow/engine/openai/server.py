@@ -41,7 +41,8 @@ class Server:
         self._bell = bell
         self._rests_until = 0.0
         self._failures = 0  # in a row
-        self._proven: set[str] = set()  # stages of which it has answered a request
+        # When the youngest request had begun that it has answered, by stage.
+        self._proven: dict[str, float] = {}
         self._said_at = -math.inf
 
     @property
@@ -85,15 +86,19 @@ class Server:
         """Tell whether it has answered a request of this stage, so that it can."""
         return stage in self._proven
 
+    def has_worked_since(self, stage: str, then: float) -> bool:
+        """Tell whether it has answered a request of this stage that had begun after that time."""
+        return self._proven.get(stage, -math.inf) > then
+
     def answered(self, stage: str, begun: Begun) -> None:
         """Note an answer."""
         self._pace.answered(begun, time.monotonic())
-        self.works(stage)
+        self.works(stage, begun.at)
 
-    def works(self, stage: str) -> None:
+    def works(self, stage: str, begun: float) -> None:
         """Note that it does what it is there for."""
         self._failures = 0
-        self._proven.add(stage)
+        self._proven[stage] = max(begun, self._proven.get(stage, begun))
 
     def slow_down(self, begun: Begun) -> None:
         """Note that it has more to do than it can."""

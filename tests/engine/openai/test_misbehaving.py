@@ -247,6 +247,22 @@ async def test_request_that_is_always_answered_so_has_had_an_attempt(kind: str):
         assert (await engine.caption(request(1))).text == "a caption"
 
 
+async def test_many_spoilt_answers_share_their_trials():
+    """Else each would hold its slot until those before it have had a trial of their own."""
+
+    async def behaviour(call: Call) -> Reply:
+        await asyncio.sleep(0.05)
+        return completion() if call.prompt == TRIAL else await spoilt(call)
+
+    spoilt = first(40, SPOILT["server error"])
+    async with Stub() as stub, running(endpoint(stub), capacity=64) as engine:
+        engine._servers[0]._pace.limit = 64
+        stub.behaviour = behaviour
+        await captioned(engine, 60)
+
+    assert len(stub.trials) < 10
+
+
 async def test_spoilt_answer_is_asked_for_elsewhere():
     async with Stub() as bad, Stub() as good, running(endpoint(bad), endpoint(good)) as engine:
         bad.behaviour = first(999, SPOILT["no choices"])
