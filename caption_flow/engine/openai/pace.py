@@ -8,7 +8,8 @@ refused is tried again, ever more rarely, since servers get busier and less busy
 from msgspec import Struct
 
 START = 4  # requests
-_LEAST_MEASURED = 3  # requests, at one limit, before it is judged
+# Requests, at one limit, before it is judged: fewer say little where captions differ in length.
+_LEAST_MEASURED = 16
 _PAYS = 0.25  # part of what would be gained if no request waited for another
 _FIRST_CALM, _MOST_CALM = 8, 256  # measurements at a good limit before more is tried again
 _STEP = 4  # a quarter is then added

@@ -1,11 +1,13 @@
 """How many requests at once: up while it pays, down when it is too much."""
 
 import asyncio
+import random
+from heapq import heappop, heappush
 from itertools import pairwise
 
 import pytest
 
-from caption_flow.engine.openai.pace import Pace, Spacing
+from caption_flow.engine.openai.pace import Begun, Pace, Spacing
 from tests.engine.openai.conftest import captioned, endpoint, request, running
 from tests.engine.openai.stub import TRIAL, Call, Reply, Stub, completion, error
 
@@ -43,6 +45,22 @@ class World:
 
 def test_limit_rises_while_that_pays():
     assert World(64, at_once=1000).run(30).pace.limit == 64
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_limit_rises_though_answers_take_very_different_times(seed: int):
+    """A few long ones among the first must not keep it low for good."""
+    draw, pace, now = random.Random(seed), Pace(64), 0.0
+    inside: list[tuple[float, int, Begun]] = []
+    for number in range(10_000):
+        while pace.free > 0:
+            took = draw.lognormvariate(-0.35, 0.83)  # as much spread as the mean
+            heappush(inside, (now + took, number + pace.inside, pace.enter(now)))
+        now, _, begun = heappop(inside)
+        pace.answered(begun, now)
+        pace.leave()
+
+    assert pace.limit >= 40
 
 
 def test_limit_never_passes_the_capacity():
