@@ -49,7 +49,7 @@ class OpenaiEngine:
         self._config = config
         self._stages = stages
         self._environ = environ
-        self._drain = drain  # a start without any server ends when asked
+        self._drain = drain  # when asked, nobody waits any longer for a server to come back
         self._line: Line | None = None
         self._asker: Asker
         self._servers: list[Server] = []
@@ -104,7 +104,7 @@ class OpenaiEngine:
         if model not in self._pools:
             serving = self._config.serving(model)
             servers = [server for server in self._servers if server.endpoint in serving]
-            self._pools[model] = Pool(servers, self._bell)
+            self._pools[model] = Pool(servers, self._bell, self._drain)
         return self._pools[model]
 
     async def _live(self) -> None:
@@ -112,6 +112,8 @@ class OpenaiEngine:
         while True:
             await asyncio.sleep(SIGN_SECONDS)
             self.signs += 1
+            if self._drain.asked:
+                self._bell.ring()
 
     async def _meet(self, server: Server) -> bool:
         """Try a server before any sample depends on it; False where it is to be met again."""

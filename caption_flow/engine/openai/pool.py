@@ -8,14 +8,17 @@ from caption_flow.engine.openai.bell import Bell
 from caption_flow.engine.openai.pace import Begun
 from caption_flow.engine.openai.server import Server
 from caption_flow.errors import EngineUseless
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Interrupted
 
 
 class Pool:
     """Servers that do the same; who comes first is served first, by the one with most room."""
 
-    def __init__(self, servers: Sequence[Server], bell: Bell) -> None:
+    def __init__(self, servers: Sequence[Server], bell: Bell, drain: Drain) -> None:
         self._servers = servers
         self._bell = bell
+        self._drain = drain  # ends the wait for servers that are left alone
         self._first = asyncio.Lock()  # held by who is first in the queue
 
     def check(self) -> None:
@@ -30,7 +33,10 @@ class Pool:
 
     @asynccontextmanager
     async def slot(self, avoid: Server | None) -> AsyncIterator[tuple[Server, Begun]]:
-        """Wait for a slot of any server, of another than `avoid` where there is a choice."""
+        """Wait for a slot of any server, of another than `avoid` where there is a choice.
+
+        Raises Interrupted where a drain is asked while all of them are left alone.
+        """
         async with self._first:
             server = await self._choose(avoid)
             begun = server.enter()
@@ -46,4 +52,6 @@ class Pool:
             ready = [server for server, seconds in waits.items() if seconds <= 0]
             if ready:
                 return max(ready, key=lambda s: (s is not avoid, s.free, -s.taken))
+            if self._drain.asked and all(s.aside or s.resting for s in self._servers):
+                raise Interrupted("Gave up waiting for a server.")
             await self._bell.wait(min(waits.values()))

@@ -12,6 +12,8 @@ import pytest
 from caption_flow.config.sampling import Sampling
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.errors import EngineFailed, EngineGone, EngineRefused, EngineUnfit
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Interrupted
 from tests.engine.openai.conftest import KEY, STAGE, captioned, endpoint, request, running
 from tests.engine.openai.stub import TRIAL, Behaviour, Call, Reply, Stub, completion, error, well
 from tests.roles import until
@@ -74,6 +76,34 @@ async def test_wait_that_is_asked_for_has_a_bound(monkeypatch: pytest.MonkeyPatc
     async with Stub() as stub, running(endpoint(stub)) as engine:
         stub.behaviour = first(1, error(503, "later", {"Retry-After": "999999999"}))
         await captioned(engine, 1)
+
+
+async def test_drain_does_not_wait_for_servers_that_are_left_alone():
+    """The samples go back as they were, for whoever comes later."""
+    drain = Drain()
+    async with Stub() as stub, running(endpoint(stub), drain=drain) as engine:
+        stub.behaviour = wrong(error(429, "quota", {"Retry-After": "60"}))
+        waiting = asyncio.gather(
+            *(engine.caption(request(n)) for n in range(20)), return_exceptions=True
+        )
+        await until(lambda: stub.calls)
+        drain.ask()
+        ends = await asyncio.wait_for(waiting, 10)
+
+    assert {type(end) for end in ends} == {Interrupted}
+
+
+async def test_drain_lets_requests_wait_for_servers_that_work():
+    async def behaviour(_: Call) -> Reply:
+        await asyncio.sleep(0.05)
+        return completion()
+
+    drain = Drain()
+    async with Stub(behaviour) as stub, running(endpoint(stub), drain=drain) as engine:
+        waiting = asyncio.create_task(captioned(engine, 20))
+        await until(lambda: stub.calls)
+        drain.ask()
+        assert len(await waiting) == 20
 
 
 async def test_signs_of_life_go_on_while_requests_wait():
