@@ -5,9 +5,9 @@ shrink an image before it enters the queue; the worker asks for pixels. Whatever
 image is a BadImage with a reason that stays the same from release to release.
 """
 
-from caption_flow.image.facts import ImageFacts, inspect
+from caption_flow.image.facts import ImageFacts, inspect, is_upright
 from caption_flow.image.fit import fit
 from caption_flow.image.pixels import decode
 from caption_flow.image.shrink import shrink
 
-__all__ = ["ImageFacts", "decode", "fit", "inspect", "shrink"]
+__all__ = ["ImageFacts", "decode", "fit", "inspect", "is_upright", "shrink"]

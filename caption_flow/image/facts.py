@@ -35,6 +35,15 @@ def inspect(data: bytes, *, max_pixels: int) -> ImageFacts:
         return _facts(picture.size, turned(form, picture, data), form, frames)
 
 
+def is_upright(data: bytes, *, max_pixels: int) -> bool:
+    """Tell whether the pixels lie as they are seen, so that who ignores EXIF sees them so too."""
+    form = sniff(data)
+    with refusals():
+        if form == "webp":
+            return orientation(read_webp(data).exif) == 1
+        return form == "gif" or turned(form, open_image(form, data, max_pixels), data) == 1
+
+
 # Pillow counts these by parsing each frame, in time that a hostile file can make quadratic.
 _FRAME_COUNTERS: dict[str, Callable[[bytes], int]] = {"gif": gif_frames, "tiff": tiff_frames}
 

@@ -5,7 +5,7 @@ import sys
 from base64 import b64encode
 from io import BytesIO
 
-from caption_flow.image import decode, inspect, shrink
+from caption_flow.image import decode, inspect, is_upright, shrink
 from caption_flow.image.sniff import sniff
 
 _TAKEN = frozenset({"jpeg", "png", "webp", "gif"})  # by all servers; the others become JPEG
@@ -17,19 +17,24 @@ _ANY = sys.maxsize  # pixels; whoever read the image has seen to their number
 async def data_url(data: bytes, max_bytes: int) -> str:
     """Write an image as a URL, its bytes as they are where the server takes them."""
     form = sniff(data)
-    if form in _TAKEN and len(data) <= min(max_bytes, _LARGE):
+    if len(data) <= min(max_bytes, _LARGE) and _is_taken(form, data):
         return _spelt(form, data)
     return await asyncio.to_thread(_fitted, form, data, max_bytes)
 
 
 def _fitted(form: str, data: bytes, max_bytes: int) -> str:
-    if form not in _TAKEN:
+    if not _is_taken(form, data):
         form, data = "jpeg", _as_jpeg(data)
     if len(data) > max_bytes:
         facts = inspect(data, max_pixels=_ANY)
         smaller = shrink(data, facts, max_side=None, max_bytes=max_bytes, max_pixels=_ANY)
         form, data = "jpeg", smaller
     return _spelt(form, data)
+
+
+def _is_taken(form: str, data: bytes) -> bool:
+    """Tell whether servers see it as we do: many do not look at EXIF, and see it on its side."""
+    return form in _TAKEN and is_upright(data, max_pixels=_ANY)
 
 
 def _as_jpeg(data: bytes) -> bytes:

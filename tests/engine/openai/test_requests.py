@@ -1,10 +1,12 @@
 """What a server is sent, and what is made of its answer."""
 
 import asyncio
+from io import BytesIO
 from typing import Any
 
 import msgspec
 import pytest
+from PIL import Image
 
 from caption_flow.config.sampling import Sampling
 from caption_flow.config.structured import StructuredOutputs
@@ -13,7 +15,7 @@ from caption_flow.errors import BadImage
 from caption_flow.image import inspect
 from tests.engine.openai.conftest import IMAGE, KEY, STAGE, captioned, endpoint, request, running
 from tests.engine.openai.stub import Call, Reply, Stub, completion
-from tests.image.makers import encode, noise, picture
+from tests.image.makers import encode, lying, noise, picture
 
 
 async def sent(stub_settings: dict[str, Any] | None = None, **changes: Any) -> Call:
@@ -54,6 +56,17 @@ async def test_what_they_do_not_take_becomes_jpeg(form: str):
     facts = inspect(call.image, max_pixels=10**6)
     assert facts.format == "jpeg"
     assert (facts.width, facts.height) == picture().size
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+async def test_image_that_lies_on_its_side_is_sent_upright(form: str):
+    """Many servers do not look at EXIF."""
+    stored, exif = lying(6)
+
+    call = await sent(data=encode(stored, form, exif=exif))
+
+    seen = Image.open(BytesIO(call.image))
+    assert (seen.size, dict(seen.getexif())) == (picture().size, {})
 
 
 async def test_image_beyond_the_bound_of_an_endpoint_is_shrunk():
