@@ -10,6 +10,7 @@ from msgspec import Struct
 START = 4  # requests
 # Requests, at one limit, before it is judged: fewer say little where captions differ in length.
 _LEAST_MEASURED = 16
+_LEAST_ROUNDS = 4  # but a server that gets few at once should not have to answer for so long
 _PAYS = 0.25  # part of what would be gained if no request waited for another
 _FIRST_CALM, _MOST_CALM = 8, 256  # measurements at a good limit before more is tried again
 _STEP = 4  # a quarter is then added
@@ -31,6 +32,7 @@ class Pace:
         self.inside = 0
         self._most = most
         self._good = most  # what is believed to be borne
+        self._answered = False  # since it was refused last
         self._era = 0  # which limit this is
         self._seconds = 0.0
         self._measured = 0
@@ -54,11 +56,12 @@ class Pace:
 
     def answered(self, begun: Begun, now: float) -> None:
         """Learn from one that was answered well, before it leaves."""
+        self._answered = True
         if begun.era != self._era or not (begun.full or self._is_full):
             return
         self._seconds += now - begun.at
         self._measured += 1
-        if self._measured >= max(_LEAST_MEASURED, self.limit):
+        if self._measured >= max(self.limit, min(_LEAST_MEASURED, self.limit * _LEAST_ROUNDS)):
             self._judge(self.limit * self._measured / max(self._seconds, 1e-9))
 
     def refused(self, begun: Begun) -> bool:
@@ -68,8 +71,11 @@ class Pace:
         """
         if begun.era != self._era:
             return False
-        good = max(1, min(self.limit, self.inside) - 1)
-        self._retreat(good, max(1, min(good, self.limit // 2)))
+        fewer = max(1, min(self.limit, self.inside) - 1)
+        # Who refuses all has no quota left, which tells nothing of how many at once it bears.
+        good = fewer if self._answered else self._good
+        self._answered = False
+        self._retreat(good, max(1, min(fewer, self.limit // 2)))
         self._era += 1  # also where it is 1 and stays so
         return True
 

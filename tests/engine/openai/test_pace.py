@@ -47,6 +47,17 @@ def test_limit_rises_while_that_pays():
     assert World(64, at_once=1000).run(30).pace.limit == 64
 
 
+def test_server_whose_quota_was_used_up_soon_gets_as_many_as_before():
+    world = World(64, at_once=1000).run(30)
+    for _ in range(20):  # it refuses all, each time that it is asked
+        for begun in [world.pace.enter(0.0) for _ in range(world.pace.free)]:
+            world.pace.refused(begun)
+            world.pace.leave()
+
+    assert world.pace.limit == 1
+    assert world.run(30).pace.limit >= 48
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_limit_rises_though_answers_take_very_different_times(seed: int):
     """A few long ones among the first must not keep it low for good."""
