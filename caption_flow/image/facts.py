@@ -41,7 +41,7 @@ def is_upright(data: bytes, *, max_pixels: int) -> bool:
     with refusals():
         if form == "webp":
             return orientation(read_webp(data).exif) == 1
-        return form == "gif" or turned(form, open_image(form, data, max_pixels), data) == 1
+        return turned(form, open_image(form, data, max_pixels), data) == 1
 
 
 # Pillow counts these by parsing each frame, in time that a hostile file can make quadratic.

@@ -8,7 +8,8 @@ from io import BytesIO
 from caption_flow.image import decode, inspect, is_upright, shrink
 from caption_flow.image.sniff import sniff
 
-_TAKEN = frozenset({"jpeg", "png", "webp", "gif"})  # by all servers; the others become JPEG
+# By all servers; the others become JPEG. llama.cpp takes no WebP, OpenAI no GIF that moves.
+_TAKEN = frozenset({"jpeg", "png"})
 _LARGE = 1 << 20  # bytes that take so long to encode that the event loop should not wait
 _QUALITY = 90
 _ANY = sys.maxsize  # pixels; whoever read the image has seen to their number

@@ -39,7 +39,7 @@ async def test_image_comes_before_the_prompt_and_byte_for_byte():
     assert (call.image, call.prompt) == (IMAGE, "What is it?")
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
 async def test_what_servers_take_is_passed_on_as_it_is(form: str):
     data = encode(picture(), form)
 
@@ -49,7 +49,7 @@ async def test_what_servers_take_is_passed_on_as_it_is(form: str):
     assert f"data:image/{form.lower()};" in call.content[0]["image_url"]["url"]
 
 
-@pytest.mark.parametrize("form", ["BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "AVIF", "WEBP", "GIF"])
 async def test_what_they_do_not_take_becomes_jpeg(form: str):
     call = await sent(data=encode(picture(), form))
 
@@ -58,7 +58,7 @@ async def test_what_they_do_not_take_becomes_jpeg(form: str):
     assert (facts.width, facts.height) == picture().size
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
 async def test_image_that_lies_on_its_side_is_sent_upright(form: str):
     """Many servers do not look at EXIF."""
     stored, exif = lying(6)
