@@ -3,7 +3,9 @@
 Asked where Redis knows no settings: a version must not come again for others.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +17,12 @@ _COLUMN = "settings_version"
 
 
 def newest_version(folder: PartFolder) -> int:
-    """Find the highest version that the footers of the parts tell; 0 where none does."""
+    """Find the highest version that the footers of the parts tell; 0 where none does.
+
+    StorageUnfit where the folder cannot be read from the start: nobody should wait for that.
+    """
+    with on_disk(folder.path, first=True), suppress(FileNotFoundError):
+        os.scandir(folder.path).close()
     return max((v for part in folder.published() for v in _highest(folder, part)), default=0)
 
 

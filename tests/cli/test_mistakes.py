@@ -128,4 +128,6 @@ def test_engine_that_cannot_be_ends_the_worker_with_2(desk: Desk, redis_url: str
     draw(desk.folder / "imgs", 1)
     assert desk.run("feed", "imgs", "--redis", redis_url, *settings(vllm__stages=stages)).code == 0
 
-    assert_refused(desk.run("worker", "--redis", redis_url), 2, "vllm.stages", "one model")
+    ended = desk.run("worker", "--redis", redis_url, "--model", "/models/m")
+
+    assert_refused(ended, 2, "vllm.model is one model", "(m, n)", "--stage")

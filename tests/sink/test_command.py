@@ -93,7 +93,9 @@ def test_run_waits_for_space_and_starts_no_other_sink(desk: Desk, disk: Disk):
     check(desk, disk)
 
 
-@pytest.mark.parametrize("command", [("run", "photos"), ("sink", "--job", "photos")])
+@pytest.mark.parametrize(
+    "command", [("run", "photos"), ("feed", "photos"), ("sink", "--job", "photos")]
+)
 def test_data_dir_that_cannot_be_written_to_is_a_mistake(
     desk: Desk, redis_url: str, command: tuple[str, ...]
 ):
@@ -101,7 +103,7 @@ def test_data_dir_that_cannot_be_written_to_is_a_mistake(
     (desk.folder / "file").touch()
     flags = ("--redis", redis_url, *SIMULATED, "--data-dir", desk.folder / "file" / "captions")
     if command[0] == "sink":
-        desk.run("feed", "photos", *flags)
+        assert desk.run("feed", "photos", "--redis", redis_url, *SIMULATED).code == 0
 
     ended = desk.run(*command, *flags)
 
