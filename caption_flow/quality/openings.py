@@ -25,9 +25,14 @@ _WAYS = (
     rf"(?:(?:this|it|here)\s+(?:is|appears\s+to\s+be|seems\s+to\s+be)\s+)?an?\s+{_PICTURE}\s+"
     r"(?:of|showing|depicting|featuring|capturing)",
 )
-# Then something that can begin a caption: "shows how it is done" cannot go without its verb.
+# Words that cannot go without the verb before them: "shows how it is done", "you find yourself in".
+_BOUND = (
+    r"(?:how|why|whether|that|off|up|for|(?:my|your|her|him|it|one)self|(?:our|your|them)selves)"
+)
+# Then something that can begin a caption. Of the white space before it nothing is given back:
+# two runs of it, one after the other, could be shared out in as many ways as they are long.
 _OPENING: Final = re.compile(
-    rf"(?:{'|'.join(_WAYS)})(?:\s+that)?\s*[:,]?\s+(?!(?:how|why|whether|that)\b)(?=[\"'“‘(\[*]?\w)",
+    rf"(?:{'|'.join(_WAYS)})(?:\s+that)?(?:\s*[:,])?\s++(?!{_BOUND}\b)(?=[\"'“‘(\[*]?\w)",
     re.IGNORECASE,
 )
 

@@ -39,6 +39,9 @@ NAMES: tuple[Polish, ...] = get_args(Polish)
         ("This image shows ...", "This image shows ..."),
         ("The painting shows a cat.", "The painting shows a cat."),
         ("The image shows how bread is baked.", "The image shows how bread is baked."),
+        ("You find yourself in a maze.", "You find yourself in a maze."),
+        ("You can see for miles.", "You can see for miles."),
+        ("This image shows off a car.", "This image shows off a car."),
         ("In the picture frame hangs a hat.", "In the picture frame hangs a hat."),
         ("The image of a saint on a coin.", "The image of a saint on a coin."),
         ("A man shows the image to a child.", "A man shows the image to a child."),
@@ -57,6 +60,10 @@ def test_openings_are_stripped(text: str, expected: str):
         ("A cat —  ", "A cat."),
         ("A cat.", "A cat."),
         ("A cat…", "A cat…"),
+        ("ねこ｡", "ねこ｡"),
+        ("ድመት።", "ድመት።"),
+        ("ကြောင်။", "ကြောင်။"),
+        ("ឆ្មា។", "ឆ្មា។"),
         ("Is it a cat?", "Is it a cat?"),
         ('He says "hi!"', 'He says "hi!"'),
         ('A sign that says "stop"', 'A sign that says "stop".'),
@@ -111,3 +118,12 @@ def test_long_text_is_polished_in_no_time(piece: str):
     polished(text[1:], NAMES)
 
     assert time.process_time() - begun < 1.0  # what is quadratic takes minutes
+
+
+@pytest.mark.parametrize("opening", ["This image shows", "The photo shows that", "In this image,"])
+def test_long_white_space_after_an_opening_takes_no_time(opening: str):
+    text = opening + " " * 10_000 + "!"
+    begun = time.process_time()
+    assert polished(text, ["strip_openings"]) == text
+
+    assert time.process_time() - begun < 1.0  # what is quadratic takes seconds
