@@ -11,7 +11,9 @@ from typing import Final
 from caption_flow.config.quality import Polish
 from caption_flow.quality.openings import without_openings
 
-_STOPS = (".", "!", "?", "…", "。", "\uff01", "\uff1f", "।", "۔", "؟", "։")
+# Of all scripts: Latin, Chinese, half-width and full-width, Hindi, Urdu, Arabic, Armenian, Amharic,
+# Burmese, Khmer, Tibetan.
+_STOPS = tuple(".!?…‽⁇⁈⁉。｡\uff0e\uff01\uff1f।॥۔؟։።፧။។།")
 _CLOSING = "\"'”’»›)]}*_`」』）】》"
 _SOFT = ",;:-–—、\uff0c\uff1b\uff1a"  # after which more was to come
 _CHINESE_OR_JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
