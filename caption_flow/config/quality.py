@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from caption_flow.config.sampling import SamplingChange
 from caption_flow.config.values import Count, Settings, Text, refuse
-from caption_flow.config.words import shown
+from caption_flow.config.words import repeated, shown
 
 Checked: TypeAlias = Literal[
     "empty",
@@ -32,7 +32,7 @@ class Check(Settings, frozen=True):
     characters: Count | None = None  # likewise
     banned: tuple[Text, ...] = ()  # banned_words: whole words or phrases, in any case
     languages: tuple[Text, ...] = ()  # language: the ones allowed, as ISO 639-1 codes
-    retries: Annotated[int, Meta(ge=0)] = 1  # second tries
+    retries: Annotated[int, Meta(ge=0, le=100)] = 1  # second tries
     # Of the second tries, in order; the last goes for all that follow.
     retry_sampling: tuple[SamplingChange, ...] = ()
     retry_prompt: Text | None = None  # of the second tries, in the first one's stead
@@ -66,6 +66,8 @@ class Check(Settings, frozen=True):
         if len(self.retry_sampling) > self.retries > 0:
             rungs = len(self.retry_sampling)
             yield f"retry_sampling has {rungs} items, but retries is {self.retries}"
+        if self.then == "keep" and not self.retries:
+            yield 'then is "keep", and retries is 0: the check does nothing'
 
 
 # The checks that each parameter is for.
@@ -78,9 +80,18 @@ _OWNERS: Final[Mapping[str, tuple[Checked, ...]]] = {
 _CODE = re.compile(r"[a-z]{2,3}")
 
 
-def repeated(checks: Sequence[Check]) -> Iterator[str]:
-    """Say which checks stand in a list twice."""
-    names = [check.check for check in checks]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield f'quality[{index}].check is "{name}", like quality[{names.index(name)}].check'
+def unfit(checks: Sequence[Check], steps: Sequence[Polish]) -> Iterator[str]:
+    """Say which checks and steps of a stage cannot stand beside one another."""
+    yield from repeated([check.check for check in checks], "quality[{}].check")
+    yield from repeated(steps, "postprocess[{}]")
+    for unit in ("words", "characters"):
+        yield from _impossible(checks, unit)
+
+
+def _impossible(checks: Sequence[Check], unit: str) -> Iterator[str]:
+    """Say so where a text that is long enough is too long."""
+    bounds = {check.check: (n, getattr(check, unit)) for n, check in enumerate(checks)}
+    short, low = bounds.get("too_short", (0, None))
+    long, high = bounds.get("too_long", (0, None))
+    if low and high and low > high:
+        yield f"quality[{long}].{unit} is {high}, and quality[{short}].{unit} {low}: no text passes"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from caption_flow.config.words import repeated
+
 Requires = Mapping[str, Sequence[str]]  # stage -> the stages it requires, in written order
 
 
@@ -19,17 +21,11 @@ def order(requires: Requires) -> list[str]:
 
 def mistakes(names: Sequence[str], requires: Requires) -> Iterator[str]:
     """Say what keeps these stages from having an order; nothing when they have one."""
-    yield from _repeated(names)
+    yield from repeated(names, "stages[{}].name")
     unknown = list(_unknown(names, requires))
     yield from unknown
     if not unknown and (circle := _circle(requires)):
         yield f"stages require each other in a circle: {' → '.join(circle)}"
-
-
-def _repeated(names: Sequence[str]) -> Iterator[str]:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield f'stages[{index}].name is "{name}", like stages[{names.index(name)}].name'
 
 
 def _unknown(names: Sequence[str], requires: Requires) -> Iterator[str]:

@@ -9,7 +9,7 @@ import msgspec
 from caption_flow.config import json_schema
 from caption_flow.config.fields import kinds, odd_names
 from caption_flow.config.values import Settings, Text, refuse
-from caption_flow.config.words import shown
+from caption_flow.config.words import repeated, shown
 
 FORMS = ("json", "choice", "regex", "grammar")
 LARGEST = 64 * 1024  # bytes of a form, as JSON
@@ -54,9 +54,7 @@ def _size(name: str, form: Any) -> Iterator[str]:
 def _choices(choice: Sequence[str]) -> Iterator[str]:
     if len(choice) < _FEWEST:
         yield f"choice has {len(choice)} of them; there must be two or more to choose from"
-    for index, text in enumerate(choice):
-        if text in choice[:index]:
-            yield f"choice[{index}] is {shown(text)}, like choice[{choice.index(text)}]"
+    yield from repeated(choice, "choice[{}]")
 
 
 def _pattern(regex: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from caption_flow.config import stages as graph
 from caption_flow.config import wording
 from caption_flow.config.fields import Written, clashes
-from caption_flow.config.quality import Check, Polish, repeated
+from caption_flow.config.quality import Check, Polish, unfit
 from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.values import Count, EngineArgs, Name, Prompts, Settings, Text, refuse
@@ -33,7 +33,7 @@ class StageConfig(Settings, frozen=True):
     engine_args: EngineArgs = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        refuse(repeated(self.quality or ()))
+        refuse(unfit(self.quality or (), self.postprocess or ()))
 
 
 class Stage(Struct, frozen=True):
@@ -71,7 +71,8 @@ class VllmConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
-        refuse([*repeated(self.quality), *graph.mistakes(names, self._requires())])
+        refuse(unfit(self.quality, self.postprocess))
+        refuse(graph.mistakes(names, self._requires()))
         refuse(clashes([*self._written()]))
         refuse(wording.mistakes(self))
 

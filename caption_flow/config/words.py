@@ -6,6 +6,7 @@ stands before the @.
 
 import re
 import types
+from collections.abc import Iterator, Sequence
 from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -99,6 +100,14 @@ def near(name: str, names: Any, *, cutoff: float = 0.6) -> str | None:
     """Return the name that was probably meant."""
     found = get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return found[0] if found else None
+
+
+def repeated(values: Sequence[str], place: str) -> Iterator[str]:
+    """Say what stands in a list twice; `place` is that of one, with {} for its number."""
+    first: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if (before := first.setdefault(value, index)) != index:
+            yield f"{place.format(index)} is {shown(value)}, like {place.format(before)}"
 
 
 def described(hint: Any) -> str:

@@ -44,6 +44,19 @@ MISTAKES = [
         "{check: empty}, {check: echo}, {check: empty}",
         '[2].check is "empty", like quality[0].check',
     ),
+    (
+        "{check: empty, retries: 0, then: keep}",
+        '[0].then is "keep", and retries is 0: the check does nothing',
+    ),
+    (
+        "{check: too_short, words: 9}, {check: too_long, words: 8}",
+        "[1].words is 8, and quality[0].words 9: no text passes",
+    ),
+    (
+        "{check: too_long, characters: 8}, {check: too_short, words: 9, characters: 90}",
+        "[0].characters is 8, and quality[1].characters 90: no text passes",
+    ),
+    ("{check: empty, retries: 1000}", "[0].retries is 1000; expected a whole number from 0 to 100"),
 ]
 
 
@@ -73,3 +86,15 @@ vllm:
     [stage] = load_job("feed", path).config.vllm.resolved_stages()
 
     assert stage.quality == (Check(check="empty", retries=0),)
+
+
+@pytest.mark.parametrize("section", ["vllm", "vllm.stages[0]"])
+def test_step_of_the_polish_stands_there_once(write: Write, section: str):
+    steps = "postprocess: [trim, full_stop, trim]"
+    written = steps if section == "vllm" else f"stages: [{{name: a, prompts: '?', {steps}}}]"
+
+    with pytest.raises(ConfigError) as refused:
+        load_job("feed", write(f"vllm: {{{written}}}"))
+
+    told = f'pipeline.yaml: {section}.postprocess[2] is "trim", like postprocess[0]'
+    assert str(refused.value) == told

@@ -152,7 +152,7 @@ FORMS_AND_CHECKS = [
     ),
     (
         "vllm: {quality: [{check: empty, retries: -1}]}",
-        ": vllm.quality[0].retries is -1; expected a whole number, 0 or more",
+        ": vllm.quality[0].retries is -1; expected a whole number from 0 to 100",
     ),
     (
         "vllm: {quality: [{check: empty, retry_sampling: [{}, {temperature: -1}]}]}",
