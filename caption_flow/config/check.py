@@ -4,9 +4,7 @@ Walks the struct rather than the data, so that each mistake is told in the words
 field it concerns; msgspec judges the single values.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
@@ -15,6 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import FieldInfo
 
+from caption_flow.config.plain import key_sentence, odd
 from caption_flow.config.sizes import parse_share, parse_size
 from caption_flow.config.values import Settings
 from caption_flow.config.words import (
@@ -41,8 +40,6 @@ Elsewhere = Callable[[str], str]  # the document in which a name may stand at th
 _BAD: Final = object()  # stands for a value whose mistake is recorded
 _CLOSE = 0.85  # so near to a name of ours, a key of an open section is a slip of the finger
 _REAL = frozenset({"ubatch_size"})  # vLLM's own, however near to a name of ours
-_INT64 = 2**63
-_DEEPEST = 50
 
 
 def decode(
@@ -140,11 +137,11 @@ class _Checker:
         _, value = get_args(plain_type(hint)[0])
         if value is Any or not isinstance(raw, dict):
             return self._leaf(hint, {} if raw is None else raw, steps)
-        odd = [name for name in raw if not isinstance(name, str)]
-        for name in odd:
+        strange = [name for name in raw if not isinstance(name, str)]
+        for name in strange:
             self._odd_key(steps, name)
-        made = {n: self._leaf(value, raw[n], (*steps, n)) for n in raw if n not in odd}
-        return _BAD if odd or any(item is _BAD for item in made.values()) else made
+        made = {n: self._leaf(value, raw[n], (*steps, n)) for n in raw if n not in strange}
+        return _BAD if strange or any(item is _BAD for item in made.values()) else made
 
     def _list(self, hint: Any, raw: Any, steps: Steps) -> Any:
         base, meta = plain_type(hint)
@@ -162,9 +159,9 @@ class _Checker:
         return made if of_sections else self._leaf(hint, made, steps)
 
     def _leaf(self, hint: Any, raw: Any, steps: Steps) -> Any:
-        odd = list(_odd(raw, steps))
-        if odd:
-            self.mistakes += odd
+        strange = list(odd(raw, steps))
+        if strange:
+            self.mistakes += strange
             return _BAD
         try:
             return msgspec.convert(raw, hint)
@@ -172,9 +169,9 @@ class _Checker:
             return self._wrong(steps, raw, hint)
 
     def _open_value(self, raw: Any, steps: Steps) -> Any:
-        odd = list(_odd(raw, steps))
-        self.mistakes += odd
-        return _BAD if odd else raw
+        strange = list(odd(raw, steps))
+        self.mistakes += strange
+        return _BAD if strange else raw
 
     def _goes_to_the_rest(self, cls: type[Settings], name: str) -> bool:
         if not cls.REST or name == cls.REST:
@@ -213,7 +210,7 @@ class _Checker:
         return f"in {dotted(found[0])}" if found[0] else "at the top"
 
     def _odd_key(self, steps: Steps, name: object) -> None:
-        self._say(steps, _key_sentence(name, steps))
+        self._say(steps, key_sentence(name, steps))
 
     def _wrong(self, steps: Steps, raw: Any, hint: Any) -> Any:
         self.mistakes.append(wrong(steps, raw, described(hint), meant(hint, raw)))
@@ -243,45 +240,3 @@ def _expanded(text: str) -> str:
         return str(Path(text).expanduser())
     except RuntimeError:  # no such user, no home: the path is taken as it is
         return text
-
-
-def _odd(value: Any, steps: Steps) -> Iterator[Mistake]:
-    """Find what YAML can say and JSON cannot: the document travels as JSON."""
-    if len(steps) > _DEEPEST:
-        yield Mistake(steps[:3], f"is nested more than {_DEEPEST} levels deep")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if not isinstance(name, str):
-                yield Mistake(steps, _key_sentence(name, steps))
-            else:
-                yield from _odd(item, (*steps, name))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _odd(item, (*steps, index))
-    elif expected := _odd_scalar(value):
-        yield wrong(steps, value, expected)
-
-
-def _odd_scalar(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "a finite number"
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return "a number of at most 63 bits"
-    if isinstance(value, str) and not _encodable(value):
-        return "text in UTF-8"
-    if isinstance(value, date):
-        return "text"
-    return "" if isinstance(value, str | int | float | None) else "text, a number, true or false"
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _key_sentence(name: object, steps: Steps) -> str:
-    found = "a key (not shown)" if is_secret(steps) else f"the key {shown(name)}"
-    return f"has {found} that YAML does not read as text; put it in quotes"
