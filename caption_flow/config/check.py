@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 from msgspec.structs import FieldInfo
 
 from caption_flow.config.plain import key_sentence, odd
@@ -21,6 +21,7 @@ from caption_flow.config.words import (
     Steps,
     described,
     dotted,
+    in_section,
     is_secret,
     meant,
     near,
@@ -83,7 +84,9 @@ class _Checker:
     def section(self, cls: type[Settings], raw: Any, steps: Steps) -> Any:
         """Make one struct; its fields first, then what they are together."""
         if not isinstance(raw, dict | None):
-            return self._wrong(steps, raw, cls)
+            written = "" if is_secret(steps) else in_section(cls, raw)
+            mistake = wrong(steps, raw, described(cls) + written)
+            return self._bad(mistake)
         known = fields(cls)
         given: dict[str, Any] = {}
         rest: dict[str, Any] = {}
@@ -91,9 +94,11 @@ class _Checker:
         for name, value in (raw or {}).items():
             if not isinstance(name, str):
                 self._odd_key(steps, name)
+            elif name in known and _says_nothing(known[name], value):
+                continue
             elif name in known:
                 given[name] = self._value(known[name].type, value, (*steps, name))
-            elif self._goes_to_the_rest(cls, name):
+            elif self._goes_to_the_rest(cls, name, steps):
                 rest[name] = self._open_value(value, (*steps, name))
             else:
                 slips |= self._unknown(cls, name, steps)
@@ -173,19 +178,24 @@ class _Checker:
         self.mistakes += strange
         return _BAD if strange else raw
 
-    def _goes_to_the_rest(self, cls: type[Settings], name: str) -> bool:
+    def _goes_to_the_rest(self, cls: type[Settings], name: str, steps: Steps) -> bool:
         if not cls.REST or name == cls.REST:
             return False
         if name in _REAL:
             return True
         letters = [sorted(field) for field in fields(cls)]
-        slip = near(name, fields(cls), cutoff=_CLOSE) or sorted(name) in letters
+        slip = near(name, self._names(cls, steps), cutoff=_CLOSE) or sorted(name) in letters
         return not slip and not list(homes(cls, name))
+
+    def _names(self, cls: type[Settings], steps: Steps) -> list[str]:
+        """Give what a key of a section may have been meant to be."""
+        return [*fields(cls), *cls.MEANT, *self._spellings(steps)]
 
     def _unknown(self, cls: type[Settings], name: str, steps: Steps) -> set[str]:
         """Say so, and what was probably meant; return the field here that it may be."""
-        likely = near(name, [*fields(cls), *self._spellings(steps)])
-        home = self._home(cls, name, steps)
+        tried = near(name, self._names(cls, steps)) or ""
+        likely = cls.MEANT.get(tried, tried)
+        home = "" if name in cls.MEANT else self._home(cls, name, steps)
         if name == cls.REST:
             sentence = f'has no field "{name}"; write what is in it one level up'
         elif home:
@@ -197,7 +207,7 @@ class _Checker:
         else:
             sentence = f"has no field {shown(name)}"
         self.mistakes.append(Mistake(steps, sentence, key=name))
-        return {likely} if likely and not home else set()
+        return {likely.partition(".")[0]} if likely and not home else set()
 
     def _home(self, cls: type[Settings], name: str, steps: Steps) -> str:
         """Say where a name belongs that is a right one, but here."""
@@ -213,11 +223,22 @@ class _Checker:
         self._say(steps, key_sentence(name, steps))
 
     def _wrong(self, steps: Steps, raw: Any, hint: Any) -> Any:
-        self.mistakes.append(wrong(steps, raw, described(hint), meant(hint, raw)))
+        return self._bad(wrong(steps, raw, described(hint), meant(hint, raw)))
+
+    def _bad(self, mistake: Mistake) -> Any:
+        self.mistakes.append(mistake)
         return _BAD
 
     def _say(self, steps: Steps, sentence: str) -> None:
         self.mistakes.append(Mistake(steps, sentence))
+
+
+def _says_nothing(info: FieldInfo, raw: Any) -> bool:
+    """Tell whether a key without a value leaves its default; a list without items has none."""
+    base, _ = plain_type(options(info.type)[0])
+    listed = get_args(base)[1:] == (...,)
+    has_default = not info.required and info.default is not UNSET
+    return raw is None and has_default and not (listed or takes_null(info.type))
 
 
 def _prepared(raw: Any, meta: Meta | None) -> Any:

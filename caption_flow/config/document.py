@@ -23,6 +23,14 @@ _Event: TypeAlias = yaml.events.Event
 _MOST = 50_000  # values, with aliases unfolded
 _DEEPEST = 100
 _MERGE = "<<"
+# What the reader says of a text that begins as something else: {title} is …, "A" or …, @file
+_HALF_TEXT = (
+    "did not find expected '-' indicator",
+    "did not find expected key",
+    "found character that cannot start",
+    "mapping values are not allowed",
+)
+_QUOTES = '; a text that begins with {, [, ", @ or the like, or holds ": ", needs quotes around it'
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -143,7 +151,8 @@ def _place(exc: yaml.YAMLError) -> str:
 def _reason(exc: yaml.YAMLError) -> str:
     """Keep the structure of what went wrong and drop quoted words: one may be a token."""
     problem = getattr(exc, "problem", None) or "a character that may not stand in it"
-    return re.sub(r"'[^']*'|\"[^\"]*\"", _without_words, problem)
+    hint = _QUOTES if problem.startswith(_HALF_TEXT) else ""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", _without_words, problem) + hint
 
 
 def _without_words(quoted: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ A later layer wins, key by key. A mistake is told in the words of the layer it c
 at the place where it was written there.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +105,7 @@ class Stack:
         return self._base, steps
 
     def _spellings(self, steps: Steps) -> list[str]:
-        section = dotted(steps)
+        section = re.sub(r"\[\d+\]", "[]", dotted(steps))
         olds = (old.rpartition(".") for old in spellings(self._kind))
         return [name for above, _, name in olds if above == section]
 

@@ -110,6 +110,9 @@ SOURCES = {
 }
 
 
+_SAMPLING = ("vllm.sampling", "vllm.stages[].sampling")
+
+
 def modernise(kind: Kind, tree: Tree) -> Modern:
     """Bring a document into today's names."""
     modern = Modern(tree=_copied(tree), warnings=[], mistakes=[], written={})
@@ -126,7 +129,8 @@ def modernise(kind: Kind, tree: Tree) -> Modern:
 def spellings(kind: Kind) -> list[str]:
     """Return all old names, as dotted paths."""
     renamed = [entry.old for entry in RENAMED[kind]]
-    return [*IGNORED[kind], *REFUSED[kind], *renamed]
+    moved = [f"{holder}.{name}" for holder in _SAMPLING for name in response_format.IN_SAMPLING]
+    return [*IGNORED[kind], *REFUSED[kind], *renamed, *(moved if kind == "job" else ())]
 
 
 def _copied(node: Any) -> Any:

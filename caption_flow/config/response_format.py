@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from caption_flow.config.modern import Modern, Tree
+from caption_flow.config.structured import FORMS, STRUCTURED
 from caption_flow.config.words import Mistake, Steps, near, shown
 
-STRUCTURED = "structured_outputs"
 RESPONSE_FORMAT = "response_format"
-GUIDED = {f"guided_{form}": form for form in ("json", "choice", "regex", "grammar")}
+GUIDED = {f"guided_{form}": form for form in FORMS}
 IN_SAMPLING = (*GUIDED, STRUCTURED, "guided_decoding", RESPONSE_FORMAT)
 _TYPES = ("json_schema", "json_object", "text")
 _OF_SCHEMA = ("schema", "name", "description", "strict")

@@ -1,8 +1,8 @@
 """What form an answer must have: a JSON schema, one of some texts, a pattern or a grammar."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -11,6 +11,7 @@ from caption_flow.config.fields import kinds, odd_names
 from caption_flow.config.values import Settings, Text, refuse
 from caption_flow.config.words import repeated, shown
 
+STRUCTURED = "structured_outputs"  # the key
 FORMS = ("json", "choice", "regex", "grammar")
 LARGEST = 64 * 1024  # bytes of a form, as JSON
 _FEWEST = 2  # choices
@@ -19,6 +20,15 @@ _FEWEST = 2  # choices
 class StructuredOutputs(Settings, frozen=True):
     """The form of the answers of a stage: one of these."""
 
+    MEANT: ClassVar[Mapping[str, str]] = {
+        "schema": "json",
+        "json_schema": "json",
+        "type": "json.type",
+        "properties": "json.properties",
+        "enum": "choice",
+        "pattern": "regex",
+    }
+
     json: dict[str, Any] | None = None  # a JSON schema
     choice: tuple[Text, ...] | None = None  # one of these, letter by letter
     regex: Text | None = None  # of the whole answer; engines have their own dialects
@@ -26,8 +36,10 @@ class StructuredOutputs(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         given = [form for form in FORMS if getattr(self, form) is not None]
-        if len(given) != 1:
-            refuse([f"{given[1] if given else 'json'} must be given alone: one of {_LISTED}"])
+        if not given:
+            refuse([f" is empty; it needs one of {_LISTED}"])
+        if len(given) > 1:
+            refuse([f"{given[1]} must be given alone: one of {_LISTED}"])
         refuse(_size(given[0], getattr(self, given[0])))
         if self.json is not None:
             refuse(json_schema.mistakes(self.json))

@@ -1,6 +1,6 @@
 """What single values may be, and what every section of a document is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -49,6 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A section of a document. Its repr shows no secrets, as it may end in a log."""
 
     REST: ClassVar[str] = ""  # the field that takes keys without a field of their own
+    # Words that people try -> the field they mean; told, not taken.
+    MEANT: ClassVar[Mapping[str, str]] = {}
 
     def __repr__(self) -> str:
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)

@@ -1,6 +1,6 @@
 """What is asked of which model: prompts, sampling, and the stages in which that is done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -10,14 +10,24 @@ from caption_flow.config import wording
 from caption_flow.config.fields import Written, clashes
 from caption_flow.config.quality import Check, Polish, unfit
 from caption_flow.config.sampling import Sampling, SamplingChange
-from caption_flow.config.structured import StructuredOutputs
+from caption_flow.config.structured import FORMS, STRUCTURED, StructuredOutputs
 from caption_flow.config.values import Count, EngineArgs, Name, Prompts, Settings, Text, refuse
+
+_GUIDED = {f"guided_{form}": f"{STRUCTURED}.{form}" for form in FORMS}
 
 
 class StageConfig(Settings, frozen=True):
     """A stage as written; what it leaves out comes from the vllm section."""
 
     REST: ClassVar[str] = "engine_args"
+    MEANT: ClassVar[Mapping[str, str]] = {
+        "inference_prompts": "prompts",
+        "output": "output_field",
+        "depends_on": "requires",
+        "images": "image",
+        "checks": "quality",
+        **_GUIDED,
+    }
 
     name: Name
     prompts: Prompts
@@ -57,6 +67,12 @@ class VllmConfig(Settings, frozen=True):
     """The model, and what to ask it."""
 
     REST: ClassVar[str] = "engine_args"
+    MEANT: ClassVar[Mapping[str, str]] = {
+        "prompt": "inference_prompts",
+        "prompts": "inference_prompts",
+        "checks": "quality",
+        **_GUIDED,
+    }
 
     model: Text | None = None
     batch_size: Count = 64  # requests in the engine at once, at most

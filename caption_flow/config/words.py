@@ -62,6 +62,18 @@ def wrong(steps: Steps, value: object, expected: str, likely: str | None = None)
     return Mistake(steps, f"{found}; expected {expected}{hint}")
 
 
+def in_section(cls: Any, raw: object) -> str:
+    """Write a text as the one key that a section needs, where it has one; else nothing."""
+    needed = [info for info in msgspec.structs.fields(cls) if info.required]
+    if not isinstance(raw, str) or len(needed) != 1:
+        return ""
+    try:
+        msgspec.convert(raw, needed[0].type)
+    except msgspec.ValidationError:
+        return ""
+    return f"; write {{{needed[0].name}: {shown(raw)}}}"
+
+
 def meant(hint: Any, value: object) -> str | None:
     """Return the one of a field's few texts that was probably meant."""
     few = [text for option in options(hint) for text in _texts(option)]
@@ -76,6 +88,10 @@ def _texts(option: Any) -> tuple[Any, ...]:
 def _hint(value: object, expected: str) -> str:
     if expected.startswith("text") and isinstance(value, int | float | date):
         return "; put it in quotes"
+    if expected.startswith("text") and isinstance(value, dict):
+        return "; a colon or a brace makes it one: put the text in quotes"
+    if expected.startswith("a list") and isinstance(value, dict):
+        return '; begin each item with "- "'
     numeric = isinstance(value, str) and re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", value, re.IGNORECASE)
     if numeric and expected.startswith(("a number", "a whole number")):
         return "; to YAML it is text: leave out quotes, and write 0.001 for 1e-3"

@@ -7,6 +7,7 @@ from caption_flow.errors import ConfigError
 from tests.config.conftest import Write
 
 WHOLE = "expected a whole number, 1 or more"
+QUOTES = '; a text that begins with {, [, ", @ or the like, or holds ": ", needs quotes around it'
 
 JOB = [
     # names
@@ -92,7 +93,8 @@ JOB = [
     ),
     (
         "vllm: {quality: [refusal]}",
-        'pipeline.yaml: vllm.quality[0] is "refusal"; expected a section with "check"',
+        'pipeline.yaml: vllm.quality[0] is "refusal"; expected a section with "check"; '
+        'write {check: "refusal"}',
     ),
     ("- a", "pipeline.yaml is a list; expected keys with values"),
     ("words", 'pipeline.yaml is "words"; expected keys with values'),
@@ -106,7 +108,17 @@ JOB = [
         "orchestrator: {port: 1.5}",
         "pipeline.yaml: orchestrator.port is 1.5; expected a whole number from 0 to 65535",
     ),
-    ("port:", "pipeline.yaml: port is empty; expected a whole number from 0 to 65535"),
+    ("port: ''", "pipeline.yaml: port is empty; expected a whole number from 0 to 65535"),
+    (
+        "vllm: {inference_prompts: [{title}]}",
+        "pipeline.yaml: vllm.inference_prompts[0] is a mapping; expected text; "
+        "a colon or a brace makes it one: put the text in quotes",
+    ),
+    (
+        "auth: {worker_tokens: [hush]}",
+        "pipeline.yaml: auth.worker_tokens[0] is wrong (value not shown); "
+        'expected a section with "name"',
+    ),
     ("port: true", "pipeline.yaml: port is true; expected a whole number from 0 to 65535"),
     ("chunk_size: [1]", f"pipeline.yaml: chunk_size is [1]; {WHOLE}"),
     ("chunk_size: {a: 1}", f"pipeline.yaml: chunk_size is a mapping; {WHOLE}"),
@@ -137,7 +149,7 @@ JOB = [
     ),
     (
         "vllm: {stages: {name: a}}",
-        "pipeline.yaml: vllm.stages is a mapping; expected a list",
+        'pipeline.yaml: vllm.stages is a mapping; expected a list; begin each item with "- "',
     ),
     (
         "vllm: {sampling: {temperature: 1e-3}}",
@@ -279,7 +291,21 @@ YAML = [
     ("a: [1\n", "pipeline.yaml, line 2: not valid YAML: did not find expected ',' or ']'"),
     (
         "a: b: c",
-        "pipeline.yaml, line 1: not valid YAML: mapping values are not allowed in this context",
+        "pipeline.yaml, line 1: not valid YAML: mapping values are not allowed in this context"
+        f"{QUOTES}",
+    ),
+    (
+        "vllm:\n  inference_prompts:\n    - {title} is what?",
+        "pipeline.yaml, line 3: not valid YAML: did not find expected '-' indicator" + QUOTES,
+    ),
+    (
+        "vllm:\n  system_prompt: {title} is what?",
+        "pipeline.yaml, line 2: not valid YAML: did not find expected key" + QUOTES,
+    ),
+    (
+        "vllm:\n  system_prompt: @system.txt",
+        "pipeline.yaml, line 2: not valid YAML: found character that cannot start any token"
+        f"{QUOTES}",
     ),
     ("a: 1\n---\nb: 2", "pipeline.yaml, line 2: a second document begins; only one is read"),
     ("port: !!int 5", "pipeline.yaml, line 1: tags (words that begin with !) are not read"),

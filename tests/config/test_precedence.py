@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.config import JobConfig, WorkerConfig, load_job, load_monitor, load_worker
+from caption_flow.config import (
+    JobConfig,
+    StageConfig,
+    StorageConfig,
+    WorkerConfig,
+    load_job,
+    load_monitor,
+    load_worker,
+)
 from caption_flow.errors import ConfigError
 from tests.config.conftest import Write
 
@@ -203,3 +211,16 @@ def test_relative_path_stays_relative_to_the_current_folder(write: Write):
     config = load_job("sink", write("storage: {data_dir: captions}")).config
 
     assert config.storage.data_dir == "captions"
+
+
+def test_key_without_a_value_leaves_its_default(write: Write):
+    path = write("""
+port:
+storage: {rows_per_part: }
+vllm: {stages: [{name: a, prompts: What?, output_field: , image: }]}
+""")
+
+    config = load_job("feed", path).config
+
+    assert (config.port, config.storage) == (8765, StorageConfig())
+    assert config.vllm.stages == (StageConfig(name="a", prompts=("What?",)),)

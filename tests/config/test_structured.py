@@ -32,7 +32,7 @@ def of(name: str, schema: Any) -> dict[str, Any]:
 
 
 WRONG: list[tuple[Any, str]] = [
-    ({}, f"{FORM}.json must be given alone: one of json, choice, regex, grammar"),
+    ({}, f"{FORM} is empty; it needs one of json, choice, regex, grammar"),
     (
         {"json": SHAPE, "regex": "a"},
         f"{FORM}.regex must be given alone: one of json, choice, regex, grammar",

@@ -40,6 +40,30 @@ MISSPELT = [
         ': vllm.quality[0].retry_sampling[0] has no field "max_token"; did you mean "max_tokens"?',
     ),
     (
+        "vllm: {prompts: [What?]}",
+        ': vllm has no field "prompts"; did you mean "inference_prompts"?',
+    ),
+    (
+        "vllm: {guided_jsn: {}}",
+        ': vllm has no field "guided_jsn"; did you mean "structured_outputs.json"?',
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: What?, sampling: {guided_jsn: {}}}]}",
+        ': vllm.stages[0].sampling has no field "guided_jsn"; did you mean "guided_json"?',
+    ),
+    (
+        "vllm: {stages: [{name: look, inference_prompts: What?}]}",
+        ': vllm.stages[0] has no field "inference_prompts"; did you mean "prompts"?',
+    ),
+    (
+        "vllm: {stages: [{name: look, prompts: What?, output: seen}]}",
+        ': vllm.stages[0] has no field "output"; did you mean "output_field"?',
+    ),
+    (
+        "vllm: {structured_outputs: {schema: {type: object}}}",
+        ': vllm.structured_outputs has no field "schema"; did you mean "json"?',
+    ),
+    (
         "openai: {endpoints: [{base_url: http://gpu:8000/v1, api_key: hush}]}",
         ': openai.endpoints[0] has no field "api_key"; did you mean "api_key_env"?',
     ),
@@ -106,7 +130,7 @@ STAGES = [
     ),
     (
         "vllm: {stages: {look: {prompts: What?}}}",
-        ": vllm.stages is a mapping; expected a list",
+        ': vllm.stages is a mapping; expected a list; begin each item with "- "',
     ),
     (
         "vllm: {stages: [look]}",
@@ -160,7 +184,7 @@ FORMS_AND_CHECKS = [
     ),
     (
         "vllm: {quality: {check: empty}}",
-        ": vllm.quality is a mapping; expected a list",
+        ': vllm.quality is a mapping; expected a list; begin each item with "- "',
     ),
     (
         "vllm: {postprocess: [trim, strip_opening]}",
