@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.naming import dataset_identity, job_name
-from caption_flow.cli.options import data_options, job_config, networks, overrides
+from caption_flow.cli.options import data_options, networks, overrides, publishing_config
 from caption_flow.cli.rehearsing import rehearse
 from caption_flow.cli.running import (
     checked_redis,
@@ -64,7 +64,7 @@ def command(
         storage__data_dir=data_dir,
         **selected(limit, shards, sample),
     )
-    config = job_config("feed", explicit, made, dict(os.environ))
+    config = publishing_config("feed", explicit, made, dict(os.environ))
     if dry_run:
         click.echo(rehearse(config))
         return

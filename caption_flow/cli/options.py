@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import click
 
 from caption_flow import logs
-from caption_flow.config import JobConfig, WorkerConfig, load_job, load_worker, read_dump
+from caption_flow.config import (
+    JobConfig,
+    LoadedJob,
+    WorkerConfig,
+    load_job,
+    load_worker,
+    read_dump,
+)
 from caption_flow.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,11 +111,30 @@ def job_config(
     component: str, explicit: Path | None, made: dict[str, object], environ: dict[str, str]
 ) -> JobConfig:
     """Read the settings of a command that serves the job, and pass on their warnings."""
+    return _job(component, explicit, made, environ).config
+
+
+def publishing_config(
+    component: str, explicit: Path | None, made: dict[str, object], environ: dict[str, str]
+) -> JobConfig:
+    """Read the settings of a command that publishes them: each stage has what its engine needs."""
+    loaded = _job(component, explicit, made, environ)
+    try:
+        loaded.config.stages()
+    except ConfigError as exc:
+        place = loaded.path or "settings"
+        raise ConfigError("\n".join(f"{place}: {line}" for line in str(exc).splitlines())) from exc
+    return loaded.config
+
+
+def _job(
+    component: str, explicit: Path | None, made: dict[str, object], environ: dict[str, str]
+) -> LoadedJob:
     if dump := environ.get(DUMP_VARIABLE):
-        return read_dump(Path(dump))
+        return LoadedJob(config=read_dump(Path(dump)), path=None)
     loaded = load_job(component, explicit, made)
     _warn(loaded.warnings)
-    return loaded.config
+    return loaded
 
 
 def worker_config(explicit: Path | None, made: dict[str, object]) -> WorkerConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.local import run_job
-from caption_flow.cli.options import data_options, job_config, networks, overrides
+from caption_flow.cli.options import data_options, networks, overrides, publishing_config
 from caption_flow.cli.running import source_of
 from caption_flow.config import JobConfig
 from caption_flow.queue.connect import redact
@@ -37,8 +37,7 @@ def command(
         job=job,
         storage__data_dir=data_dir,
     )
-    config = job_config("orchestrator", explicit, made, dict(os.environ))
-    config.stages()
+    config = publishing_config("orchestrator", explicit, made, dict(os.environ))
     source_of(config)
     plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0)
     last, _ = run_job(config, plan, started=_say_started, watch=_look_away)

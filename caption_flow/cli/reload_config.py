@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from caption_flow.cli.asking import Job, job_of
 from caption_flow.cli.naming import dataset_identity
-from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.options import data_options, overrides, publishing_config
 from caption_flow.cli.printing import printing
 from caption_flow.cli.reload_report import listed, unpublished
 from caption_flow.config import JobConfig
@@ -42,7 +42,7 @@ def command(
     and what workers must do for it, and asks. Another operator's change in between is not lost.
     """
     made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
-    config = job_config("reload_config", explicit, made, dict(os.environ))
+    config = publishing_config("reload_config", explicit, made, dict(os.environ))
     wanted = broadcast(config)
     with job_of(config, "reload") as asked:
         now = asked.ask(lambda found: _look(found, config))

@@ -12,7 +12,7 @@ import click
 
 from caption_flow.cli.local import run_job
 from caption_flow.cli.naming import job_name
-from caption_flow.cli.options import data_options, job_config, networks, overrides
+from caption_flow.cli.options import data_options, networks, overrides, publishing_config
 from caption_flow.cli.progress import JobProgress
 from caption_flow.cli.running import source_of
 from caption_flow.config import JobConfig
@@ -82,8 +82,7 @@ def command(
         engine=engine,
         vllm__batch_size=batch_size,
     )
-    config = job_config("run", explicit, made, dict(os.environ))
-    config.stages()  # a mistake is told before anything starts
+    config = publishing_config("run", explicit, made, dict(os.environ))
     source_of(config)
     # What a worker.yaml says is for workers that come by themselves, not for those of this job.
     # Nor do they leave by themselves, whatever a variable says.

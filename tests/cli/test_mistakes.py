@@ -30,6 +30,16 @@ WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "feed without a data set": (("feed", *SIMULATED), 2, ("dataset.dataset_path", "PATH")),
     "orchestrator without a data set": (("orchestrator", *SIMULATED), 2, ("dataset_path",)),
     "run without a model": (("run", "."), 2, ("vllm.model", "engine: simulated")),
+    "document without a model": (
+        ("feed", ".", "--dry-run", "--config", "modelless.yaml"),
+        2,
+        ("modelless.yaml: vllm.model is missing",),
+    ),
+    "document without a server": (
+        ("run", ".", "--config", "serverless.yaml"),
+        2,
+        ("serverless.yaml: openai.endpoints is empty",),
+    ),
     "unknown kind of data set": (
         ("run", ".", *SIMULATED, "--set", "dataset.type=foldr"),
         2,
@@ -46,6 +56,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
 def answers(shared_desk: Desk) -> dict[str, Ended]:
     """What is said to all of these, asked at once since most of the time is Python's start."""
     (shared_desk.folder / "file.txt").write_text("This is no folder.")
+    (shared_desk.folder / "modelless.yaml").write_text("vllm: {batch_size: 8}")
+    (shared_desk.folder / "serverless.yaml").write_text("{engine: openai, vllm: {model: a}}")
     running = {name: shared_desk.start(*arguments) for name, (arguments, *_) in WRONG.items()}
     return {name: command.wait() for name, command in running.items()}
 
