@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
+from caption_flow.config import schema_slips
 from caption_flow.config.words import Steps, dotted, near, shown
 
 Schema: TypeAlias = dict[str, Any]
@@ -37,8 +38,9 @@ _OTHERS = frozenset(
     }
 )
 _KEYWORDS = _ALONE | _LISTED | _NAMED | _BELOW | _OTHERS
+_SUCH_AS = "{type: object, properties: {color: {type: string}}}"
 _ELSEWHERE = ("$dynamicRef", "$recursiveRef")
-_CLOSE = 0.85  # so near to a keyword, another name is a slip of the finger
+_CLOSE = 0.8  # so near to a keyword, another name is a slip of the finger
 
 
 def mistakes(schema: Schema) -> Iterator[str]:
@@ -55,8 +57,12 @@ def mistakes(schema: Schema) -> Iterator[str]:
     if broken:
         return
     parts = dict(_parts(schema, ()))
+    odd = [line for steps, part in parts.items() for line in _odd_keywords(steps, part)]
+    yield from odd
+    if schema and not odd and not schema.keys() & _KEYWORDS:
+        yield f"json has none of the keywords of a JSON schema, such as {_SUCH_AS}"
     for steps, part in parts.items():
-        yield from _odd_keywords(steps, part)
+        yield from schema_slips.mistakes(dotted(("json", *steps)), part)
     wrong = list(_wrong_references(parts))
     yield from wrong
     if not wrong:

@@ -34,6 +34,32 @@ def of(name: str, schema: Any) -> dict[str, Any]:
 WRONG: list[tuple[Any, str]] = [
     ({}, f"{FORM} is empty; it needs one of json, choice, regex, grammar"),
     (
+        {"json": {"color": "string", "size": "int"}},
+        f"{FORM}.json has none of the keywords of a JSON schema, such as "
+        "{type: object, properties: {color: {type: string}}}",
+    ),
+    (
+        {"json": {"type": "object", "propertys": {}}},
+        f'{FORM}.json has "propertys", which is no keyword; did you mean "properties"?',
+    ),
+    (
+        {"json": SHAPE | {"required": ["colour"], "additionalProperties": False}},
+        f'{FORM}.json.required[0] is "colour", which is no property there',
+    ),
+    (
+        of("items", {"type": "object", "properties": {"color": {}}, "required": ["colour"]}),
+        f'{FORM}.json.properties.items.required[0] is "colour", which is no property there; '
+        'did you mean "color"?',
+    ),
+    (
+        of("glasses", {"type": "string", "enum": ["maybe", True, False]}),
+        f'{FORM}.json.properties.glasses.enum[1] is true, but type is "string"; put it in quotes',
+    ),
+    (
+        of("count", {"type": ["integer", "null"], "enum": [1, "2", None]}),
+        f'{FORM}.json.properties.count.enum[1] is "2", but type is a list',
+    ),
+    (
         {"json": SHAPE, "regex": "a"},
         f"{FORM}.regex must be given alone: one of json, choice, regex, grammar",
     ),
