@@ -148,6 +148,8 @@ def _lone(token: re.Match[str]) -> str:
 def _unknown(prefix: str, rest: str, inside: str) -> str:
     near = get_close_matches(prefix, PREFIXES, n=1)
     hint = f"did you mean {_quoted(f'{{{near[0]}:{rest}}}')}? If not, " if near else ""
+    if not near and re.fullmatch(r"[\w -]+", prefix) and rest.strip():
+        hint = f"with a default it is {_quoted(f'{{{prefix}|{rest}}}')}; "
     said = f'has {_quoted(f"{{{inside}}}")}, where only "column" may stand before the colon; '
     return f"{said}{hint}{_doubled()}"
 

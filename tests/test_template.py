@@ -125,6 +125,11 @@ def test_doubled_braces_are_braces():
             'did you mean "{column:title}"? If not, write "{{" and "}}"',
         ),
         (
+            "{title:untitled}",
+            'has "{title:untitled}", where only "column" may stand before the colon; '
+            'with a default it is "{title|untitled}"; write "{{" and "}}"',
+        ),
+        (
             'As {"title":\n "…"}',
             'has "{"title":  "…"}", where only "column" may stand before the colon; '
             'write "{{" and "}}" for braces that are meant as such',

@@ -4,7 +4,9 @@ Read with the settings, so that workers, wherever they are, get texts. "@@" begi
 has an @ itself.
 """
 
+import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from msgspec import Struct
 
 from caption_flow.config.legacy import holders
 from caption_flow.config.modern import Tree
-from caption_flow.config.words import Mistake, Steps
+from caption_flow.config.words import Mistake, Steps, near, shown
 from caption_flow.errors import ConfigError
 
 MARK = "@"
 LONGEST = 64 * 1024  # bytes
+_LOOKED_AT = 1000  # files beside one that is not there
 
 PLACES = (
     "vllm.inference_prompts",
@@ -102,4 +105,16 @@ def _read(file: Path) -> str:
 
 
 def _instead(file: Path) -> str:
-    return "no file" if file.exists() else "not there"
+    if file.exists():
+        return "no file"
+    meant = near(file.name, _beside(file))
+    return f"not there (did you mean {shown(meant)}?)" if meant else "not there"
+
+
+def _beside(file: Path) -> list[str]:
+    """Name the files in the folder of one, as many as are worth a look."""
+    try:
+        with os.scandir(file.parent) as entries:
+            return [entry.name for entry in islice(entries, _LOOKED_AT)]
+    except OSError:
+        return []

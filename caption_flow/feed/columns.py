@@ -5,12 +5,12 @@ as many prompts with a hole as it has images. What cannot be read is for the pla
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 
 from msgspec import Struct
 
 from caption_flow.config.wording import Need
+from caption_flow.config.words import near
 from caption_flow.dataset.source import Source
 from caption_flow.errors import ConfigError, SourceError
 from caption_flow.feed.selection import Selection
@@ -98,6 +98,8 @@ def _refuse(missing: Sequence[Need], columns: Sequence[str], *, chosen: bool) ->
         f"{there}{more}. "
         f"Where not every image needs to have one, give a default: {default}."
     )
+    if any('"' in need.field.name for need in missing):  # most likely JSON
+        lines[-1] += ' Write "{{" and "}}" for braces that are meant as such.'
     raise ConfigError("\n".join(lines))
 
 
@@ -105,8 +107,8 @@ def _line(need: Need, columns: Sequence[str]) -> str:
     field = need.field
     # Comparing takes time by the square of a name's length, and a stranger gave these.
     short = [name for name in columns[:_COMPARED] if len(name) <= _LONGEST]
-    near = get_close_matches(field.name, [*short, *need.earlier], n=1)
-    hint = f"; did you mean {_shown(near[0])}?" if near else ""
+    meant = near(field.name.strip(), [*short, *need.earlier])
+    hint = f"; did you mean {_shown(meant)}?" if meant else ""
     stages = ", nor does an earlier stage write it" if need.earlier else ""
     return f"{need.prompt} has {field.spelled}, but the data set has no such column{stages}{hint}"
 

@@ -97,6 +97,14 @@ def test_file_that_is_no_prompt_is_told(document: Path, contents: bytes | None, 
     assert found == f"vllm.inference_prompts[1] names the file {file}, {why}; {ESCAPE}"
 
 
+def test_file_that_is_called_a_little_otherwise_is_named(document: Path):
+    (document.parent / "detail.txt").write_text("Tell all.")
+
+    found = refused(document, "vllm: {inference_prompts: '@detial.txt'}")
+
+    assert 'which is not there (did you mean "detail.txt"?); begin' in found
+
+
 def test_pipe_is_not_waited_for(document: Path):
     os.mkfifo(document.parent / "pipe")
 

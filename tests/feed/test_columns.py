@@ -78,6 +78,16 @@ def test_unknown_column_is_refused_with_the_columns_there_are():
     ]
 
 
+def test_other_case_is_the_nearest():
+    assert told(Shelf({"title": 1, "TITEL": 2}), "{TITLE}")[0].endswith('did you mean "title"?')
+
+
+def test_braces_of_json_are_told_to_be_doubled():
+    found = told(Shelf({"title": 1}), 'Answer as {"a"}.')
+
+    assert found[-1].endswith('Write "{{" and "}}" for braces that are meant as such.')
+
+
 def test_data_set_without_columns_says_so():
     assert "Columns of the data set: none." in told(Shelf({}), "{title}")[-1]
 
