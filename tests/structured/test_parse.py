@@ -237,3 +237,33 @@ def test_any_text_gives_columns_of_their_kinds_or_is_unparsed(form: StructuredOu
     else:
         _, others = split(found, form.fields)
         assert others == {}
+
+
+def test_schema_with_a_choice_at_each_level_takes_no_time():
+    child = {"type": "object", "properties": {"c": {"$ref": "#/$defs/node"}}}
+    node = {"anyOf": [child | {"required": ["x"]}, child | {"required": ["y"]}]}
+    form = StructuredOutputs(json={"$ref": "#/$defs/node", "$defs": {"node": node}})
+    begun = time.process_time()
+
+    with pytest.raises(Unparsed, match="cannot be judged"):
+        parse(form, '{"c":' * 30 + "{}" + "}" * 30)
+
+    assert time.process_time() - begun < 20  # without a bound, for ever
+
+
+def test_long_list_of_choices_takes_no_time():
+    choices = [str(n) for n in range(3000)]
+    form = StructuredOutputs(json={"type": "array", "items": {"enum": choices}})
+    begun = time.process_time()
+    parse(form, json.dumps(["2999"] * 20_000))
+
+    assert time.process_time() - begun < 4  # one by one in Python, ten seconds
+
+
+@pytest.mark.parametrize("answer", ["true", "[1]", '"1"', "2"])
+def test_choice_is_compared_as_json_does(answer: str):
+    form = StructuredOutputs(json={"enum": [1, [True]]})
+    parse(form, "1.0")
+
+    with pytest.raises(Unparsed):
+        parse(form, answer)
