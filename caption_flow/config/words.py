@@ -114,8 +114,9 @@ def shown(value: object) -> str:
 
 def near(name: str, names: Any, *, cutoff: float = 0.6) -> str | None:
     """Return the name that was probably meant."""
-    alike = [one for one in names if one.casefold() == name.casefold()]
-    found = alike or get_close_matches(name, list(names), n=1, cutoff=cutoff)
+    known = list(names)
+    alike = [one for one in known if one.casefold() == name.casefold()]
+    found = alike or get_close_matches(name, known, n=1, cutoff=cutoff)
     return found[0] if found else None
 
 
