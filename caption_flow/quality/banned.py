@@ -14,6 +14,9 @@ _UNSPACED = (
     (0x20000, 0x3FFFF),
 )
 
+# Apostrophes and hyphens as they are typed; what nobody sees within a word is left out.
+_ALIKE = str.maketrans("\u2019\u02bc\u2018\u2010", "'''-", "\u00ad\u200b\u200c\u2060\ufeff")
+
 
 def has_banned(text: str, banned: tuple[str, ...]) -> bool:
     """Tell whether one of these words or phrases stands in a text, as a whole."""
@@ -23,13 +26,13 @@ def has_banned(text: str, banned: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=64)
 def _folded_all(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_folded(word) for word in words)
+    return tuple(filter(None, map(_folded, words)))
 
 
 def _folded(text: str) -> str:
-    """Spell what reads alike alike: case, width, composed letters, white space."""
+    """Spell what reads alike alike: case, width, composed letters, white space, apostrophes."""
     folded = normalize("NFKC", normalize("NFKC", text).casefold())
-    return " ".join(folded.split())
+    return " ".join(folded.translate(_ALIKE).split())
 
 
 def _stands_in(word: str, text: str) -> bool:

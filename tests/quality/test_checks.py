@@ -144,6 +144,18 @@ def test_banned_words_are_whole_words_in_any_case(text: str, found: bool):
 
 
 @pytest.mark.parametrize(
+    ("word", "text"),
+    [("don't", "I don\u2019t."), ("non-slip", "a non\u2011slip mat"), ("logo", "a lo\u00adgo")],
+)
+def test_banned_word_is_found_however_it_is_typed(word: str, text: str):
+    assert failed(text, Check(check="banned_words", banned=(word,))) == "banned_words"
+
+
+def test_banned_word_that_nobody_sees_is_in_no_text():
+    assert not failed("A cat.", Check(check="banned_words", banned=("\u200b",)))
+
+
+@pytest.mark.parametrize(
     ("text", "languages", "expected"),
     [
         ("Two dogs playing in the snow.", ("en",), ""),
