@@ -89,6 +89,7 @@ class Picture(Struct, frozen=True):
     format: str  # "jpeg", "png", …
     bytes: int  # length, encoded
     sha256: str  # hex digest, encoded
+    read: str = ""  # hex digest of what was read; other settings make it smaller otherwise
 
 
 class Sample(Struct, frozen=True):
@@ -110,7 +111,9 @@ class Sample(Struct, frozen=True):
 
     def showing(self, picture: Picture) -> "Sample":
         """Say what is known of the image."""
-        return replace(self, **asdict(picture))
+        facts = asdict(picture)
+        del facts["read"]
+        return replace(self, **facts)
 
 
 class Raw(Struct, frozen=True):

@@ -16,7 +16,8 @@ def fit(
     """Look at an image and make it small enough; one that cannot be taken is a BadImage."""
     facts = inspect(data, max_pixels=max_pixels)
     fed = shrink(data, facts, max_side=max_side, max_bytes=max_bytes, max_pixels=max_pixels)
+    read = digest = hashlib.sha256(data).hexdigest()
     if fed is not data:
         facts = inspect(fed, max_pixels=max_pixels)
-    digest = hashlib.sha256(fed).hexdigest()
-    return fed, Picture(facts.width, facts.height, facts.format, len(fed), digest)
+        digest = hashlib.sha256(fed).hexdigest()
+    return fed, Picture(facts.width, facts.height, facts.format, len(fed), digest, read)

@@ -72,6 +72,6 @@ def _check_unchanged(outcomes: Outcomes, picture: Picture | UnsetType) -> None:
         return
     for outcome in outcomes:
         seen = outcome.picture
-        if seen is not UNSET and seen.sha256 != picture.sha256:
+        if seen is not UNSET and seen.read and seen.read != picture.read:
             detail = f'it is another one than the stage "{outcome.stage}" has captioned'
             raise BadImage("image_changed", detail)

@@ -275,13 +275,17 @@ async def test_images_beyond_what_may_be_held_wait(
 async def serve_each_stage(roles: Roles, make: Make) -> None:
     """Let a worker of its own read the one image for each stage."""
     for stage in roles.told.stages:
-        drain = Drain()
-        duty = Duty.of(roles.told, 1, stages=[stage])
-        worker = await roles.worker(simulated(), references=make(), duty=duty, drain=drain)
-        async with running(worker.run()) as working:
-            await until(lambda w=worker: w.settler.completed + w.settler.failed)  # type: ignore[misc]
-            drain.ask()
-            await ends(working)
+        await serve_stage(roles, make, Duty.of(roles.told, 1, stages=[stage]))
+
+
+async def serve_stage(roles: Roles, make: Make, duty: Duty) -> None:
+    """Let a worker read the one image for what it does."""
+    drain = Drain()
+    worker = await roles.worker(simulated(), references=make(), duty=duty, drain=drain)
+    async with running(worker.run()) as working:
+        await until(lambda: worker.settler.completed + worker.settler.failed)
+        drain.ask()
+        await ends(working)
 
 
 async def test_the_worker_of_each_stage_reads_the_image(
@@ -308,6 +312,20 @@ async def test_an_image_that_changes_between_stages_is_a_dead_letter(
 
     letter = (await roles.dead())["00000.jpg"]
     assert (letter.failure.reason, letter.failure.stage) == ("image_changed", "tell")
+
+
+async def test_an_image_that_other_settings_shrink_otherwise_is_still_the_same(
+    connections: Connections, tmp_path: Path, server: NaughtyServer, make: Make
+):
+    roles = Roles(connections, tmp_path, settings(stages=TWO_STAGES))
+    await roles.offer([Reference(server.serve("/large", jpeg(1, side=300)))])
+
+    for side, stage in zip((128, 64), TWO_STAGES, strict=True):
+        told = settings(stages=TWO_STAGES, images=ImagesConfig(max_side=side))
+        await serve_stage(roles, make, Duty.of(told, 1, stages=[stage]))
+
+    [caption] = await roles.captions()
+    assert [outcome.stage for outcome in caption.outcomes] == ["look", "tell"]
 
 
 async def test_a_drain_hands_back_what_is_being_downloaded(
