@@ -17,7 +17,7 @@ from caption_flow.queue.ports import FeedQueue, Settings
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0  # between two looks at the version
+LOOK_SECONDS = 2.0  # between two looks at the settings
 SHOWN = 5  # paths of settings that differ
 
 
@@ -26,7 +26,7 @@ async def bring(
 ) -> "SettingsMemory":
     """Make the settings those of the job where they are new to it; say so where it keeps others."""
     first = 1
-    if await queue.settings_version() is None:
+    if await queue.settings_mark() is None:
         first += await asyncio.to_thread(newest_version, folder)
     settings = await queue.publish(ours.encode(), dataset, least=first)
     _compare(ours, settings)
@@ -67,7 +67,7 @@ class SettingsMemory(Beside):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                if await self._queue.settings_version() != self._seen.version:
+                if await self._queue.settings_mark() != self._seen.mark:
                     await self.introduce()
             except CaptionFlowError as exc:
                 logger.debug("No look at the settings: %s", exc)

@@ -58,11 +58,11 @@ class RedisJob:
             return None
         return Settings(int(version), document, (by or b"").decode())
 
-    async def settings_version(self) -> int | None:
-        """Read the version of the settings alone; None while nobody has published any."""
+    async def settings_mark(self) -> str | None:
+        """Tell the settings from others, see Settings; None while nobody has published any."""
         with translated():
-            version = await self.client.hget(self.keys.settings, "version")
-        return None if version is None else int(version)
+            version, digest = await self.client.hmget(self.keys.settings, ["version", "digest"])
+        return None if version is None else f"{version.decode()} {(digest or b'').decode()}"
 
     async def reload(
         self, document: bytes, stages: Sequence[str], *, instead_of: int, by: str

@@ -5,6 +5,7 @@ QueueUnreachable or QueueFull when the caller should wait and repeat the call: e
 repeated, since every write is guarded.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias, TypeVar
@@ -78,6 +79,11 @@ class Settings(Struct, frozen=True):
     document: bytes  # JSON
     by: str = ""  # who published it, as in "reload_config on host-a"
 
+    @property
+    def mark(self) -> str:
+        """Tell them from others; from those of the same version too, as there are after a flush."""
+        return f"{self.version} {hashlib.sha1(self.document, usedforsecurity=False).hexdigest()}"
+
 
 class Member(Struct, frozen=True):
     """The last word of a live process."""
@@ -107,8 +113,8 @@ class FeedQueue(Protocol):
         """Read the settings; None while nobody has published any."""
         ...
 
-    async def settings_version(self) -> int | None:
-        """Read the version of the settings alone; None while nobody has published any."""
+    async def settings_mark(self) -> str | None:
+        """Tell the settings from others, see Settings; None while nobody has published any."""
         ...
 
     async def publish(self, document: bytes, dataset: str, *, least: int) -> Settings:
@@ -201,8 +207,8 @@ class WorkJob(Protocol):
         """Read the settings; None while nobody has published any."""
         ...
 
-    async def settings_version(self) -> int | None:
-        """Read the version of the settings alone; None while nobody has published any."""
+    async def settings_mark(self) -> str | None:
+        """Tell the settings from others, see Settings; None while nobody has published any."""
         ...
 
     async def former_stages(self, stages: Sequence[str]) -> list[str]:

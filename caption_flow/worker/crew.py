@@ -66,7 +66,7 @@ class Crew:
         self._config = config
         self._drain = drain
         self._patience = Patience(drain)
-        self._watch = Watch(job, told.version)
+        self._watch = Watch(job, told.mark)
         self._hiring = Hiring(outfit.queue, config, name=name, drain=drain)
         self._posts: dict[bytes, Post] = {}
         self._past: Counter[str] = Counter()  # figures of engines that are gone
@@ -91,9 +91,9 @@ class Crew:
             while not await self._is_over():
                 herald.state = self._state
                 await self._moment()
-                if (newer := await self._watch.newer()) is not None:
+                if (other := await self._watch.other()) is not None:
                     herald.state = "reloading"
-                    await self._follow(newer)
+                    await self._follow(other)
                 self._complain()
             await _relieve(self._posts.values())
         finally:

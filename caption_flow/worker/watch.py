@@ -16,21 +16,23 @@ class Told(Struct, frozen=True):
 
     version: int
     settings: Broadcast
+    mark: str
 
     @classmethod
     def of(cls, published: Settings) -> "Told":
         """Read a document; CaptionFlowError where this version cannot."""
-        return cls(published.version, Broadcast.decode(published.document))
+        return cls(published.version, Broadcast.decode(published.document), published.mark)
 
 
 class Watch:
-    """Finds settings of another version than those that were seen last."""
+    """Finds other settings than those that were seen last."""
 
-    def __init__(self, job: WorkJob, seen: int) -> None:
+    def __init__(self, job: WorkJob, seen: str) -> None:
+        """`seen`: the mark of those."""
         self._job = job
         self._seen = seen
 
-    async def newer(self) -> Told | None:
+    async def other(self) -> Told | None:
         """Read them if there are any; what cannot be read is passed over, and said so once."""
         try:
             published = await self._published()
@@ -39,7 +41,7 @@ class Watch:
             return None
         if published is None:
             return None
-        self._seen = published.version
+        self._seen = published.mark
         try:
             return Told.of(published)
         except CaptionFlowError as exc:
@@ -47,6 +49,6 @@ class Watch:
             return None
 
     async def _published(self) -> Settings | None:
-        if await self._job.settings_version() in {None, self._seen}:
+        if await self._job.settings_mark() in {None, self._seen}:
             return None
         return await self._job.settings()

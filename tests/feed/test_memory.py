@@ -24,10 +24,10 @@ async def brought(roles: Roles) -> SettingsMemory:
 
 
 async def reload(roles: Roles, told: Broadcast) -> int:
-    version = await roles.job.settings_version()
-    assert version is not None
+    before = await roles.job.settings()
+    assert before is not None
     stages = [stage.name for stage in told.stages]
-    made = await roles.job.reload(told.encode(), stages, instead_of=version, by="me")
+    made = await roles.job.reload(told.encode(), stages, instead_of=before.version, by="me")
     assert made is not None
     return made
 
@@ -46,7 +46,9 @@ async def test_first_version_is_after_those_of_the_rows(roles: Roles):
 
     await brought(roles)
 
-    assert await roles.job.settings_version() == 7
+    told = await roles.job.settings()
+    assert told is not None
+    assert told.version == 7
 
 
 async def test_settings_that_are_kept_are_told_with_what_differs(
@@ -69,9 +71,17 @@ async def test_newest_settings_come_back_after_a_flush_and_under_a_new_version(r
         await until(lambda: memory._seen.version == version)
         await roles.client.flushall()
 
-        await until(roles.job.settings_version)
+        await until(roles.job.settings_mark)
 
     assert await roles.job.settings() == Settings(version + APART, THEIRS.encode(), "me")
+
+
+async def test_settings_of_the_same_version_that_came_after_a_flush_are_taken(roles: Roles):
+    async with await brought(roles) as memory:
+        await roles.client.flushall()
+        await roles.feed_queue().publish(THEIRS.encode(), "pictures")
+
+        await until(lambda: memory._seen.document == THEIRS.encode())
 
 
 async def test_settings_that_a_crash_has_taken_back_come_back(roles: Roles):

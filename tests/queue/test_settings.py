@@ -21,7 +21,7 @@ async def test_published_settings_are_read(shop: Shop):
 
     assert published == Settings(1, b"{}", "feed on h")
     assert await shop.job.settings() == published
-    assert await shop.job.settings_version() == 1
+    assert await shop.job.settings_mark() == published.mark
 
 
 async def test_version_rises_when_the_document_changes_only(shop: Shop):
@@ -58,6 +58,7 @@ async def test_reload_is_the_next_version(shop: Shop):
 
     assert await reload(shop, b"b", 1) == 2
     assert await shop.job.settings() == Settings(2, b"b", "me")
+    assert await shop.job.settings_mark() == Settings(2, b"b").mark
 
 
 async def test_of_two_reloads_at_once_one_wins(shop: Shop):
@@ -133,6 +134,7 @@ async def test_reminder_publishes_what_is_forgotten_under_a_version_of_its_own(s
     await shop.feeder().remind(Settings(7, b"{}", "me"), "data")
 
     assert await shop.job.settings() == Settings(7 + APART, b"{}", "me")
+    assert await shop.job.settings_mark() == Settings(7 + APART, b"{}").mark
     assert await only_job(shop.job.connections) == "job"
 
 

@@ -317,6 +317,25 @@ async def test_settings_that_cannot_be_read_change_nothing(
     assert caplog.text.count("Going on without version 2.") == 1
 
 
+async def test_other_settings_under_the_same_version_are_followed_too(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+):
+    """As when Redis was emptied, and a feeder began anew with a document that was edited."""
+    caplog.set_level("INFO")
+    await publish(roles, SEE)
+    host = Host(roles, exit_when_done=False)
+    async with running(host.run()):
+        await until(lambda: host.diary)
+        await roles.client.flushall()
+        await publish(roles, replace(SEE, prompts=("Look.",)))
+        await until(lambda: caplog.text.count("The settings are of version 1 now") == 1)
+        await roles.offer(IMAGES[:5])
+        await host.captioned(5)
+
+    said = {caption.outcomes[0].outputs["seen"][0] for caption in await roles.captions()}
+    assert {text.split()[0] for text in said} == {"Look."}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [replace(SEE, model="bad"), replace(SEE, prompts=("wrong {",)), replace(SEE, name="other")],

@@ -31,7 +31,8 @@ end
 local digest = redis.sha1hex(ARGV[1])
 if not document or (document ~= ARGV[1] and not is_fed(digest)) then
   version, document, by = math.max((version or 0) + 1, tonumber(ARGV[5])), ARGV[1], ARGV[4]
-  redis.call('HSET', KEYS[1], 'version', version, 'document', document, 'dataset', ARGV[2], 'by', by)
+  redis.call('HSET', KEYS[1], 'version', version, 'document', document, 'digest', digest,
+    'dataset', ARGV[2], 'by', by)
   redis.call('SADD', KEYS[2], unpack(ARGV, 6))
 end
 redis.call('HSET', KEYS[1], 'fed:' .. ARGV[3], digest)

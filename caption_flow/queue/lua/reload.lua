@@ -12,6 +12,7 @@ if version ~= ARGV[2] then
   return 0
 end
 redis.call('HDEL', KEYS[1], 'by')  -- a full server refuses HSET, but not after another write
-redis.call('HSET', KEYS[1], 'version', version + 1, 'document', ARGV[1], 'by', ARGV[3])
+redis.call('HSET', KEYS[1], 'version', version + 1, 'document', ARGV[1],
+  'digest', redis.sha1hex(ARGV[1]), 'by', ARGV[3])
 redis.call('SADD', KEYS[2], unpack(ARGV, 4))
 return version + 1

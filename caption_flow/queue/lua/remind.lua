@@ -11,6 +11,6 @@ local version = tonumber(redis.call('HGET', KEYS[1], 'version') or 0)
 if version >= tonumber(ARGV[3]) then
   return
 end
-redis.call('HSET', KEYS[1], 'version', ARGV[4], 'document', ARGV[1], 'dataset', ARGV[2])
-redis.call('HSET', KEYS[1], 'by', ARGV[5], 'fed:' .. ARGV[6], redis.sha1hex(ARGV[7]))
+redis.call('HSET', KEYS[1], 'version', ARGV[4], 'document', ARGV[1], 'dataset', ARGV[2],
+  'digest', redis.sha1hex(ARGV[1]), 'by', ARGV[5], 'fed:' .. ARGV[6], redis.sha1hex(ARGV[7]))
 redis.call('SADD', KEYS[2], unpack(ARGV, 8))
