@@ -43,8 +43,9 @@ class RedisInspector(RedisJob):
         }
         settings = await self.settings()
         if settings is not None:
-            for stage in msgspec.json.decode(settings.document).get("stages", []):
-                name = stage["name"]
+            told = msgspec.json.decode(settings.document).get("stages", [])
+            stages = [stage["name"] for stage in told]
+            for name in (*stages, *await self.former_stages(stages)):
                 streams[f"samples:{name}"] = (self.lane.samples(name), keys.WORKERS)
         return streams
 
