@@ -242,9 +242,9 @@ class Crew:
         self._drain.ask()
 
     def _trouble(self, exc: Exception) -> None:
-        self._troubles.append(str(exc))
+        self._troubles.append(why := str(exc) or repr(exc))
         self._complained = time.monotonic()
-        logger.error("These settings cannot be followed here. %s", exc)
+        logger.error("These settings cannot be followed here. %s", why)
 
     def _complain(self) -> None:
         """Say from time to time what has not gone away by itself."""

@@ -38,6 +38,10 @@ def looking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caption_flow.worker.crew.LOOK_SECONDS", 0.01)
 
 
+class Unspoken(Exception):
+    """Says nothing of itself, as many an error of a library does."""
+
+
 class TellingEngine(CountingEngine):
     """Writes down when it starts and stops, with all others of its host."""
 
@@ -50,6 +54,8 @@ class TellingEngine(CountingEngine):
     async def start(self) -> None:
         if self.model == "bad":
             raise EngineUnfit("There is no such model.\nIt has others.")
+        if self.model == "worse":
+            raise Unspoken
         self._diary.append(f"start {self.model}")
 
     async def rehearse(self, stage: Stage) -> None:
@@ -338,8 +344,13 @@ async def test_other_settings_under_the_same_version_are_followed_too(
 
 @pytest.mark.parametrize(
     "wrong",
-    [replace(SEE, model="bad"), replace(SEE, prompts=("wrong {",)), replace(SEE, name="other")],
-    ids=["model", "prompt", "stage"],
+    [
+        replace(SEE, model="bad"),
+        replace(SEE, model="worse"),
+        replace(SEE, prompts=("wrong {",)),
+        replace(SEE, name="other"),
+    ],
+    ids=["model", "silent model", "prompt", "stage"],
 )
 async def test_settings_that_do_not_work_here_leave_all_samples_where_they_are(
     roles: Roles, caplog: pytest.LogCaptureFixture, wrong: Stage, monkeypatch: pytest.MonkeyPatch
