@@ -13,7 +13,6 @@ class Meter:
         self._waiting = 0
         self.free_seconds = 0.0  # a slot was free, for whatever reason
         self.idle_seconds = 0.0  # a slot was free while this worker held a sample for it
-        self.captions = 0
         self.images = 0  # fetched, from Redis or from where they lie
 
     def enter(self) -> None:

@@ -68,7 +68,7 @@ class Visits:
             await self._visit(hand, image)
             self._complete(hand)
         except (EngineGone, Interrupted):
-            logger.debug("Left %s to another worker", hand.lease.sample.id)
+            self._leave(hand)
         except Unshown:  # the settings are others than when it was claimed
             self._settler.give_back(hand.lease)
         except CutOff as exc:
@@ -123,9 +123,14 @@ class Visits:
 
     def _complete(self, hand: Hand) -> None:
         """Settle what was made; nothing was where the sample waited in a stage that is not ours."""
-        made = _made(hand)
-        self._meter.captions += bool(made)
-        self._settler.complete(hand.lease, made)
+        self._settler.complete(hand.lease, _made(hand))
+
+    def _leave(self, hand: Hand) -> None:
+        """Leave what is left of a visit to another worker; a suspect stays where it was claimed."""
+        if _made(hand) and hand.witnessed is None:
+            self._complete(hand)
+        else:
+            logger.debug("Left %s to another worker", hand.lease.sample.id)
 
     def _fail(self, hand: Hand, exc: Exception) -> None:
         """Settle a failure; one of a later stage is that stage's, where the sample goes first."""

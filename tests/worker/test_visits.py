@@ -249,6 +249,24 @@ async def test_an_engine_that_is_gone_for_good_makes_no_suspects(roles: Roles):
     assert len(found) == 12
 
 
+async def test_what_was_made_before_an_engine_was_gone_is_kept(roles: Roles):
+    await roles.offer(IMAGES)
+
+    class Refused(CountingEngine):
+        async def caption(self, request: Request) -> Output:
+            if request.prompt.startswith("Tell"):
+                raise EngineGone("All keys are refused.")
+            return await super().caption(request)
+
+    with pytest.raises(EngineGone, match="keys are refused"):
+        await ends((await roles.worker(Refused(capacity=1))).run())
+
+    found = await waiting(roles, "tell")
+    assert {moves(lease)[1][0] for lease in found} == {"see"}
+    assert {(lease.attempt, lease.failures) for lease in found} == {(1, ())}
+    assert len(found) + len(await waiting(roles, "see")) == 12
+
+
 async def test_simulated_text_tells_its_prompt():
     engine = SimulatedEngine(SimulatedConfig(), capacity=1)
 

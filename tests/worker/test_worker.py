@@ -298,7 +298,7 @@ async def test_a_slot_does_not_wait_while_a_sample_does(roles: Roles):
 
     await ends(worker.run())
 
-    assert meter.captions == 40
+    assert worker.settler.completed == 40
     free, idle = meter.shares()
     assert 0 <= idle <= free <= 1
 
