@@ -126,6 +126,24 @@ async def test_outcomes_stand_in_the_order_of_the_stages(wires):
     assert [outcome.stage for outcome in caption.outcomes] == ["zeta", "alpha", "mid"]
 
 
+async def test_a_small_batch_follows_a_large_one_in_the_same_millisecond(two_stages: Shop):
+    """Here since the clock was put back; on a busy server often."""
+    shop = two_stages
+    ahead = 1 << 52
+    tell = shop.lane.samples("tell")
+    await shop.redis.xdel(tell, await shop.redis.xadd(tell, {"a": "b"}, id=f"{ahead}-0"))
+    await shop.offer(40)
+    worker = await shop.worker()
+    leases = await worker.claim(40)
+
+    assert all(await worker.complete(done(leases[:30])))
+    assert all(await worker.complete(done(leases[30:31])))
+    assert all(await worker.complete(done(leases[31:])))
+
+    entries = await shop.entries(tell)
+    assert [entry.split("-")[0] for entry in entries] == [str(ahead)] * 40
+
+
 async def test_entries_of_different_stages_never_share_an_id(two_stages: Shop):
     """A worker tells its samples, and their images, apart by their entries alone."""
     await two_stages.offer(200)

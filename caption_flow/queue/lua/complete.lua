@@ -20,7 +20,7 @@ local done, made, bytes, prompt_tokens, output_tokens = 0, 0, 0, 0, 0
 local millis, first = 0, 0
 
 local function begin_ids()
-  first = 4294967296 + redis.call('HINCRBY', KEYS[7], 'moves', #ARGV)
+  first = 4294967296 - #ARGV + redis.call('HINCRBY', KEYS[7], 'moves', #ARGV)
   local now = redis.call('TIME')
   millis = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
   local told = redis.pcall('XINFO', 'STREAM', target)
