@@ -90,7 +90,7 @@ def command(
         click.echo("Stopped before there was a job.")
         return
     did = crew.figures()
-    click.echo(f"Captioned {did['captions']:,} samples; gave up {did['failed']:,}.")
+    click.echo(f"Captioned {did['samples']:,} samples; gave up {did['failed']:,}.")
     if config.hook:
         _run_hook(config.hook)
 

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 
 from msgspec import Struct
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # between two looks for other settings
 COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
 
-_COUNTED = ("captions", "failed", "images", "in_hand", "engine_deaths", *SHARES)
+_COUNTED = ("samples", "captions", "failed", "images", "in_hand", "engine_deaths", *SHARES)
 
 
 class Outfit(Struct, frozen=True):
@@ -105,11 +105,12 @@ class Crew:
 
     @property
     def _state(self) -> str:
-        return f"idle: {self._troubles[0].splitlines()[0]}" if self._troubles else "working"
+        does = "working" if self._running() or not self._troubles else "idle"
+        return f"{does}: {self._troubles[0].splitlines()[0]}" if self._troubles else does
 
     async def _begin(self) -> None:
         """Start as the job says; what is wrong with that ends us."""
-        needed = self._needed()
+        needed = self._needed(self._config.stages)
         await self._reading.enter_async_context(self._references)
         for each in needed.values():
             await self._open(each)
@@ -143,7 +144,7 @@ class Crew:
         anew = any(c.needs == "worker" for c in changes(self._told.settings, told.settings))
         self._told = told
         self._troubles.clear()
-        needed = self._needed_or_none()
+        needed = self._still_needed()
         leaving = {key for key, post in self._posts.items() if not post.serves(needed.get(key))}
         kept = {key: each for key, each in needed.items() if key in self._posts.keys() - leaving}
         unfit = await self._adopt(kept)
@@ -161,17 +162,21 @@ class Crew:
                 await self._try_to_open(each)
         await self._staff({key: each for key, each in needed.items() if key not in unfit})
 
-    def _needed(self) -> dict[bytes, Served]:
-        config = self._config
-        needed = served(self._told.settings, config.stages, config.vllm)
+    def _needed(self, names: Sequence[str]) -> dict[bytes, Served]:
+        needed = served(self._told.settings, names, self._config.vllm)
         return {each.key: each for each in needed}
 
-    def _needed_or_none(self) -> dict[bytes, Served]:
+    def _still_needed(self) -> dict[bytes, Served]:
+        """Say what is needed for those of our stages that are left."""
+        named = self._config.stages
         try:
-            return self._needed()
+            return self._needed(named)
         except ConfigError as exc:
             self._trouble(exc)
-            return {}
+        left = [stage.name for stage in self._told.settings.stages if stage.name in named]
+        with suppress(ConfigError):  # which was told
+            return self._needed(left) if left else {}
+        return {}
 
     async def _adopt(self, kept: Mapping[bytes, Served]) -> set[bytes]:
         """Let engines go on by other settings; answers those for which these are wrong."""

@@ -18,7 +18,7 @@ from caption_flow.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 SHARES = ("free_share", "idle_share")  # figures that are shares of the time
-_LASTING = ("captions", "failed", "images", "engine_deaths")  # that stay when a Worker leaves
+_LASTING = ("samples", "captions", "failed", "images", "engine_deaths")  # stay when it leaves
 
 
 class Shift(Struct, frozen=True):

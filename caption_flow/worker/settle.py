@@ -37,6 +37,7 @@ class Settler:
         self._idle.set()
         self._ending = False
         self.completed = 0  # visits that gave captions
+        self.samples = 0  # that came to their first captions of this worker's
         self.failed = 0
 
     def complete(self, lease: Lease, outcomes: Outcomes) -> None:
@@ -111,8 +112,9 @@ class Settler:
         if done:
             answers = await self._patience(lambda: queue.complete(done), last=last)
             self._took([lease for lease, _ in done], answers)
-            made = [outcomes for (_, outcomes), ours in zip(done, answers, strict=True) if ours]
-            self.completed += sum(map(bool, made))
+            made = [one for one, ours in zip(done, answers, strict=True) if ours and one[1]]
+            self.completed += len(made)
+            self.samples += sum(self._is_first(lease) for lease, _ in made)
             del self._done[: len(done)]
         if failed:
             answers = await self._patience(lambda: queue.fail(failed), last=last)
@@ -126,6 +128,9 @@ class Settler:
             await self._patience(lambda: queue.release(returned), last=last)
             self._took(returned, [True] * len(returned))
             del self._returned[: len(returned)]
+
+    def _is_first(self, lease: Lease) -> bool:
+        return all(outcome.worker != self._worker for outcome in lease.outcomes)
 
     def _took(self, leases: list[Lease], answers: list[bool]) -> int:
         for lease, ours in zip(leases, answers, strict=True):

@@ -82,6 +82,7 @@ class Worker:
         """Count what was done, for whoever watches."""
         free, idle = self._meter.shares()
         return {
+            "samples": self.settler.samples,
             "captions": self.settler.completed,
             "failed": self.settler.failed,
             "images": self._meter.images,

@@ -153,6 +153,7 @@ async def test_stages_of_one_model_share_an_engine_and_each_model_has_one(roles:
         assert {outcome.worker for outcome in caption.outcomes} == {"host"}
     figures = host.crew.figures()
     assert (figures["captions"], figures["images"], figures["failed"]) == (60, 30, 0)
+    assert figures["samples"] == 30
 
 
 async def test_each_worker_of_a_process_is_a_consumer_of_its_own(roles: Roles):
@@ -374,6 +375,21 @@ async def test_settings_that_do_not_work_here_leave_all_samples_where_they_are(
     assert {(c.outcomes[0].settings_version, c.outcomes[0].attempt) for c in captions} == {(3, 1)}
     assert len(captions) == 5
     assert "These settings cannot be followed here." in caplog.text
+
+
+async def test_a_process_goes_on_with_those_of_its_stages_that_are_left(roles: Roles):
+    await publish(roles, SEE, LIST)
+    host = Host(roles, stages=("see", "list"))
+    async with running(host.run()) as working:
+        await until(lambda: host.diary)
+        await publish(roles, SEE)
+        await until(lambda: host.herald.state.startswith("working: "))
+        await roles.offer(IMAGES[:5])
+        await ends(working)
+
+    assert host.diary == ["start large", "stop large"]
+    assert 'the job has no stage "list"' in host.herald.state
+    assert [[o.stage for o in c.outcomes] for c in await roles.captions()] == [["see"]] * 5
 
 
 async def test_a_process_without_an_engine_ends_with_the_job(roles: Roles):
