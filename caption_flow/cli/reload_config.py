@@ -17,6 +17,8 @@ from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast, broadcast
 from caption_flow.config.changes import Change, changes
 from caption_flow.errors import CaptionFlowError, QueueUnfit
+from caption_flow.feed.columns import MORE, refuse_missing
+from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Settings
 
@@ -47,6 +49,8 @@ def command(
     with job_of(config, "reload") as asked:
         now = asked.ask(lambda found: _look(found, config))
         found = now.changes_to(wanted)
+        if now.columns is not None:
+            refuse_missing(config.needs(), now.columns, chosen=config.dataset.columns is not None)
         with printing():
             click.echo(f'Job "{now.job}", settings of version {now.settings.version}{_by(now)}.')
             click.echo("".join(f"{line}\n" for line in listed(found)), nl=False)
@@ -63,10 +67,11 @@ def command(
 
 
 class _Now(Struct, frozen=True):
-    """The settings of a job as they were looked at."""
+    """The settings of a job as they were looked at, and of what they are for."""
 
     job: str
     settings: Settings
+    columns: list[str] | None = None  # of some samples in its stages; None: there is none
 
     @property
     def told(self) -> Broadcast:
@@ -90,7 +95,8 @@ async def _look(job: RedisJob, config: JobConfig) -> _Now:
     settings = await job.settings()
     if settings is None:  # it was there a moment ago
         raise CaptionFlowError(f'The job "{job.job}" is gone. {_NOTHING}.')
-    return _Now(job.job, settings)
+    inspector = RedisInspector(job.connections, job.job)
+    return _Now(job.job, settings, await inspector.columns(MORE))
 
 
 def _agree(*, yes: bool) -> None:

@@ -51,7 +51,7 @@ def check_columns(
     `afar` opens the data set so that images are not fetched where that can be; `chosen`: only
     some columns are carried.
     """
-    wanted = [need for need in needs if not need.optional]
+    wanted = _wanted(needs)
     look = Look({})
     try:
         for raw in islice(_samples(source, selection, 1), 1) if wanted else ():
@@ -61,7 +61,16 @@ def check_columns(
     except SourceError:
         return
     if look.samples and go_on():
-        _refuse(_missing(wanted, look.columns), list(look.columns), chosen=chosen)
+        refuse_missing(wanted, list(look.columns), chosen=chosen)
+
+
+def refuse_missing(needs: Sequence[Need], columns: Sequence[str], *, chosen: bool) -> None:
+    """Refuse prompts that need other columns than these, see `check_columns`."""
+    _refuse(_missing(_wanted(needs), columns), columns, chosen=chosen)
+
+
+def _wanted(needs: Sequence[Need]) -> list[Need]:
+    return [need for need in needs if not need.optional]
 
 
 def _look_on(

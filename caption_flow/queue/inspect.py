@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from caption_flow.codec import records
-from caption_flow.model import DeadLetter
+from caption_flow.model import DeadLetter, Sample
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, translated
 from caption_flow.queue.consumer import Delivery, readable
@@ -35,6 +35,18 @@ class RedisInspector(RedisJob):
             entries = await self.client.xrevrange(self.lane.dead, count=count)
         letters = [Delivery(self.lane.dead, e.decode(), fields, 0) for e, fields in entries]
         return readable(letters, lambda d: records.dead_letter_from(d.entry, d.fields))
+
+    async def columns(self, count: int) -> list[str] | None:
+        """Name the columns of so many samples that are in a stage; None where none is."""
+        found: list[Sample] = []
+        for stream in await self.sample_streams([]):
+            if len(found) < count:
+                with translated():
+                    entries = await self.client.xrange(stream, count=count - len(found))
+                samples = [Delivery(stream, e.decode(), fields, 0) for e, fields in entries]
+                found += readable(samples, lambda d: records.sample_from(d.entry, d.fields))
+        named = dict.fromkeys(name for sample in found for name in sample.columns)
+        return list(named) if found else None
 
     async def _streams(self) -> dict[str, tuple[str, str]]:
         streams = {

@@ -105,6 +105,15 @@ def test_flags_change_settings_too(office: Office):
     assert office.published() == (2, ["Else?"])
 
 
+def test_prompt_with_a_column_that_no_waiting_sample_has_is_refused(office: Office):
+    office.write(DOCUMENT.replace("[Describe.]", '["About {titel}."]'))
+    assert_refused(office.reload("--yes"), 2, "{titel}", "no such column", "{titel|a text}")
+    assert office.published() == (1, ["Describe."])
+
+    office.write(DOCUMENT.replace("[Describe.]", '["About {titel|it}."]'))
+    assert office.reload("--yes").code == 0
+
+
 def test_without_a_terminal_it_wants_a_flag(office: Office):
     assert_refused(office.reload(*BOLD), 2, "--yes", "Nothing was published")
     assert office.published() == (1, ["Describe."])
