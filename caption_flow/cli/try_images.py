@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 from msgspec import Struct
 
-from caption_flow.cli.options import documented, job_config, overrides
+from caption_flow.cli.options import documented, overrides, publishing_config
 from caption_flow.cli.printing import printing, results
 from caption_flow.cli.running import run_async
 from caption_flow.cli.try_compare import Comparison
@@ -117,7 +117,8 @@ def command(
     )
     documents = {"A": explicit} if compare is None else {"A": explicit, "B": compare}
     configs = {
-        label: job_config("run", path, made, dict(os.environ)) for label, path in documents.items()
+        label: publishing_config("run", path, made, dict(os.environ))
+        for label, path in documents.items()
     }
     settings = {label: _setting(asked, config) for label, config in configs.items()}
     if gpu_id is not None:

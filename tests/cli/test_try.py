@@ -138,6 +138,15 @@ def test_prompt_without_its_column_is_refused_before_anything_is_loaded(desk: De
     assert "Loading" not in ended.err
 
 
+def test_missing_model_is_told_with_its_document(desk: Desk, photos: Path):
+    other = written(desk, "other", engine="vllm")
+
+    ended = desk.run("try", photos, "--compare", other, "--config", other)
+
+    assert ended.code == 2, ended.words
+    assert f"{other}: vllm.model is missing" in ended.err
+
+
 def test_column_of_a_stage_that_is_not_tried_is_not_asked_for(desk: Desk, photos: Path):
     stages = [{"name": "first", "prompts": ["One."]}, {"name": "second", "prompts": ["{title}"]}]
     document = written(desk, "job", vllm={"stages": stages})
