@@ -123,7 +123,7 @@ class _Walk:
         return Shown(sample, tuple(self._passages))
 
     def _next(self) -> Seat | None:
-        return next((s for s in self._seats if s.duty.next(self._outcomes) is not None), None)
+        return next((s for s in self._seats if s.duty.ahead(self._outcomes)), None)
 
     async def _lead(self, captioner: Captioner, visit: Visit) -> None:
         try:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from msgspec import UNSET
@@ -44,15 +44,12 @@ class Captioner:
         self._worker = worker
         self._contributor = contributor
         self._preparer = Preparer(threads=threads, decodes=engine.decodes)
-        self._gate = Gate()
         ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
-        self._decoded = asyncio.Semaphore(engine.capacity + ahead)
+        self._gate = Gate(engine.capacity + ahead)
 
-    @asynccontextmanager
-    async def admitted(self, *, alone: bool) -> AsyncIterator[None]:
+    def admitted(self, *, alone: bool) -> AbstractAsyncContextManager[None]:
         """Have room for one visit, `alone` with no other beside it, be it decoded or captioned."""
-        async with self._decoded, self._gate.passed(alone=alone):
-            yield
+        return self._gate.passed(alone=alone)
 
     async def lead(self, visit: Visit, data: bytes | None, entered: Callable[[], None]) -> None:
         """Make what is left of a visit, for a sample that is admitted.

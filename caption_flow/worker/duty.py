@@ -7,7 +7,7 @@ each has made of it. Other settings are for the visits that begin after them.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import count
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.config.schema import ImagesConfig
@@ -26,6 +26,7 @@ class Duty(Struct, frozen=True):
     former: tuple[str, ...]  # stages that the job had before; what waits there is moved on
     images: ImagesConfig
     max_attempts: int
+    _ways: dict[frozenset[str], tuple[Stage, ...]] = field(default_factory=dict)  # as found
 
     @classmethod
     def of(
@@ -48,23 +49,24 @@ class Duty(Struct, frozen=True):
             max_attempts=settings.max_attempts,
         )
 
-    def next(self, outcomes: Outcomes) -> Stage | None:
-        """The stage that such a sample passes here now; None: it has no business here."""
-        return next(self._ahead(outcomes), None)
+    def ahead(self, outcomes: Outcomes) -> tuple[Stage, ...]:
+        """The stages that such a sample passes here now; none: it has no business here."""
+        passed = frozenset([outcome.stage for outcome in outcomes])
+        way = self._ways.get(passed)
+        if way is None:  # few ways are gone, each by many samples
+            way = self._ways[passed] = tuple(self._way(passed))
+        return way
 
-    def shows(self, outcomes: Outcomes) -> bool:
-        """Whether the image of such a sample is shown in one of the stages that it passes here."""
-        return any(stage.image for stage in self._ahead(outcomes))
+    def _way(self, passed: Collection[str]) -> Iterator[Stage]:
+        gone = set(passed)
+        while (name := following(self.order, gone)) is not None and name in self.stages:
+            yield self.stages[name]
+            gone.add(name)
 
-    def _ahead(self, outcomes: Outcomes) -> Iterator[Stage]:
-        passed = {outcome.stage for outcome in outcomes}
-        while (stage := self._following(passed)) is not None:
-            yield stage
-            passed.add(stage.name)
 
-    def _following(self, passed: Collection[str]) -> Stage | None:
-        name = following(self.order, passed)
-        return None if name is None else self.stages.get(name)
+def shown(stages: Iterable[Stage]) -> bool:
+    """Whether one of these stages shows its image."""
+    return any(stage.image for stage in stages)
 
 
 class Visit:
@@ -76,6 +78,7 @@ class Visit:
         self.made: list[Outcome] = []
         self.answers: dict[str, list[Answer]] = {}  # by stage, one to each prompt
         self.model = ""  # what answered last, where the engine has several
+        self._ahead = duty.ahead(lease.outcomes)
         self._requests = count()
 
     @property
@@ -86,12 +89,13 @@ class Visit:
     @property
     def stage(self) -> Stage | None:
         """The stage that comes next; None: the visit is over."""
-        return self.duty.next(self.outcomes)
+        passed = len(self.made)
+        return self._ahead[passed] if passed < len(self._ahead) else None
 
     @property
     def shows(self) -> bool:
         """Whether the image is shown in what is left of the visit."""
-        return self.duty.shows(self.outcomes)
+        return shown(self._ahead[len(self.made) :])
 
     def request(self) -> str:
         """Name a request like no other inside the engine."""

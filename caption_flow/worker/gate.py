@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 
 class Gate:
-    """Lets samples in; who must be alone goes first, and has nobody beside it."""
+    """Lets samples in, so many; who must be alone goes first, and has nobody beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
+        self._room = asyncio.Semaphore(room)
         self._inside = 0
         self._loners = 0  # inside or waiting
         self._changed = asyncio.Event()
@@ -17,14 +18,19 @@ class Gate:
     @asynccontextmanager
     async def passed(self, *, alone: bool) -> AsyncIterator[None]:
         """Be inside while the context lasts."""
-        if alone:
-            async with self._alone():
+        async with self._room:
+            if alone:
+                async with self._alone():
+                    yield
+                return
+            while self._loners:
+                await self._change()
+            self._inside += 1
+            try:
                 yield
-            return
-        while self._loners:
-            await self._change()
-        async with self._counted():
-            yield
+            finally:
+                self._inside -= 1
+                self._changed.set()
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -33,19 +39,9 @@ class Gate:
             async with self._turn:
                 while self._inside:
                     await self._change()
-                async with self._counted():
-                    yield
+                yield
         finally:
             self._loners -= 1
-            self._changed.set()
-
-    @asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
-        self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
             self._changed.set()
 
     async def _change(self) -> None:

@@ -38,7 +38,7 @@ class Answer(Struct, frozen=True):
 
 class _Try(Struct, frozen=True):
     output: Output
-    fails: tuple[Check, ...]
+    fails: tuple[Check, ...] = ()
 
     @property
     def rejects(self) -> list[Check]:
@@ -63,15 +63,19 @@ async def climb(
 
     Raises Rejected, and what `ask` and `read` raise.
     """
+    output = await ask(stage, prompt)
+    if not stage.quality:
+        return _answer(stage, [_Try(output)], read)
     ladder = _Ladder(stage, prompt, reword)
-    tries: list[_Try] = []
-    rung: tuple[Stage, str] | None = (stage, prompt)
-    while rung is not None:
-        output = await ask(*rung)
-        said = Said(output.text, output.finish_reason, rung[1])
-        tries.append(_Try(output, failing(stage.quality, said)))
-        rung = ladder.next(tries[-1].fails)
+    tries = [_tried(stage, prompt, output)]
+    while (rung := ladder.next(tries[-1].fails)) is not None:
+        tries.append(_tried(stage, rung[1], await ask(*rung)))
     return _answer(stage, tries, read)
+
+
+def _tried(stage: Stage, prompt: str, output: Output) -> _Try:
+    said = Said(output.text, output.finish_reason, prompt)
+    return _Try(output, failing(stage.quality, said))
 
 
 class _Ladder:

@@ -56,7 +56,7 @@ class Visits:
 
     def begin(self, hand: Hand, data: bytes | None = None) -> None:
         """Let a sample make its visit; `data`: its image, where it lay in the queue."""
-        if self.duty.next(hand.lease.outcomes) is None:
+        if not self.duty.ahead(hand.lease.outcomes):
             self._hands.enter(hand)
             self._complete(hand)
         else:

@@ -16,7 +16,7 @@ from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
-from caption_flow.worker.duty import Duty
+from caption_flow.worker.duty import Duty, shown
 from caption_flow.worker.fetch import Fetcher
 from caption_flow.worker.hand import ENGINE_DIED, Hand
 from caption_flow.worker.hands import Hands
@@ -140,7 +140,7 @@ class Worker:
         return (await self._patience(self._queue.counts)).captions_done
 
     def _take(self, lease: Lease) -> None:
-        hand = self._hands.take(lease, shown=self._duty.shows(lease.outcomes))
+        hand = self._hands.take(lease, shown=shown(self._duty.ahead(lease.outcomes)))
         if lease.spent >= self._duty.max_attempts:
             self._hands.enter(hand)
             last = lease.failures[-1]
