@@ -10,7 +10,7 @@ import msgspec
 
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.errors import Unparsed
-from caption_flow.structured import judge, pattern
+from caption_flow.structured import pattern
 from caption_flow.structured.strict import NotStrict, read
 from caption_flow.structured.words import seen
 
@@ -38,6 +38,8 @@ def _columns(form: StructuredOutputs, text: str) -> dict[str, Any]:
         value = read(text)
     except NotStrict as exc:
         raise Unparsed(f"The answer, {seen(text)}, is no JSON that can be kept: {exc}.") from exc
+    from caption_flow.structured import judge  # noqa: PLC0415 - loads what few need
+
     why = judge.objection(msgspec.json.encode(form.json, order="sorted"), value)
     if why:
         raise Unparsed(f"The answer, {seen(text)}, is not as its schema says: {why}.")
