@@ -29,7 +29,13 @@ class Broadcast(Struct, frozen=True):
 
     def encode(self) -> bytes:
         """Write as JSON, the same bytes for the same settings."""
-        return msgspec.json.encode(self, order="sorted")
+        plain = msgspec.to_builtins(self)
+        for stage in plain["stages"]:
+            form = stage["structured_outputs"]
+            if form and form["json"] is not None:
+                # Models answer in the order in which a schema has its properties.
+                form["json"] = msgspec.Raw(msgspec.json.encode(form["json"]))
+        return msgspec.json.encode(plain, order="sorted")
 
     @classmethod
     def decode(cls, document: bytes) -> "Broadcast":

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
 
 Needs: TypeAlias = Literal["nothing", "engine", "worker"]
@@ -118,6 +119,8 @@ def _needs_of(after: Broadcast, stages: list[Stage], loaded: set[bytes]) -> Need
 def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, before and after of each value that differs, as deep down as it can be named."""
     if _written(old) == _written(new):
+        if isinstance(old, StructuredOutputs) and _schema(old) != _schema(new):
+            yield f"{path}.json", old.json, new.json
         return
     if isinstance(old, Struct) and type(old) is type(new):
         for field in old.__struct_fields__:
@@ -130,6 +133,11 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]
             yield from _differences(f"{path}[{index}]", one, other)
     else:
         yield path, old, new
+
+
+def _schema(form: StructuredOutputs) -> bytes:
+    """Write a schema in its own order, which is that of answers."""
+    return msgspec.json.encode(form.json)
 
 
 def _is_row_of_structs(old: Any, new: Any) -> bool:

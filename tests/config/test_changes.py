@@ -235,3 +235,16 @@ def test_stages_of_one_model_and_its_arguments_share_an_engine():
     first, second, third = (engine_key(settings, stage) for stage in settings.stages)
 
     assert first == second != third
+
+
+def test_properties_of_a_form_in_another_order_are_a_change():
+    kinds = {"why": {"type": "string"}, "shape": {"type": "string"}}
+    turned = dict(reversed(kinds.items()))
+    before, after = (
+        told(replace(LOOK, structured_outputs=StructuredOutputs(json={"properties": properties})))
+        for properties in (kinds, turned)
+    )
+
+    assert [(c.path, c.needs) for c in changes(before, after)] == [
+        ("stages[look].structured_outputs.json", "nothing")
+    ]

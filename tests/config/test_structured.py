@@ -314,3 +314,16 @@ def test_fields_of_all_stages_are_told_to_the_sinks():
         "ok": "bool",
     }
     assert ColumnSchema((), {}, told.fields)
+
+
+def test_properties_reach_the_workers_in_the_order_of_the_schema(write: Write):
+    """It is the order in which a model answers, and what it has said it goes by."""
+    names = ["why", "shape", "colour"]
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    config = load_job("feed", write(document({"json": schema}, model="m"))).config
+    told = Broadcast.decode(broadcast(config).encode())
+
+    form = told.stages[0].structured_outputs
+    assert form is not None
+    assert form.json is not None
+    assert list(form.json["properties"]) == names
