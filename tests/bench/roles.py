@@ -1,6 +1,7 @@
 """Bench: the roles as processes, with the CPU seconds and peak memory of each."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,16 @@ class Processes:
                     process.kill()
                 raise SystemExit(failure)
             time.sleep(0.05)
+
+    def said(self, name: str) -> str:
+        """What a role has said so far."""
+        return (self._logs / f"{name}.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Ask all that run to end, and wait until they have ended well."""
+        for process in self._running.values():
+            os.kill(process.pid, signal.SIGTERM)  # not reaped: what it used is read in `wait`
+        self.wait()
 
     def wait(self) -> dict[str, dict[str, float]]:
         """Wait for all to end well; gives CPU seconds and peak MiB by name."""
