@@ -491,4 +491,4 @@ async def test_check_that_cannot_be_made_later_keeps_the_worker_waiting(roles: R
         await until(host.is_idle)
         await publish(roles, SEE)
         await until(lambda: not host.is_idle())
-    assert host.diary == ["start large", "stop large"]
+    assert host.diary.count("start large") == 1
