@@ -10,7 +10,7 @@ prompt did, so that the gain is three passes over what all three at once took. T
 images of each portion are not counted: the engine fills and empties.
 
 First the simulated engine at stated latencies, which decodes each image of 64 KB; then, with
-`--vllm`, the real one with the shapes model and images of 512 pixels a side. What was measured is in
+`--vllm`, the real one with the shapes model and images of 512 pixels a side. The figures are in
 docs/benchmarks.md.
 """
 
