@@ -5,6 +5,7 @@ only several fields together can get wrong is checked in `__post_init__`, whose 
 has one line per mistake, each beginning with the name of the field.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, field
@@ -156,6 +157,8 @@ class JobConfig(Settings, frozen=True):
         stages = self.vllm.resolved_stages()
         if self.engine == "vllm" and not all(stage.model for stage in stages):
             raise ConfigError('vllm.model is missing; name the model, or set "engine: simulated"')
+        if self.engine == "simulated":
+            refuse(_patterns(stages))
         if self.engine == "openai":
             refuse(self.openai.missing((stage.name, stage.model) for stage in stages))
         return stages
@@ -209,6 +212,15 @@ class MonitorConfig(Settings, frozen=True):
     show_contributors: bool = True
     show_throughput_graph: bool = True
     max_activity_items: Annotated[int, Meta(ge=0)] = 20  # lines
+
+
+def _patterns(stages: Iterable[Stage]) -> Iterator[str]:
+    for stage in stages:
+        if stage.structured_outputs and stage.structured_outputs.regex is not None:
+            yield (
+                f'engine is "simulated", which makes no answers of a regex, as the stage '
+                f'"{stage.name}" asks for; use json or choice, or an engine with a model'
+            )
 
 
 # model is not among them: the operator of a host may have it under another path.

@@ -12,6 +12,7 @@ from contextlib import suppress
 from caption_flow.config.schema import SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
+from caption_flow.engine.simulated_form import formed
 from caption_flow.errors import EngineDead
 
 _WORDS = ["quiet", "bright", "narrow", "old", "green", "round", "distant", "plain", "soft", "tall"]
@@ -64,7 +65,7 @@ class SimulatedEngine:
             await self._live(death, shortest + latency * (longest - shortest))
         self.signs += tokens
         return Output(
-            text=_said(_CAPTION if request.data else _TEXT, digest.hexdigest(), tokens),
+            text=_answer(request, digest, tokens),
             finish_reason="stop",
             prompt_tokens=len(request.prompt.split()),
             output_tokens=tokens,
@@ -84,6 +85,13 @@ class SimulatedEngine:
 
     async def stop(self) -> None:
         """Nothing to free."""
+
+
+def _answer(request: Request, digest: "hashlib._Hash", tokens: int) -> str:
+    form = request.stage.structured_outputs
+    if form is not None and (answer := formed(form, digest.digest())) is not None:
+        return answer
+    return _said(_CAPTION if request.data else _TEXT, digest.hexdigest(), tokens)
 
 
 def _said(head: tuple[str, str], digest: str, tokens: int) -> str:

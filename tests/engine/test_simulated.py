@@ -6,10 +6,12 @@ import hashlib
 import pytest
 
 from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
 from caption_flow.errors import EngineDead
+from caption_flow.structured import parse
 
 STAGE = Stage(name="caption", model="", prompts=("Describe it.",))
 
@@ -118,3 +120,13 @@ async def test_all_inside_at_a_death_hear_of_it_however_soon_it_is_started_again
     await engine.start()
 
     assert [type(answer) for answer in await hearing] == [EngineDead, EngineDead]
+
+
+async def test_answers_have_the_form_of_their_stage():
+    form = StructuredOutputs(json={"type": "object", "properties": {"sure": {"type": "boolean"}}})
+    stage = Stage("see", "", ("See.",), structured_outputs=form)
+    engine = SimulatedEngine(SimulatedConfig(), capacity=1)
+
+    output = await engine.caption(Request("1", "a.jpg", stage, "See.", b"image"))
+
+    assert parse(form, output.text)["sure"] in {True, False}
