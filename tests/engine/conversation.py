@@ -155,8 +155,8 @@ async def loop(engine: VllmEngine, **extra: Any) -> dict[str, Any]:
 async def mistakes(engine: VllmEngine) -> dict[str, str]:
     """What is told when a stage is rehearsed that cannot be."""
     forms: Mapping[str, StructuredOutputs] = {
-        "json": StructuredOutputs(json={"type": "objekt"}),
-        "regex": StructuredOutputs(regex="("),
+        "json": StructuredOutputs(json={"type": "string", "pattern": "(?<=a)b"}),
+        "regex": StructuredOutputs(regex=r"(a)\1"),
         "grammar": StructuredOutputs(grammar="root := yes"),
     }
     extras = {
