@@ -259,6 +259,21 @@ def test_changelog_begins_with_what_comes_next_or_with_this_version():
     assert first in {"Unreleased", __version__}
 
 
+TOP = {
+    *("CHANGELOG.md", "LICENSE", "README.md", "compose.yaml", "pyproject.toml"),
+    *("caption_flow", "docs", "examples", "feeders", "tests"),
+}
+
+
+def test_nothing_else_is_kept_at_the_top():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("a copy without its history")
+    kept = {path.partition("/")[0] for path in listed.stdout.decode().split("\0") if path}
+
+    assert {name for name in kept if not name.startswith(".")} == TOP
+
+
 # Spelled in pieces, or this file would name them.
 FOREIGN = [
     *(f"/{folder}/" for folder in ("work", "root")),
