@@ -14,16 +14,15 @@ from caption_flow.config.load import (
     read_dump,
 )
 from caption_flow.config.places import find
+from caption_flow.config.proxy import AuthConfig, Token
 from caption_flow.config.sampling import Sampling
 from caption_flow.config.schema import (
-    AuthConfig,
     BudgetConfig,
     ImagesConfig,
     JobConfig,
     MonitorConfig,
     SimulatedConfig,
     StorageConfig,
-    Token,
     WorkerConfig,
 )
 from caption_flow.config.vllm import Stage, StageConfig, VllmConfig

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from caption_flow.config.dataset import DatasetConfig
 from caption_flow.config.openai import OpenaiConfig
+from caption_flow.config.proxy import AuthConfig, ProxyConfig, SslConfig
 from caption_flow.config.sizes import MIB
 from caption_flow.config.values import (
     ByteSize,
@@ -30,7 +31,6 @@ from caption_flow.config.values import (
     SecretPath,
     ServerUrl,
     Settings,
-    Sha256,
     Text,
     TokenRange,
     no_networks,
@@ -43,13 +43,6 @@ from caption_flow.errors import ConfigError
 Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
 
 _LANES = {"expected": "1: more lanes are not built yet"}
-
-
-class SslConfig(Settings, frozen=True):
-    """The certificate, in the older of its two places."""
-
-    cert: LocalPath | None = None
-    key: SecretPath | None = None
 
 
 class ImagesConfig(Settings, frozen=True):
@@ -91,27 +84,6 @@ class BudgetConfig(Settings, frozen=True):
     samples: Count = 50_000
 
 
-class Token(Settings, frozen=True):
-    """What lets one contributor in: the token, or its SHA-256."""
-
-    name: Text
-    token: Secret | None = None
-    token_sha256: Sha256 | None = None
-
-    def __post_init__(self) -> None:
-        if (self.token is None) == (self.token_sha256 is None):
-            raise ConfigError("token or token_sha256 must be given, and not both")
-
-
-class AuthConfig(Settings, frozen=True):
-    """Who may come in through the proxy, by role."""
-
-    worker_tokens: tuple[Token, ...] = ()
-    feeder_tokens: tuple[Token, ...] = ()
-    monitor_tokens: tuple[Token, ...] = ()
-    admin_tokens: tuple[Token, ...] = ()
-
-
 class JobConfig(Settings, frozen=True):
     """One data set with one settings document: what all roles that serve a job read."""
 
@@ -122,6 +94,7 @@ class JobConfig(Settings, frozen=True):
     cert: LocalPath | None = None
     key: SecretPath | None = None
     ssl: SslConfig = field(default_factory=SslConfig)
+    no_ssl: bool = False  # listen without TLS beyond this host
     chunk_size: Count = 1000  # samples
     lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
@@ -136,6 +109,7 @@ class JobConfig(Settings, frozen=True):
     storage: StorageConfig = field(default_factory=StorageConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
 
     def __post_init__(self) -> None:
         cert, key = self.cert or self.ssl.cert, self.key or self.ssl.key
@@ -176,7 +150,11 @@ class WorkerConfig(Settings, frozen=True):
     stages: tuple[Name, ...] = ()  # to serve; none: all
     batch_size: Count | None = None  # None: as the job says
     verify_ssl: bool = True
+    ca_cert: LocalPath | None = None  # what the proxy's certificate is checked against
     trust_remote_code: bool = False  # run code that comes with the model
+    allow_models: tuple[Text, ...] = ()  # to load for a job of others; none: any of the hub
+    allow_pickle: bool = False  # load weights for it that are no safetensors
+    allow_endpoints: tuple[Text, ...] = ()  # to send its images to, by URL
     drain_timeout: Pause = 30.0  # seconds a clean stop waits for requests in the engine
     decode_threads: Count | None = None  # None: by the number of cores
     engine_timeout: Seconds | None = None  # None: as the job says
@@ -208,6 +186,7 @@ class MonitorConfig(Settings, frozen=True):
     server: ServerUrl | None = None
     token: Secret | None = None
     verify_ssl: bool = True
+    ca_cert: LocalPath | None = None  # what the proxy's certificate is checked against
     refresh_rate: Seconds = 1.0  # seconds between two looks
     show_contributors: bool = True
     show_throughput_graph: bool = True

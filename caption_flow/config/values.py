@@ -64,13 +64,13 @@ def refuse(lines: Iterable[str]) -> None:
         raise ConfigError(text)
 
 
-def no_networks(networks: Iterable[str]) -> Iterable[str]:
-    """Say which of allow_networks are none."""
+def no_networks(networks: Iterable[str], field: str = "allow_networks") -> Iterable[str]:
+    """Say which of the networks in a field are none."""
     for text in networks:
         try:
             ip_network(text.strip())
         except ValueError as exc:
             yield (
-                f'allow_networks holds "{text}", which is no network ({exc}); '
+                f'{field} holds "{text}", which is no network ({exc}); '
                 'write one like "10.1.0.0/16", or a single address'
             )

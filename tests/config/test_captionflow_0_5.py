@@ -14,7 +14,8 @@ from caption_flow.config import (
     load_worker,
 )
 from caption_flow.config.legacy import IGNORED
-from caption_flow.config.schema import AuthConfig, Kind, Token
+from caption_flow.config.proxy import AuthConfig, Token
+from caption_flow.config.schema import Kind
 
 FOLDER = Path(__file__).parent / "captionflow_0_5"
 ENDS = ("<|end|>", "<|endoftext|>", "<|im_end|>")

@@ -1,0 +1,1 @@
+"""Certificates: made, looked at, and loaded for TLS."""

@@ -1,0 +1,1 @@
+"""Remote: the ports of the queue, over a WebSocket to a proxy."""

@@ -1,0 +1,340 @@
+"""Wire: the frames, each with its number, its fields, and the bound of each field.
+
+docs/protocol.md tells what each is for. What is read from a message is of the right types and
+within its bounds, or the message is a Breach; whether it is allowed now is for who reads it.
+"""
+
+from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from caption_flow.model import Counts, EntryId
+from caption_flow.wire.closing import Breach, Close
+
+T = TypeVar("T")
+
+SUBPROTOCOL = "caption-flow.1"
+
+MOST_HEAD = 1 << 20  # bytes
+MOST_PAYLOAD = 64 << 20  # bytes, of an image from the server
+MOST_SAMPLES = 4096  # credit outstanding on a channel
+MOST_BYTES = 256 << 20  # likewise
+MOST_CHANNELS = 64
+MOST_ENTRIES = 4096  # named in one frame
+MOST_SETTLED = 256  # samples settled in one frame
+MOST_RECORD = 256 << 10  # bytes, of what a client says of one sample
+HELLO_SECONDS = 10.0
+PING_SECONDS = 10.0
+SILENCE_SECONDS = 20.0  # without an answer to a ping
+
+_LENGTH = 4  # bytes before the head that tell its length
+
+Role: TypeAlias = Literal["worker", "feeder", "monitor", "admin"]
+Refusal: TypeAlias = Literal["unreachable", "full", "unfit", "failed"]
+RequestId: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Channel: TypeAlias = Annotated[int, Meta(ge=0, lt=MOST_CHANNELS)]
+Entry: TypeAlias = Annotated[EntryId, Meta(pattern=r"\A[0-9]{1,20}-[0-9]{1,20}\Z")]
+MemberName: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,100}\Z")]
+Word: TypeAlias = Annotated[str, Meta(max_length=100)]
+Line: TypeAlias = Annotated[str, Meta(max_length=1000)]
+Stages: TypeAlias = Annotated[tuple[Word, ...], Meta(max_length=1000)]
+Entries: TypeAlias = Annotated[tuple[Entry, ...], Meta(max_length=MOST_ENTRIES)]
+# JSON, as it stands in the streams: so names that are not UTF-8 pass, and nothing is read twice.
+Record: TypeAlias = Annotated[bytes, Meta(max_length=MOST_RECORD)]
+Outcomes: TypeAlias = Annotated[tuple[Record, ...], Meta(max_length=100)]
+Done: TypeAlias = Annotated[tuple[tuple[Entry, Outcomes], ...], Meta(max_length=MOST_SETTLED)]
+Failed: TypeAlias = Annotated[tuple[tuple[Entry, Record], ...], Meta(max_length=MOST_SETTLED)]
+Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
+Deferred: TypeAlias = Annotated[
+    tuple[tuple[Entry, Record, Delay], ...], Meta(max_length=MOST_SETTLED)
+]
+Figures: TypeAlias = Annotated[dict[Word, float], Meta(max_length=100)]
+
+
+class Frame(Struct, frozen=True, array_like=True):
+    """What one message holds; subclasses have their number as tag."""
+
+
+class Hello(Frame, frozen=True, array_like=True, tag=1):
+    """Who comes, and as what."""
+
+    role: Role
+    member: MemberName
+    host: Word
+    pid: Annotated[int, Meta(ge=0, lt=2**32)]
+    software: Word
+    features: Annotated[tuple[Word, ...], Meta(max_length=100)] = ()
+    resume: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Welcome(Frame, frozen=True, array_like=True, tag=2):
+    """Who the other is taken for, and what holds between the two."""
+
+    contributor: str
+    ticket: str
+    resumes: bool
+    resume_seconds: float
+    lease_seconds: float
+    most_payload: int  # bytes, from the client
+    most_samples: int = MOST_SAMPLES
+    most_bytes: int = MOST_BYTES
+    features: tuple[str, ...] = ()
+
+
+class SettingsTold(Frame, frozen=True, array_like=True, tag=3):
+    """The settings of the job, as they are now."""
+
+    version: int
+    document: bytes
+    by: str
+    stages: tuple[str, ...]  # all that the job ever had
+
+
+class Orders(Frame, frozen=True, array_like=True, tag=4):
+    """What the operator wants of this process now."""
+
+    paused: bool
+    drain: bool
+
+
+class Notice(Frame, frozen=True, array_like=True, tag=5):
+    """Something for the log of the other end."""
+
+    text: str
+
+
+class Beat(Frame, frozen=True, array_like=True, tag=6):
+    """A process' last word."""
+
+    state: Line
+    figures: Figures
+
+
+class CountsWanted(Frame, frozen=True, array_like=True, tag=7):
+    """Asks for the books."""
+
+    id: RequestId
+
+
+class Counted(Frame, frozen=True, array_like=True, tag=8):
+    """The books."""
+
+    id: RequestId
+    counts: Counts
+
+
+class Refused(Frame, frozen=True, array_like=True, tag=9):
+    """A request that was not done, and why."""
+
+    id: RequestId
+    kind: Refusal
+    text: str
+
+
+class Serve(Frame, frozen=True, array_like=True, tag=10):
+    """Opens a channel, or says which stages an open one serves from now on."""
+
+    id: RequestId
+    channel: Channel
+    only: Stages | None
+    former: Stages = ()
+    holding: Entries = ()
+
+
+class Serving(Frame, frozen=True, array_like=True, tag=11):
+    """The channel is open; these of what it held are another's."""
+
+    id: RequestId
+    lost: tuple[EntryId, ...] = ()
+
+
+class Credit(Frame, frozen=True, array_like=True, tag=12):
+    """So many more samples, and bytes of images, may be sent."""
+
+    channel: Channel
+    samples: Annotated[int, Meta(ge=0, le=MOST_SAMPLES)]
+    bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)]
+
+
+class SampleSent(Frame, frozen=True, array_like=True, tag=13):
+    """A claimed sample."""
+
+    channel: int
+    entry: EntryId
+    stage: str
+    sample: bytes
+    image: EntryId
+    attempt: int
+    outcomes: tuple[bytes, ...]
+    failures: bytes  # of the earlier attempts, JSON objects with commas between them
+    pushed: bool  # its image comes unasked
+
+
+class ImageSent(Frame, frozen=True, array_like=True, tag=14):
+    """The image of a sample, as payload."""
+
+    channel: int
+    entry: EntryId
+    gone: bool = False  # it is not in the queue any more
+
+
+class Fetch(Frame, frozen=True, array_like=True, tag=15):
+    """Asks for images that were not pushed."""
+
+    id: RequestId
+    channel: Channel
+    entries: Entries
+
+
+class Did(Frame, frozen=True, array_like=True, tag=16):
+    """The request was done."""
+
+    id: RequestId
+
+
+class Renewal(Frame, frozen=True, array_like=True, tag=17):
+    """These leases begin anew."""
+
+    id: RequestId
+    channel: Channel
+    entries: Entries
+
+
+class Lost(Frame, frozen=True, array_like=True, tag=18):
+    """All but these were renewed."""
+
+    id: RequestId
+    entries: tuple[EntryId, ...]
+
+
+class Complete(Frame, frozen=True, array_like=True, tag=19):
+    """What stages made of samples."""
+
+    id: RequestId
+    channel: Channel
+    done: Done
+
+
+class Settled(Frame, frozen=True, array_like=True, tag=20):
+    """Which of them were still the sender's."""
+
+    id: RequestId
+    ours: tuple[bool, ...]
+
+
+class Fail(Frame, frozen=True, array_like=True, tag=21):
+    """Samples to be given up."""
+
+    id: RequestId
+    channel: Channel
+    failed: Failed
+
+
+class Defer(Frame, frozen=True, array_like=True, tag=22):
+    """Samples that failed, to be tried again after a while."""
+
+    id: RequestId
+    channel: Channel
+    deferred: Deferred
+
+
+class Suspect(Frame, frozen=True, array_like=True, tag=23):
+    """Why a sample will have failed should its holder never be heard of again."""
+
+    id: RequestId
+    channel: Channel
+    entry: Entry
+    failure: Record
+
+
+class Release(Frame, frozen=True, array_like=True, tag=24):
+    """Samples that go back, for anybody at once."""
+
+    id: RequestId
+    channel: Channel
+    entries: Entries
+
+
+class Leave(Frame, frozen=True, array_like=True, tag=25):
+    """Closes a channel."""
+
+    id: RequestId
+    channel: Channel
+
+
+FromClient: TypeAlias = (
+    Hello
+    | Beat
+    | CountsWanted
+    | Serve
+    | Credit
+    | Fetch
+    | Renewal
+    | Complete
+    | Fail
+    | Defer
+    | Suspect
+    | Release
+    | Leave
+)
+FromServer: TypeAlias = (
+    Welcome
+    | SettingsTold
+    | Orders
+    | Notice
+    | Counted
+    | Refused
+    | Serving
+    | SampleSent
+    | ImageSent
+    | Did
+    | Lost
+    | Settled
+)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(frame: Frame) -> bytes:
+    """Write a frame but for its payload."""
+    head = _encoder.encode(frame)
+    return len(head).to_bytes(_LENGTH, "big") + head
+
+
+class Reader(Generic[T]):
+    """Reads the messages of one side."""
+
+    def __init__(self, kinds: type[T], *, most_payload: int) -> None:
+        """`kinds`: the union of its frames; `most_payload`: bytes, 0 where it sends no images."""
+        self._decoder = msgspec.msgpack.Decoder(kinds)
+        self._most_payload = most_payload
+
+    def read(self, message: bytes | str) -> tuple[T, memoryview]:
+        """Take a message apart into its frame and its payload, which is not copied.
+
+        Raises Breach where it is none.
+        """
+        if isinstance(message, str):
+            raise Breach(Close.MALFORMED, "A message is text; all are binary.")
+        length = int.from_bytes(message[:_LENGTH], "big")
+        end = _LENGTH + length
+        if len(message) < end or length > MOST_HEAD:
+            raise Breach(Close.MALFORMED, "A message is shorter or longer than it says.")
+        view = memoryview(message)
+        if len(message) - end > self._most_payload:
+            raise Breach(Close.LARGE, "A payload is larger than it may be.")
+        try:
+            return self._decoder.decode(view[_LENGTH:end]), view[end:]
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise Breach(Close.MALFORMED, f"A frame cannot be read: {exc}") from exc
+
+
+def from_client(*, most_payload: int = 0) -> "Reader[FromClient]":
+    """Read what clients send."""
+    return Reader(FromClient, most_payload=most_payload)  # type: ignore[arg-type]
+
+
+def from_server() -> "Reader[FromServer]":
+    """Read what servers send."""
+    return Reader(FromServer, most_payload=MOST_PAYLOAD)  # type: ignore[arg-type]
