@@ -326,7 +326,7 @@ class Reader(Generic[T]):
             raise Breach(Close.LARGE, "A payload is larger than it may be.")
         try:
             return self._decoder.decode(view[_LENGTH:end]), view[end:]
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise Breach(Close.MALFORMED, f"A frame cannot be read: {exc}") from exc
 
 
