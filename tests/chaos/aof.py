@@ -5,15 +5,10 @@ syncs once a second, so that its host may forget about as much.
 """
 
 import os
-import shutil
-import subprocess
 import time
 from collections import deque
 from pathlib import Path
 
-from tests import require
-
-_CHECK = "redis-check-aof"
 _KEPT = 200  # sizes remembered
 
 
@@ -21,7 +16,6 @@ class Aof:
     """The file that a server appends to, and how long it was when."""
 
     def __init__(self, folder: Path) -> None:
-        require(shutil.which(_CHECK), _CHECK)
         self._folder = folder
         self._sizes: deque[tuple[float, Path, int]] = deque(maxlen=_KEPT)
 
@@ -38,14 +32,6 @@ class Aof:
         sizes = [size for when, file, size in self._sizes if file == newest and when <= since]
         if seconds and sizes:
             os.truncate(newest, sizes[-1])
-
-    def mend(self) -> None:
-        """Take a torn transaction off the end, as the page on reliability advises.
-
-        Redis leaves its beginning there, and at the next start reads what came later into it.
-        """
-        for manifest in self._folder.rglob("*.manifest"):
-            subprocess.run([_CHECK, "--fix", manifest], input=b"y", check=True, capture_output=True)
 
 
 def _number(file: Path) -> int:

@@ -72,7 +72,6 @@ class Server:
         self._resumes_at = None
         if self._forgets:
             self._aof.forget(forgotten)
-        self._aof.mend()
         time.sleep(away)
         self._redis.start()
 
