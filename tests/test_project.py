@@ -26,6 +26,7 @@ from tests.e2e.pictures import digests, draw, rows, said
 from tests.engine.openai.stub import Stub
 from tests.engine.openai.test_run import truthful
 from tests.fetch.naughty import NaughtyServer
+from tests.redis_server import RedisServer
 
 __all__ = ["desk"]
 
@@ -210,7 +211,36 @@ def test_compose_starts_the_roles_with_one_redis():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 
     assert services.keys() == {"redis", "feed", "sink", "worker"}
-    assert "noeviction" in services["redis"]["command"]
+
+
+def test_compose_takes_what_a_kill_has_cut_off_the_file_of_redis_before_it_starts(tmp_path: Path):
+    with RedisServer(tmp_path, "--appendfsync", "always") as server:
+        server.cli("EVAL", "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1)", 0)
+    [aof] = tmp_path.glob("appendonlydir/*.incr.aof")
+    aof.write_bytes(aof.read_bytes()[:-20])
+
+    started = _start_redis_as_compose_does(tmp_path)
+
+    assert "redis-server --appendonly yes" in started
+    assert "--maxmemory-policy noeviction" in started
+    assert b"MULTI" not in aof.read_bytes()
+
+
+def _start_redis_as_compose_does(data: Path) -> str:
+    """Run its command, in an image that starts nothing but says what it is to start."""
+    entry = data / "docker-entrypoint.sh"
+    entry.write_text('#!/bin/sh\necho "$@"')
+    entry.chmod(0o755)
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    done = subprocess.run(
+        [word.replace("$$", "$") for word in services["redis"]["command"]],
+        cwd=data,
+        env=os.environ | {"PATH": f"{data}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def test_compose_file_is_taken_by_docker_compose():
