@@ -32,6 +32,7 @@ class ServerFacts(Struct, frozen=True):
     save: bool | None  # snapshots are taken by themselves
     cluster_enabled: bool
     replica: bool
+    misread: int  # commands that failed when it read its AOF, or followed its primary
     warnings: tuple[str, ...] = ()  # sentences; none forbids the use
 
     @property
@@ -77,6 +78,7 @@ def facts_from(info: Mapping[str, Any], config: Mapping[str, Any] | None) -> Ser
         save=None if points is None else bool(points),
         cluster_enabled=bool(info.get("cluster_enabled", 0)),
         replica=info.get("role") in {"slave", "replica"},
+        misread=info.get("unexpected_error_replies", 0),
     )
     return replace(facts, warnings=tuple(_warnings(facts)))
 
@@ -91,6 +93,12 @@ def _warnings(facts: ServerFacts) -> Iterator[str]:
         yield "The server hides its maxmemory-policy; see to it that it is noeviction."
     elif facts.policy != "noeviction":
         yield f"maxmemory-policy {facts.policy} would drop samples, were maxmemory set."
+    if facts.misread:
+        yield (
+            "The server has done steps by halves, off an append-only file that a crash had torn: "
+            "jobs may never end. Stop it, mend the file with redis-check-aof --fix, start it, and "
+            "feed again."
+        )
     if facts.aof:
         return
     if facts.aof is None and facts.save is None:

@@ -83,6 +83,22 @@ async def test_replica_is_a_warning(own: Connections):
     assert "replica" in warning
 
 
+async def test_steps_done_by_halves_off_a_torn_file_are_a_warning(
+    own: Connections, own_server: RedisServer
+):
+    own_server.options = ("--enable-debug-command", "local")
+    own_server.restart()
+    [aof] = own_server.directory.glob("appendonlydir/*.incr.aof")
+    with aof.open("ab") as file:  # what Redis 7.0 leaves of a transaction that a crash has cut
+        file.write(b"*1\r\n$5\r\nMULTI\r\n")
+    own_server.cli("EVAL", "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1)", 0)
+    own_server.cli("DEBUG", "LOADAOF")
+
+    [warning] = (await check_server(own.commands)).warnings
+
+    assert "redis-check-aof --fix" in warning
+
+
 async def test_forbidden_config_falls_back_on_info(own_server: RedisServer):
     own_server.cli("CONFIG", "SET", "appendonly", "no")
     own_server.cli("ACL", "SETUSER", "bob", "on", ">p", "~*", "+@all", "-config")
