@@ -191,4 +191,4 @@ def test_wrong_engine_is_told_without_a_traceback(wrong: Wrong):
 
 def test_no_process_is_left(shared_desk: Desk, wrong: Wrong):
     assert wrong.misspelt.code
-    assert processes_in(shared_desk.folder) == []
+    wait_until(lambda: processes_in(shared_desk.folder) == [], "all processes to end")

@@ -125,4 +125,4 @@ def test_their_worker_ends_well(survived: Survived):
 
 def test_no_process_is_left(shared_desk: Desk, survived: Survived):
     assert survived.rows
-    assert processes_in(shared_desk.folder) == []
+    wait_until(lambda: processes_in(shared_desk.folder) == [], "all processes to end")
