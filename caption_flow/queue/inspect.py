@@ -27,7 +27,8 @@ class RedisInspector(RedisJob):
                 length = await self.client.xlen(stream)
             # Exact, since what is acked is deleted; `lag` is nil after out-of-order deletes.
             waiting[name] = max(0, length - held[name])
-        return Snapshot(counts, await self._members(), waiting, held)
+        paused = (await self.standing_orders()).paused is not None
+        return Snapshot(counts, await self._members(), waiting, held, paused)
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""

@@ -13,13 +13,14 @@ from caption_flow.queue import keys
 from caption_flow.queue.border import translated
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.keys import JobKeys, LaneKeys
-from caption_flow.queue.ports import Member, Room, Settings
+from caption_flow.queue.ports import Member, Order, Orders, Room, Settings, StandingOrders
 from caption_flow.queue.scripts import Scripts
 
 STREAMS = 1000  # keys looked at together
 GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
 
 _member = msgspec.json.Decoder(Member)
+_order = msgspec.json.Decoder(Order)
 
 _COUNTS = Counts.__struct_fields__
 
@@ -126,14 +127,37 @@ class RedisJob:
 
     async def _forget_the_gone(self) -> None:
         gone = [name for name, member in (await self.members()).items() if is_gone(member)]
-        if gone:
-            with translated():
-                await self.client.hdel(self.keys.members, *gone)
+        for name in gone:
+            await self._forget(name)
 
     async def leave(self, member: Member) -> None:
         """Say goodbye."""
+        await self._forget(f"{member.role}:{member.name}")
+
+    async def _forget(self, name: str) -> None:
+        """Take a member off the list, and what was wanted of it off the orders."""
+        order = keys.drained(name.partition(":")[2])
         with translated():
-            await self.client.hdel(self.keys.members, f"{member.role}:{member.name}")
+            await self.client.hdel(self.keys.members, name)
+            await self.client.hdel(self.keys.orders, order)
+
+    async def orders(self, member: str) -> Orders:
+        """Read what operators want of the process of this name."""
+        with translated():
+            paused, drain = await self.client.hmget(
+                self.keys.orders, [keys.PAUSED, keys.drained(member)]
+            )
+        return Orders(paused=paused is not None, drain=drain is not None)
+
+    async def standing_orders(self) -> StandingOrders:
+        """Read what operators want of all processes: few words, whatever the size of the job."""
+        with translated():
+            given = await self.client.hgetall(self.keys.orders)
+        orders = {name.decode(): _order.decode(order) for name, order in given.items()}
+        return StandingOrders(
+            orders.pop(keys.PAUSED, None),
+            {name.removeprefix(keys.DRAINED): order for name, order in orders.items()},
+        )
 
 
 def is_gone(member: Member) -> bool:

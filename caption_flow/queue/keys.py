@@ -12,7 +12,16 @@ SINKS = "sinks"  # group on the caption stream
 # Who holds what was handed back, until somebody takes it: XCLAIM needs a name.
 RETURNED = "returned"
 
+# Fields of the orders.
+PAUSED = "paused"
+DRAINED = "drain:"  # and the name of the member
+
 JOBS = "cf:jobs"  # set of job names, so that a worker without one can find the only one
+
+
+def drained(member: str) -> str:
+    """Name the field of the orders that drains a member."""
+    return f"{DRAINED}{member}"
 
 
 def id_to(id_: str) -> bytes:
@@ -44,6 +53,11 @@ class JobKeys(Struct, frozen=True):
     def members(self) -> str:
         """Hash: live processes with their last word."""
         return f"cf:{{{self.job}}}:members"
+
+    @property
+    def orders(self) -> str:
+        """Hash: what operators want of the processes: who paused the job, who drains which."""
+        return f"cf:{{{self.job}}}:orders"
 
 
 class LaneKeys(Struct, frozen=True):

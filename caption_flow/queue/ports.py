@@ -94,8 +94,33 @@ class Member(Struct, frozen=True):
     pid: int
     started: float  # seconds since the epoch
     seen: float
-    state: str  # "starting", "working", "waiting", "draining"
+    state: str  # "starting", "working", "paused", "waiting", "draining"
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
+
+
+class Order(Struct, frozen=True):
+    """Who has given an order, and when."""
+
+    by: str  # as in "ann on host-a"
+    at: float  # seconds since the epoch
+
+
+class Orders(Struct, frozen=True):
+    """What operators want of one process now."""
+
+    paused: bool = False  # take on nothing new
+    drain: bool = False  # end cleanly, as at SIGTERM
+
+
+class StandingOrders(Struct, frozen=True):
+    """What operators want of all processes of a job; equal until that changes."""
+
+    paused: Order | None = None
+    drained: dict[str, Order] = field(default_factory=dict)  # by name of the member
+
+    def of(self, member: str) -> Orders:
+        """Take out those of one process."""
+        return Orders(paused=self.paused is not None, drain=member in self.drained)
 
 
 class Deferral(Struct, frozen=True):
@@ -106,7 +131,15 @@ class Deferral(Struct, frozen=True):
     delay: float  # seconds until anybody may claim it
 
 
-class FeedQueue(Protocol):
+class Commanded(Protocol):
+    """What a process asks that does as operators want."""
+
+    async def orders(self, member: str) -> Orders:
+        """Read what operators want of the process of this name."""
+        ...
+
+
+class FeedQueue(Commanded, Protocol):
     """What a feeder asks."""
 
     async def settings(self) -> Settings | None:
@@ -200,7 +233,7 @@ class FeedQueue(Protocol):
         ...
 
 
-class WorkJob(Protocol):
+class WorkJob(Commanded, Protocol):
     """What a process of workers asks of its job."""
 
     async def settings(self) -> Settings | None:
@@ -353,6 +386,7 @@ class Snapshot(Struct, frozen=True):
     members: tuple[Member, ...]
     waiting: Mapping[str, int]  # entries of each stream that nobody holds
     held: Mapping[str, int]  # entries of each stream under a lease
+    paused: bool = False  # by an operator
 
 
 class Inspector(Protocol):
