@@ -30,7 +30,7 @@ class ListedTokens:
         same = [grant for grant in self._grants if hmac.compare_digest(grant.sha256, sha256)]
         return same[0] if same else None
 
-    async def enter(self, grant: Grant, ticket: str) -> bool:  # noqa: ARG002
+    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:  # noqa: ARG002
         """Admit any number of connections."""
         return True
 

@@ -37,10 +37,10 @@ class Admission(Protocol):
         """Judge a request by its headers and the address it comes from, before it is upgraded."""
         ...
 
-    async def enter(self, grant: Grant, ticket: str) -> bool:
+    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
         """Count a connection; False where the token has as many as it may, and it is not counted.
 
-        `ticket` is its own; the same one twice counts once.
+        `ticket` is its own; `instead_of`: that of one which it takes up, and which counts no more.
         """
         ...
 
