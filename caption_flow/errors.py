@@ -105,3 +105,9 @@ class BadImage(CaptionFlowError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason  # one of the words in docs/dead-letters.md, stable for filters
         self.detail = detail
+
+
+class CertificateUnfit(CaptionFlowError):
+    """A certificate or its key cannot be used for TLS as it is."""
+
+    exit_code = 2

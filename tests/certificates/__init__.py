@@ -1,0 +1,1 @@
+"""Certificates: made, looked at, served and refused, with real handshakes."""
