@@ -33,12 +33,14 @@ class Herald(Beside):
         role: str,
         name: str,
         figures: Callable[[], Mapping[str, float]],
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self.state = "starting"
         self._queue = queue
         self._role = role
         self._name = name
         self._figures = figures
+        self._paused = paused
         self._started = time.time()
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,6 +67,6 @@ class Herald(Beside):
             pid=os.getpid(),
             started=self._started,
             seen=time.time(),
-            state=self.state,
+            state="paused" if self._paused() and self.state != "starting" else self.state,
             figures=dict(self._figures()),
         )

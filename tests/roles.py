@@ -252,6 +252,7 @@ class Roles:
         lease_seconds: float = LEASE,
         selection: Selection = EVERYTHING,
         planner: Planner | None = None,
+        paused: Callable[[], bool] = lambda: False,
     ) -> Feeder:
         drain = drain or Drain()
         queue = queue or self.feed_queue()
@@ -266,6 +267,7 @@ class Roles:
             budget=budget,
             lease_seconds=lease_seconds,
             drain=drain,
+            paused=paused,
         )
 
     async def worker(
@@ -280,6 +282,7 @@ class Roles:
         meter: Meter | None = None,
         references: References | None = None,
         duty: Duty | None = None,
+        paused: Callable[[], bool] = lambda: False,
     ) -> Worker:
         meter = meter or Meter(engine.capacity)
         name = self._name("worker")
@@ -298,6 +301,7 @@ class Roles:
             drain=drain,
             drain_timeout=drain_timeout,
             exit_when_done=exit_when_done,
+            paused=paused,
         )
 
     def sink(

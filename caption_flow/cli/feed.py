@@ -20,6 +20,7 @@ from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.ear import Ear
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
@@ -100,6 +101,7 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             drain=drain,
             selection=selection_of(config.dataset),
         )
+        ear = Ear(queue, name=name, drain=drain)
         feeder = Feeder(
             queue,
             source,
@@ -108,9 +110,12 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
             budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
             lease_seconds=config.lease_seconds,
             drain=drain,
+            paused=lambda: ear.paused,
         )
-        heralding = Herald(queue, role="feed", name=name, figures=feeder.figures)
-        async with _Leaving(drain), memory, heralding as herald:
+        heralding = Herald(
+            queue, role="feed", name=name, figures=feeder.figures, paused=lambda: ear.paused
+        )
+        async with _Leaving(drain), memory, heralding as herald, ear:
             herald.state = "working"
             await feeder.run()
         await queue.close()

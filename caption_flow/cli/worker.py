@@ -119,7 +119,10 @@ async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
         name = member_name(config.name or label)
         told, outfit = Told.of(published), _outfit(config, job, drain)
         crew = Crew(job, told, outfit, config, name=name, drain=drain)
-        async with Herald(job, role="worker", name=name, figures=crew.figures) as herald:
+        heralding = Herald(
+            job, role="worker", name=name, figures=crew.figures, paused=lambda: crew.paused
+        )
+        async with heralding as herald:
             await crew.run(herald)
         return crew
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 2  # while Redis takes in the samples of one, those of the other are sent
 REPORT_SECONDS = 30.0  # between two lines on how far it is
 MOST_CHANGES = 3  # of one shard, before it is no use to plan it anew
+PAUSE_SECONDS = 0.1  # between two looks whether a pause is over
 ROOM_SECONDS = 0.02  # between two looks for room while the budget is full
 
 
@@ -45,6 +46,7 @@ class Feeder:
         budget: Budget,
         lease_seconds: float,
         drain: Drain,
+        paused: Callable[[], bool],
     ) -> None:
         self._queue = queue
         self._source = source
@@ -52,6 +54,7 @@ class Feeder:
         self._images = images
         self._budget = budget
         self._drain = drain
+        self._paused = paused
         self._patience = Patience(drain)
         self._keeper = Keeper(
             queue.renewals, held=self._held, lost=self._drop, lease_seconds=lease_seconds
@@ -225,6 +228,8 @@ class Feeder:
         """Offer a batch as soon as there is room for it."""
         size = sum(map(weight, batch))
         while True:
+            while self._paused() and not await self._drain.wait(PAUSE_SECONDS):
+                pass
             await self._wait_for_room(size, len(batch))
             if self._drain.asked:
                 return Offered("full", lease.cursor, self._room)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.changes import changes
+from caption_flow.ear import Ear
 from caption_flow.engine.port import Engine
 from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald
@@ -67,7 +68,10 @@ class Crew:
         self._drain = drain
         self._patience = Patience(drain)
         self._watch = Watch(job, told.mark)
-        self._hiring = Hiring(outfit.queue, config, name=name, drain=drain)
+        self._ear = Ear(job, name=name, drain=drain)
+        self._hiring = Hiring(
+            outfit.queue, config, name=name, drain=drain, paused=lambda: self.paused
+        )
         self._posts: dict[bytes, Post] = {}
         self._past: Counter[str] = Counter()  # figures of engines that are gone
         self._references = outfit.references(told.settings)
@@ -84,8 +88,17 @@ class Crew:
         total = {name: sum(one.get(name, 0) for one in known) for name in _COUNTED}
         return total | {name: total[name] / max(1, len(now)) for name in SHARES}
 
+    @property
+    def paused(self) -> bool:
+        """Whether operators want nothing to be claimed."""
+        return self._ear.paused
+
     async def run(self, herald: Herald) -> None:
         """Work until asked to drain, until the job is done, or until an engine is gone."""
+        async with self._ear:
+            await self._serve(herald)
+
+    async def _serve(self, herald: Herald) -> None:
         try:
             await self._begin()
             while not await self._is_over():

@@ -23,13 +23,20 @@ class Hiring:
     """Makes the Workers of one process; rows name the process."""
 
     def __init__(
-        self, queue: Callable[[str], WorkQueue], config: WorkerConfig, *, name: str, drain: Drain
+        self,
+        queue: Callable[[str], WorkQueue],
+        config: WorkerConfig,
+        *,
+        name: str,
+        drain: Drain,
+        paused: Callable[[], bool],
     ) -> None:
         """`queue` makes one by the name of its consumer."""
         self._queue = queue
         self._config = config
         self._name = name
         self._drain = drain
+        self._paused = paused
         self._hired = 0
 
     def hire(
@@ -59,6 +66,7 @@ class Hiring:
             drain=drain,
             drain_timeout=config.drain_timeout,
             exit_when_done=config.exit_when_done,
+            paused=self._paused,
         )
         return Shift(worker, caretaker, queue, drain)
 

@@ -7,7 +7,7 @@ to the engine in a task of its own.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
@@ -29,6 +29,7 @@ from caption_flow.worker.visits import Visits
 logger = logging.getLogger(__name__)
 
 FETCHES = 2  # at once: while one group is parsed, the next is on its way
+PAUSE_SECONDS = 0.1  # between two looks whether a pause is over
 
 
 class Worker:
@@ -48,6 +49,7 @@ class Worker:
         drain: Drain,
         drain_timeout: float,
         exit_when_done: bool,
+        paused: Callable[[], bool],
     ) -> None:
         self._queue = queue
         self._engine = engine
@@ -58,6 +60,7 @@ class Worker:
         self._drain = drain
         self._drain_timeout = drain_timeout
         self._exit_when_done = exit_when_done
+        self._paused = paused
         self._patience = Patience(drain)
         self._hands = Hands(meter, capacity=engine.capacity, downloads=references.at_once)
         self._keeper = Keeper(
@@ -125,14 +128,21 @@ class Worker:
                         helper.result()
                 if not await self._hands.has_space():
                     continue
-                wanted = self._hands.free
-                leases = await self._patience(lambda n=wanted: self._queue.claim(n))  # type: ignore[misc]
+                leases = await self._claim()
                 for lease in leases:
                     self._take(lease)
                 if not leases and await self._is_over():
                     break
         except Interrupted as exc:
             logger.warning("%s", exc)
+
+    async def _claim(self) -> list[Lease]:
+        """Claim for all space there is; nothing in a pause, in which what is in hand is done."""
+        if self._paused():
+            await self._drain.wait(PAUSE_SECONDS)
+            return []
+        wanted = self._hands.free
+        return await self._patience(lambda: self._queue.claim(wanted))
 
     async def _is_over(self) -> bool:
         if not self._exit_when_done or len(self._hands):

@@ -101,6 +101,7 @@ async def _fed(url: str, source: Source, place: Path) -> int:
             budget=budget,
             lease_seconds=60,
             drain=drain,
+            paused=lambda: False,
         )
         await feeder.run()
         assert feeder.tally.failed == 0
