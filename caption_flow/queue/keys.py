@@ -55,9 +55,17 @@ class JobKeys(Struct, frozen=True):
         return f"cf:{{{self.job}}}:members"
 
     @property
-    def orders(self) -> str:
-        """Hash: what operators want of the processes: who paused the job, who drains which."""
-        return f"cf:{{{self.job}}}:orders"
+    def tokens(self) -> str:
+        """Hash: what was last said of each token, and when; never a token itself."""
+        return f"cf:{{{self.job}}}:tokens"
+
+    def usage(self, role: str, name: str) -> str:
+        """Hash: what a contributor was sent lately, in samples and bytes."""
+        return f"cf:{{{self.job}}}:usage:{role}:{name}"
+
+    def sessions(self, role: str, name: str) -> str:
+        """Sorted set: connections of a contributor, by when they count no more."""
+        return f"cf:{{{self.job}}}:sessions:{role}:{name}"
 
 
 class LaneKeys(Struct, frozen=True):
