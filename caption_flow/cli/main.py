@@ -24,6 +24,9 @@ COMMANDS = {
     "sink": "Write captions to Parquet.",
     "orchestrator": "Feed a data set and write its captions; workers join by themselves.",
     "reload_config": "Change prompts, sampling and other settings of a job that runs.",
+    "pause": "Let a job rest, with everything where it is.",
+    "resume": "Let a job go on that was paused.",
+    "drain": "Let one worker end cleanly, wherever it runs.",
     "dead": "Look at samples that were given up; retry or drop them.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }
