@@ -98,7 +98,7 @@ class _Refused(Struct, frozen=True):
     def _other_name(self) -> str:
         host, _ = self.place
         names = self.certificate.names if self.certificate else ()
-        shown = ", ".join(names[:_MOST_NAMES]) or "another host"
+        shown = ", ".join(names[:_MOST_NAMES]) or "no host at all"
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return (
             f"{spelled_place(self.place)} shows a certificate for {shown}{more}, not for {host}. "
@@ -118,9 +118,7 @@ class _Refused(Struct, frozen=True):
         )
 
     def _unknown(self) -> str:
-        by = f', issued by "{self.certificate.issuer}"' if self.certificate else ""
-        kind = "a self-signed certificate" if self._self_signed else "a certificate"
-        begun = f"{spelled_place(self.place)} shows {kind}{by}, "
+        begun = f"{spelled_place(self.place)} shows {self._kind()}, "
         if self.ca_cert:
             return (
                 f"{begun}which is neither in {self.ca_cert} nor signed by one of those. Ask its "
@@ -131,9 +129,12 @@ class _Refused(Struct, frozen=True):
             f"the certificate and pass --ca-cert FILE; {_DEVELOPMENT}."
         )
 
-    @property
-    def _self_signed(self) -> bool:
-        return self.certificate is not None and self.certificate.self_signed
+    def _kind(self) -> str:
+        if self.certificate is None:
+            return "a certificate"
+        if self.certificate.self_signed:
+            return "a self-signed certificate"
+        return f'a certificate issued by "{self.certificate.issuer}"'
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

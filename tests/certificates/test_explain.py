@@ -1,0 +1,205 @@
+"""Why TLS kept a connection from coming about is said, with what to do about it."""
+
+import asyncio
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from caption_flow.certificates.contexts import client_context, server_context
+from caption_flow.certificates.explain import explain
+from tests.certificates.pairs import DAY, Pair, authority, pair
+
+
+@asynccontextmanager
+async def proxy(made: Pair | None) -> AsyncIterator[int]:
+    """A server of websockets, whatever its certificate is worth."""
+    context = None
+    if made:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.cert, made.key)
+    async with serve(_listen, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def _listen(connection: ServerConnection) -> None:
+    await connection.wait_closed()
+
+
+async def why(url: str, ca_cert: Path | None = None) -> str | None:
+    """Connect in vain, and ask why."""
+    context = client_context(ca_cert=ca_cert) if url.startswith("wss") else None
+    with pytest.raises((OSError, EOFError, Exception)) as caught:
+        await connect(url, ssl=context, proxy=None)
+    return await explain(caught.value, url, ca_cert=ca_cert)
+
+
+async def told(made: Pair | None, url: str, ca_cert: Path | None = None) -> str:
+    async with proxy(made) as port:
+        said = await why(url.format(port=port), ca_cert)
+    assert said is not None
+    return said
+
+
+async def test_certificate_for_another_host(tmp_path: Path):
+    made = pair(tmp_path, names=["project.test", "*.project.test", "10.0.0.5"])
+
+    said = await told(made, "wss://localhost:{port}", made.cert)
+
+    assert "for project.test, *.project.test, 10.0.0.5, not for localhost" in said
+    assert "generate_cert --domain localhost" in said
+    assert "--no-verify-ssl" in said
+
+
+async def test_certificate_for_another_address(tmp_path: Path):
+    made = pair(tmp_path, names=["project.test"])
+
+    said = await told(made, "wss://127.0.0.1:{port}", made.cert)
+
+    assert "for project.test, not for 127.0.0.1" in said
+
+
+async def test_certificate_for_nobody(tmp_path: Path):
+    made = pair(tmp_path, names=[])
+
+    assert "for no host at all, not for localhost" in await told(
+        made, "wss://localhost:{port}", made.cert
+    )
+
+
+async def test_names_of_a_stranger_are_few_and_can_be_shown(tmp_path: Path):
+    names = [f"{number}\x1b[31m.test" for number in range(50)]
+    made = pair(tmp_path, names=names)
+
+    said = await told(made, "wss://localhost:{port}", made.cert)
+
+    assert said.isprintable()
+    assert "4\ufffd[31m.test and 45 more" in said
+
+
+async def test_expired_certificate(tmp_path: Path):
+    made = pair(tmp_path, begins=-3 * DAY, ends=-2 * DAY)
+
+    said = await told(made, "wss://localhost:{port}", made.cert)
+
+    assert f"expired on {made.certificate.not_valid_after_utc:%Y-%m-%d}" in said
+    assert "must renew" in said
+
+
+async def test_certificate_of_the_future(tmp_path: Path):
+    made = pair(tmp_path, begins=timedelta(hours=1))
+
+    said = await told(made, "wss://localhost:{port}", made.cert)
+
+    assert f"not valid before {made.certificate.not_valid_before_utc:%Y-%m-%d}" in said
+    assert "clock of this host" in said
+
+
+async def test_self_signed_certificate(tmp_path: Path):
+    said = await told(pair(tmp_path), "wss://localhost:{port}")
+
+    assert "self-signed" in said
+    assert "--ca-cert FILE" in said
+    assert "--no-verify-ssl" in said
+
+
+async def test_certificate_of_an_unknown_authority(tmp_path: Path):
+    signer, _ = authority(tmp_path)
+
+    said = await told(pair(tmp_path, authority=signer), "wss://localhost:{port}")
+
+    assert 'issued by "CN=Lab authority"' in said
+    assert "--ca-cert FILE" in said
+
+
+async def test_certificate_that_is_not_in_the_file_that_was_given(tmp_path: Path):
+    other = pair(tmp_path, "other")
+
+    said = await told(pair(tmp_path), "wss://localhost:{port}", other.cert)
+
+    assert f"neither in {other.cert}" in said
+    assert "pass --ca-cert" not in said
+
+
+async def test_tls_where_none_is_spoken():
+    said = await told(None, "wss://localhost:{port}")
+
+    assert "speaks no TLS" in said
+    assert "ws://" in said
+
+
+async def test_no_tls_where_it_is_spoken(tmp_path: Path):
+    said = await told(pair(tmp_path), "ws://127.0.0.1:{port}")
+
+    assert "speaks TLS. Connect with wss://" in said
+
+
+async def test_url_with_a_password_is_not_said(tmp_path: Path):
+    async with proxy(pair(tmp_path)) as port:
+        said = await why(f"ws://someone:secret@127.0.0.1:{port}/?token=secret")
+
+    assert said is not None
+    assert "secret" not in said
+
+
+async def test_tls_that_is_spoken_in_no_common_version_is_told(tmp_path: Path):
+    made = pair(tmp_path)
+    async with proxy(made) as port:
+        said = await explain(_no_common_version(made), f"wss://127.0.0.1:{port}")
+
+    assert said is not None
+    assert "PROTOCOL_VERSION" in said
+    assert "TLS 1.2 or newer" in said
+
+
+def _no_common_version(made: Pair) -> ssl.SSLError:
+    """What a client is told that speaks nothing as old as the server does."""
+    theirs, ours = server_context(made.cert, made.key), client_context(verify_ssl=False)
+    theirs.maximum_version, ours.minimum_version = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    sent, answered = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ours.wrap_bio(answered, sent)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    with pytest.raises(ssl.SSLError):
+        theirs.wrap_bio(sent, answered, server_side=True).do_handshake()
+    with pytest.raises(ssl.SSLError) as caught:
+        client.do_handshake()
+    return caught.value
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_server_that_is_down_is_another_matter(scheme: str):
+    async with proxy(None) as port:
+        pass
+
+    assert await why(f"{scheme}://127.0.0.1:{port}") is None
+
+
+async def test_server_that_speaks_something_else_is_another_matter():
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+
+        assert await why(f"ws://127.0.0.1:{port}") is None
+        assert await why(f"wss://127.0.0.1:{port}") is None
+
+
+async def test_connection_that_broke_later_is_another_matter(tmp_path: Path):
+    """Over wss:// that works, an error of the socket has nothing to do with TLS."""
+    async with proxy(pair(tmp_path)) as port:
+        assert await explain(ConnectionResetError(), f"wss://127.0.0.1:{port}") is None
+
+
+@pytest.mark.parametrize("url", ["wss://", "http://host", "wss://host:port", "wss://[::1"])
+async def test_url_that_leads_nowhere_is_another_matter(url: str):
+    assert await explain(ConnectionResetError(), url) is None
