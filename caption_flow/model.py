@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 EntryId: TypeAlias = str  # id of a stream entry, "<milliseconds>-<sequence>"
 Columns: TypeAlias = dict[str, Any]  # a sample's own columns, JSON types only
@@ -141,6 +141,7 @@ class Failure(Struct, frozen=True):
     attempt: int = 0
     member: str = ""  # the process that gave it up
     own: bool = True  # it counts as an attempt; not where others may have been to blame
+    contributor: str = ""  # whose worker gave it up; empty: the operator's own, or a feeder
 
 
 def came_true(failures: Iterable[Failure], attempt: int) -> tuple[Failure, ...]:
@@ -217,6 +218,21 @@ class Lease(Struct, frozen=True):
         """How many who held the sample were never heard of again."""
         told = {f.attempt for f in self.failures if f.own and f.reason != WORKER_DIED}
         return self.attempt - 1 - len(told)
+
+
+class Credit(Struct, frozen=True, array_like=True):
+    """What rows say that somebody has made."""
+
+    captions: int = 0  # one for each stage of a row
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Credit") -> "Credit":
+        return Credit(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+# By contributor; the operator's own workers have the empty name.
+Tally: TypeAlias = dict[str, Credit]
 
 
 class Caption(Struct, frozen=True):

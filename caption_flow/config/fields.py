@@ -12,7 +12,7 @@ OWN: Final = (
     *("id", "dataset", "shard", "chunk", "source", "width", "height", "format", "bytes"),
     *("sha256", "prompts", "model", "engine", "settings_version", "prompt_tokens"),
     *("output_tokens", "finish_reasons", "attempt", "worker", "contributor", "captioned_at"),
-    *("quality_flags", "attempts", "extra"),
+    *("quality_flags", "attempts", "stages", "extra"),
 )
 LONGEST = 100  # characters of a column's name
 

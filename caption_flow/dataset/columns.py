@@ -31,10 +31,23 @@ _INT64 = range(-(2**63), 2**63)
 _EXACT = range(-(2**53), 2**53 + 1)  # integers that a double holds as they are
 
 
+# Who made what of a row: its columns `contributor`, `worker`, … are those of the last stage.
+STAGES = "stages"
+_STAGE = pa.struct(
+    [
+        ("stage", pa.string()),
+        ("contributor", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("captioned_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Columns of ours that came later than the others: a job begun before goes on without them.
 LATER: Mapping[str, pa.DataType] = {
     "quality_flags": pa.list_(pa.string()),
     "attempts": pa.int32(),
+    STAGES: pa.list_(_STAGE),
 }
 
 

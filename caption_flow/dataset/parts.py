@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caption_flow.dataset.columns import ColumnSchema
+from caption_flow.dataset.credits import tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.ids import read_ids
 from caption_flow.dataset.rows import LOW_CARDINALITY, arrow_schema, table
 from caption_flow.errors import StorageBlocked, StorageUnfit
-from caption_flow.model import Caption, EntryId
+from caption_flow.model import Caption, EntryId, Tally
 
 SUFFIX = ".parquet"
 AGREED = b"caption_flow.columns"  # key of the agreed columns in a file's metadata
@@ -131,6 +132,14 @@ class PartFolder:
                 if getattr(exc, "errno", None) not in {None, errno.ENOENT}:
                     raise
                 return None
+
+    def tally(self, part: str) -> Tally:
+        """Count what each contributor made of a part that is finished, if perhaps not renamed."""
+        with self._reading(part):
+            try:
+                return tally(self.temporary(part))
+            except FileNotFoundError:  # so it is renamed: the usual case
+                return tally(self.file(part))
 
     def newest(self, count: int) -> list[tuple[str, list[str]]]:
         """Read a few samples of the newest part: id, and the texts of all its outputs."""
@@ -259,6 +268,11 @@ class OpenPart:
             if not _is_at(self._file, path):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
             _sync(self._folder.path)
+
+    def tally(self) -> Tally:
+        """Count what each contributor made of the rows of the prepared part."""
+        with on_disk(self._folder.path):
+            return tally(self._folder.temporary(self.name))
 
     def publish(self) -> None:
         """Give the prepared part its final name."""

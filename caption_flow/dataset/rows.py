@@ -9,12 +9,13 @@ import pyarrow as pa
 from caption_flow.dataset.columns import (
     EXTRA,
     LATER,
+    STAGES,
     ColumnSchema,
     arrow_type,
     as_json,
     split,
 )
-from caption_flow.model import Caption
+from caption_flow.model import Caption, Outcome
 
 _LEADING: tuple[tuple[str, pa.DataType], ...] = (
     ("id", pa.string()),
@@ -48,6 +49,7 @@ _OWN = frozenset(name for name, _ in _LEADING + _TRAILING) | {EXTRA}
 LOW_CARDINALITY = (
     *("dataset", "shard", "chunk", "format", "prompts", "model", "engine"),
     *("worker", "contributor"),
+    *("stages.list.element.stage", "stages.list.element.contributor"),
 )
 
 
@@ -100,6 +102,8 @@ def _row(caption: Caption, agreed: ColumnSchema, names: Mapping[str, str]) -> di
         elif value not in _NOTHING_TO_SAY:
             _keep(extra, name, value)
     row |= _account(caption)
+    if STAGES in agreed.later:  # else the row is taken for the last one's work
+        row[STAGES] = [_stage(outcome) for outcome in caption.outcomes]
     row[EXTRA] = as_json(extra) if extra else None
     return row
 
@@ -136,6 +140,16 @@ def _account(caption: Caption) -> dict[str, Any]:
         "worker": last.worker,
         "contributor": last.contributor or None,
         "captioned_at": datetime.fromtimestamp(last.captioned_at, UTC),
+    }
+
+
+def _stage(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "stage": outcome.stage,
+        "contributor": outcome.contributor or None,
+        "prompt_tokens": outcome.prompt_tokens,
+        "output_tokens": outcome.output_tokens,
+        "captioned_at": datetime.fromtimestamp(outcome.captioned_at, UTC),
     }
 
 

@@ -121,7 +121,7 @@ class RedisAuditQueue(RedisJob):
 
     async def forget_part(self, part: str, lost: int = 0) -> None:
         """Take a part that is gone off the committed ones, and its lost rows off the books."""
-        at = [self.lane.parts, self.lane.counts]
+        at = [self.lane.parts, self.lane.counts, self.lane.contributors]
         await self.scripts.run("forget", at, [part, lost])
 
     async def _balance(self, arguments: list[str]) -> Books:

@@ -52,7 +52,10 @@ class RedisCaptionQueue(RedisJob):
         lane = self.lane
         answer = await self._consumer.settle(
             "commit",
-            [lane.captions, lane.parts, lane.counts, lane.forbidden, lane.epoch],
+            [
+                *(lane.captions, lane.parts, lane.counts),
+                *(lane.forbidden, lane.epoch, lane.contributors),
+            ],
             [keys.SINKS, self._name, part, record, epoch, *entries],
         )
         if answer == b"forgotten":
@@ -81,7 +84,7 @@ class RedisCaptionQueue(RedisJob):
 
     async def record_part(self, part: str, record: bytes) -> bool:
         """Record a published part that the queue has forgotten; False when it has not."""
-        at = [self.lane.parts, self.lane.epoch]
+        at = [self.lane.parts, self.lane.epoch, self.lane.contributors]
         return bool(await self.scripts.run("record", at, [part, record, secrets.token_hex(8)]))
 
     async def agree(self, schema: bytes) -> bytes:

@@ -9,17 +9,19 @@ from caption_flow.model import DeadLetter, Sample
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, translated
 from caption_flow.queue.consumer import Delivery, readable
-from caption_flow.queue.job import RedisJob, is_gone
-from caption_flow.queue.ports import Member, Snapshot
+from caption_flow.queue.contributors import RedisContributors
+from caption_flow.queue.contributors_port import leaderboard
+from caption_flow.queue.job import is_gone
+from caption_flow.queue.ports import Member, Settings, Snapshot
 
 
-class RedisInspector(RedisJob):
+class RedisInspector(RedisContributors):
     """Inspector, see ports."""
 
     async def snapshot(self) -> Snapshot:
         """Read the state of the job."""
-        counts = await self.counts()
-        streams = await self._streams()
+        counts, settings = await self.counts(), await self.settings()
+        streams = await self._streams(settings)
         waiting, held = {}, {}
         for name, (stream, group) in streams.items():
             held[name] = await self._held(stream, group)
@@ -27,8 +29,14 @@ class RedisInspector(RedisJob):
                 length = await self.client.xlen(stream)
             # Exact, since what is acked is deleted; `lag` is nil after out-of-order deletes.
             waiting[name] = max(0, length - held[name])
-        paused = (await self.standing_orders()).paused is not None
-        return Snapshot(counts, await self._members(), waiting, held, paused)
+        return Snapshot(
+            counts,
+            await self._members(),
+            waiting,
+            held,
+            settings_version=settings.version if settings else 0,
+            leaderboard=tuple(leaderboard(await self.contributors())),
+        )
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""
@@ -49,12 +57,11 @@ class RedisInspector(RedisJob):
         named = dict.fromkeys(name for sample in found for name in sample.columns)
         return list(named) if found else None
 
-    async def _streams(self) -> dict[str, tuple[str, str]]:
+    async def _streams(self, settings: Settings | None) -> dict[str, tuple[str, str]]:
         streams = {
             "chunks": (self.lane.chunks, keys.FEEDERS),
             "captions": (self.lane.captions, keys.SINKS),
         }
-        settings = await self.settings()
         if settings is not None:
             told = msgspec.json.decode(settings.document).get("stages", [])
             stages = [stage["name"] for stage in told]

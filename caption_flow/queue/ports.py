@@ -25,6 +25,7 @@ from caption_flow.model import (
     Offer,
     Outcomes,
 )
+from caption_flow.queue.contributors_port import Standing
 
 Leased = TypeVar("Leased", Lease, ChunkLease)
 Withdrawn: TypeAlias = Literal["ok", "moved", "lost"]
@@ -386,7 +387,8 @@ class Snapshot(Struct, frozen=True):
     members: tuple[Member, ...]
     waiting: Mapping[str, int]  # entries of each stream that nobody holds
     held: Mapping[str, int]  # entries of each stream under a lease
-    paused: bool = False  # by an operator
+    settings_version: int = 0  # of those that are published; 0: none are
+    leaderboard: tuple[Standing, ...] = ()
 
 
 class Inspector(Protocol):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
 from caption_flow.keeper import Renew
@@ -122,7 +124,7 @@ class RedisWorkQueue(RedisJob):
     ) -> dict[EntryId, bool]:
         lane = self.lane
         last = "last" if target is None else ""
-        arguments: list[Any] = [keys.WORKERS, self._name, last, self._contributor]
+        arguments: list[Any] = [keys.WORKERS, self._name, last]
         for lease, outcomes in done:
             arguments += (lease.entry, sum(outcome.prompt_tokens for outcome in outcomes))
             arguments += (sum(outcome.output_tokens for outcome in outcomes), len(outcomes))
@@ -133,7 +135,7 @@ class RedisWorkQueue(RedisJob):
             [
                 lane.samples(stage),
                 lane.captions if target is None else lane.samples(target),
-                *(lane.images, lane.counts, lane.contributors, lane.failures, lane.cursors),
+                *(lane.images, lane.counts, lane.failures, lane.cursors),
             ],
             arguments,
         )
@@ -144,14 +146,11 @@ class RedisWorkQueue(RedisJob):
         lane = self.lane
         ours: dict[EntryId, bool] = {}
         for stage, group in _by_stage(failed, lambda pair: pair[0]).items():
-            arguments: list[Any] = [keys.WORKERS, self._name]
+            arguments: list[Any] = [keys.WORKERS, self._name, self._contributor]
             for lease, failure in group:
-                arguments += (lease.entry, records.encode(failure))
-            answer = await self._source.settle(
-                "fail",
-                [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures],
-                arguments,
-            )
+                arguments += (lease.entry, self._signed(failure))
+            places = [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures]
+            answer = await self._source.settle("fail", [*places, lane.contributors], arguments)
             ours |= self._settled(stage, [lease for lease, _ in group], answer)
         return [ours[lease.entry] for lease, _ in failed]
 
@@ -163,7 +162,7 @@ class RedisWorkQueue(RedisJob):
             for deferral in group:
                 idle = max(0, self._lease_ms - int(deferral.delay * 1000))
                 attempt = "1" if deferral.failure.own else "0"
-                why = records.encode(deferral.failure)
+                why = self._signed(deferral.failure)
                 arguments += (deferral.lease.entry, idle, attempt, why)
             await self._source.settle("defer", [stream, self.lane.failures], arguments)
             self._source.let_go(stream, [deferral.lease.entry for deferral in group])
@@ -173,7 +172,7 @@ class RedisWorkQueue(RedisJob):
         await self._source.settle(
             "suspect",
             [self.lane.samples(lease.stage), self.lane.failures],
-            [keys.WORKERS, self._name, lease.entry, records.encode(failure)],
+            [keys.WORKERS, self._name, lease.entry, self._signed(failure)],
         )
 
     async def release(self, leases: Sequence[Lease]) -> None:
@@ -192,6 +191,10 @@ class RedisWorkQueue(RedisJob):
         if self._consumer is None:
             raise CaptionFlowError("A worker must say which stages it serves before it claims.")
         return self._consumer
+
+    def _signed(self, failure: Failure) -> bytes:
+        # Whoever tells it, we know whose worker it is.
+        return records.encode(replace(failure, contributor=self._contributor))
 
     def _settled(
         self, stage: str, leases: Sequence[Lease], answer: Sequence[int] | None

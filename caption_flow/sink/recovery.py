@@ -17,6 +17,7 @@ from msgspec import Struct
 from caption_flow.dataset.known import Known
 from caption_flow.dataset.parts import AbandonedPart, PartFolder
 from caption_flow.errors import QueueFull, StorageBlocked, StorageUnfit
+from caption_flow.model import Tally
 from caption_flow.queue.ports import CaptionQueue
 
 logger = logging.getLogger(__name__)
@@ -27,11 +28,12 @@ class Record(Struct, frozen=True, omit_defaults=True):
 
     rows: int = 0
     again: bool = False  # the queue had forgotten it, so its samples may come a second time
+    tally: Tally = {}  # of its rows
 
 
-def record(rows: int, *, again: bool = False) -> bytes:
+def record(rows: int, tally: Tally, *, again: bool = False) -> bytes:
     """Write what the queue keeps of a part."""
-    return msgspec.json.encode(Record(rows, again))
+    return msgspec.json.encode(Record(rows, again, tally))
 
 
 class Recovery:
@@ -136,7 +138,9 @@ class Recovery:
         count = 0
         for part in sorted(self._unrecorded):
             try:
-                count += await self._queue.record_part(part, record(self._rows[part], again=True))
+                tally = await asyncio.to_thread(self._folder.tally, part)
+                again = record(self._rows[part], tally, again=True)
+                count += await self._queue.record_part(part, again)
             except QueueFull:
                 break  # a sink that waited here would not make room; we know what is suspect
             self._unrecorded.discard(part)

@@ -230,10 +230,11 @@ class Sink:
         return part
 
     async def _ask_to_commit(self, part: OpenPart) -> list[EntryId]:
-        rows, epoch = record(len(part.entries)), self._recovery.epoch
+        made = record(len(part.entries), await asyncio.to_thread(part.tally))
+        epoch = self._recovery.epoch
         try:
             return await self._patience(
-                lambda: self._queue.commit(part.name, rows, part.entries, epoch=epoch)
+                lambda: self._queue.commit(part.name, made, part.entries, epoch=epoch)
             )
         except Interrupted:
             # Perhaps the queue has recorded it and only its answer is lost.

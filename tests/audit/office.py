@@ -84,7 +84,8 @@ class Office:
         part.append(captions)
         part.prepare()
         if commit:
-            assert await queue.commit(part.name, record(len(captions)), part.entries) == []
+            made = record(len(captions), part.tally())
+            assert await queue.commit(part.name, made, part.entries) == []
         if publish:
             part.publish()
         return part

@@ -5,9 +5,15 @@ import asyncio
 import pytest
 
 from caption_flow.errors import QueueForgot
+from caption_flow.model import Credit
+from caption_flow.queue.audit import RedisAuditQueue
 from caption_flow.queue.connect import connect
+from caption_flow.queue.contributors import RedisContributors
 from tests.queue.shop import Shop, entries_of, ids_of
 from tests.redis_server import RedisServer
+
+FIRST = b'{"rows":3,"tally":{"ada":[2,14,6],"":[1,7,3]}}'
+SECOND = b'{"rows":1,"tally":{"bob":[1,7,3]}}'
 
 
 async def test_committed_part_is_recorded_and_its_entries_are_gone(shop: Shop):
@@ -123,20 +129,70 @@ async def test_losses_among_the_discarded_do_not_keep_the_others(shop: Shop):
 
 async def test_forgotten_part_is_recorded_once(shop: Shop):
     sink = shop.sink()
-    await sink.record_part("part", b"first")
-    await sink.record_part("part", b"second")
+    await sink.record_part("part", FIRST)
+    await sink.record_part("part", SECOND)
 
-    assert await shop.redis.hgetall(shop.lane.parts) == {b"part": b"first"}
+    assert await shop.redis.hgetall(shop.lane.parts) == {b"part": FIRST}
     assert await sink.parts() == {"part"}
+
+
+async def credits_of(shop: Shop) -> dict[str, Credit]:
+    listed = await RedisContributors(shop.job.connections, shop.job.job).contributors()
+    return {one.name: one.credit for one in listed if one.credit != Credit()}
+
+
+async def test_contributors_have_what_the_record_of_a_part_says(shop: Shop):
+    await shop.caption(3)
+    sink = shop.sink()
+    entries = entries_of(await sink.read(3))
+
+    for _ in range(2):
+        await sink.commit("part", FIRST, entries)
+
+    assert await credits_of(shop) == {"ada": Credit(2, 14, 6), "": Credit(1, 7, 3)}
+
+
+async def test_contributors_have_what_is_in_a_forgotten_part_once(shop: Shop):
+    sink = shop.sink()
+    await sink.record_part("part", SECOND)
+    await sink.record_part("part", FIRST)
+    await sink.record_part("other", FIRST)
+
+    assert await credits_of(shop) == {
+        "ada": Credit(2, 14, 6),
+        "bob": Credit(1, 7, 3),
+        "": Credit(1, 7, 3),
+    }
+
+
+async def test_contributors_lose_what_was_in_a_part_that_is_gone(shop: Shop):
+    sink = shop.sink()
+    audit = RedisAuditQueue(shop.job, stages=shop.stages, lease_seconds=1.0)
+    await sink.record_part("part", FIRST)
+    await sink.record_part("other", SECOND)
+
+    for _ in range(2):
+        await audit.forget_part("part")
+
+    assert await credits_of(shop) == {"bob": Credit(1, 7, 3)}
+
+
+async def test_captions_that_are_discarded_are_nobodys(shop: Shop):
+    await shop.caption(2)
+    sink = shop.sink()
+
+    await sink.discard(entries_of(await sink.read(2)))
+
+    assert await credits_of(shop) == {}
 
 
 async def test_epoch_ends_when_a_forgotten_part_is_recorded(shop: Shop):
     """Its samples may be on their way to any sink."""
     sink = shop.sink()
     before = await sink.epoch()
-    await sink.record_part("part", b"first")
+    await sink.record_part("part", FIRST)
     after = await sink.epoch()
-    await sink.record_part("part", b"second")
+    await sink.record_part("part", SECOND)
 
     assert before != after == await sink.epoch()
 

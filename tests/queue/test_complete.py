@@ -210,15 +210,6 @@ async def test_sample_that_has_passed_all_stages_there_are_is_finished(two_stage
     await two_stages.check_books()
 
 
-async def test_what_is_only_moved_credits_nobody(two_stages: Shop):
-    await two_stages.offer(1)
-    worker = await two_stages.worker(contributor="ada", order=("tell",), former=("look",))
-
-    await worker.complete([(lease, ()) for lease in await worker.claim(1)])
-
-    assert await two_stages.redis.hgetall(two_stages.lane.contributors) == {}
-
-
 async def test_worker_claims_of_the_stages_it_serves_only(two_stages: Shop):
     await two_stages.offer(3)
     teller = await two_stages.worker("teller", only=("tell",))
@@ -254,15 +245,6 @@ async def test_worker_with_two_stages_in_hand_settles_each(two_stages: Shop):
 
     assert await worker.complete(done(leases)) == [True] * 4
     await two_stages.check_books()
-
-
-async def test_contributor_is_credited(shop: Shop):
-    await shop.offer(3)
-    worker = await shop.worker(contributor="ada")
-    await worker.complete(done(await worker.claim(3)))
-
-    board = await shop.redis.hgetall(shop.lane.contributors)
-    assert board == {b"ada:samples": b"3", b"ada:output_tokens": b"9"}
 
 
 async def test_tokens_are_counted(shop: Shop):

@@ -204,7 +204,7 @@ async def publish_what_waits(roles: Roles) -> None:
     part = roles.folder.open(ColumnSchema(("captions",)))
     part.append(captions)
     part.prepare()
-    assert await queue.commit(part.name, record(ROWS), part.entries) == []
+    assert await queue.commit(part.name, record(ROWS, part.tally()), part.entries) == []
     part.publish()
 
 
@@ -367,7 +367,7 @@ async def test_a_commit_that_comes_after_its_part_was_dropped_is_refused(roles: 
     part.abandon()
     await looks_around(roles)
 
-    lost = await late.commit(part.name, record(3), entries)
+    lost = await late.commit(part.name, record(3, {}), entries)
 
     assert lost == entries
     assert len(await roles.captions()) == 3

@@ -199,7 +199,7 @@ async def test_a_recorded_part_of_a_dead_sink_is_published_when_the_disk_allows_
     part.append([caption(n) for n in range(len(NAMES))])
     part.prepare()
     part.abandon()
-    await roles.client.hset(roles.job.lane.parts, part.name, record(len(NAMES)))
+    await roles.client.hset(roles.job.lane.parts, part.name, record(len(NAMES), {}))
     disk.forbid_writing()
     recovery, patience = Recovery(roles.caption_queue(), roles.folder), Patience(Drain())
     async with running(patience(recovery.run)) as recovering:

@@ -1,14 +1,16 @@
 -- commit: the rows of a prepared part become part of the data set, once.
 --
--- KEYS  1 captions  2 parts  3 counts  4 forbidden  5 epoch
+-- KEYS  1 captions  2 parts  3 counts  4 forbidden  5 epoch  6 contributors
 -- ARGV  1 group  2 sink  3 part ("" when the rows are in a part already)  4 record of it (JSON)
 --       5 epoch in which the rows were known to stand in no part ("" for any), see `epoch`
 --       then entries
 --
--- True after it: the part is recorded, its entries are gone and counted as captioned. If one of
--- them is not this sink's any more, or the part is forbidden, nothing has changed. Answers the
--- entries that were lost; none for a part that is recorded already, so that a commit may be
--- repeated when its answer got lost; and "forgotten", when the epoch is another.
+-- True after it: the part is recorded, its entries are gone and counted as captioned, and what its
+-- record says that contributors made is theirs. If one of the entries is not this sink's any more,
+-- or the part is forbidden, nothing has changed. Answers the entries that were lost; none for a
+-- part that is recorded already, so that a commit may be repeated when its answer got lost; and
+-- "forgotten", when the epoch is another.
+
 -- Who answers: another after a restart (run_id), and after a fail-over and back (master_replid).
 local function server()
   local told = redis.pcall('INFO', 'server', 'replication')
@@ -17,6 +19,15 @@ local function server()
   end
   local run, data = string.match(told, 'run_id:(%w+)'), string.match(told, 'master_replid:(%w+)')
   return (run or '') .. ' ' .. (data or '')
+end
+
+-- Adds what a record tells that was made.
+local function credit(record)
+  for name, made in pairs(cjson.decode(record).tally or {}) do
+    for i, what in ipairs({ ':captions', ':prompt_tokens', ':output_tokens' }) do
+      redis.call('HINCRBY', KEYS[6], name .. what, made[i])
+    end
+  end
 end
 
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
@@ -51,6 +62,7 @@ for first = 6, #ARGV, 1000 do
 end
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+  credit(ARGV[4])
 end
 redis.call('HINCRBY', KEYS[3], 'captioned', captioned)
 return {}

@@ -1,8 +1,8 @@
 -- complete: finished samples leave a stage, once each, for another stage or for the sinks.
 --
 -- KEYS  1 samples:STAGE  2 samples:NEXT, or captions after the last stage  3 images  4 counts
---       5 contributors  6 failures  7 cursors
--- ARGV  1 group  2 worker  3 "last" for captions, "" for a stage  4 contributor ("" for none)
+--       5 failures  6 cursors
+-- ARGV  1 group  2 worker  3 "last" for captions, "" for a stage
 --       then for each sample: entry, prompt tokens, output tokens, number of outcomes, and that
 --       often: stage, outcome (JSON)
 --
@@ -13,14 +13,14 @@
 local samples, target = KEYS[1], KEYS[2]
 local last = ARGV[3] == 'last'
 local answers = {}
-local done, made, bytes, prompt_tokens, output_tokens = 0, 0, 0, 0, 0
+local done, bytes, prompt_tokens, output_tokens = 0, 0, 0, 0
 
 -- Ids are unique over the stages of a lane, since a worker tells its samples apart by them, and
 -- stages come and go. So what moves is numbered, from 2^32 on: those that enter have few numbers.
 local millis, first = 0, 0
 
 local function begin_ids()
-  first = 4294967296 - #ARGV + redis.call('HINCRBY', KEYS[7], 'moves', #ARGV)
+  first = 4294967296 - #ARGV + redis.call('HINCRBY', KEYS[6], 'moves', #ARGV)
   local now = redis.call('TIME')
   millis = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
   local told = redis.pcall('XINFO', 'STREAM', target)
@@ -69,14 +69,14 @@ local function move(id, fields, at, outcomes)
   end
   redis.call('XADD', target, next_id(), unpack(passed))
   redis.call('XDEL', samples, id)
-  redis.call('HDEL', KEYS[6], id)
+  redis.call('HDEL', KEYS[5], id)
   if last then
     redis.call('XDEL', KEYS[3], image)
     bytes = bytes + size
   end
 end
 
-local i = 5
+local i = 4
 while i <= #ARGV do
   local id, outcomes = ARGV[i], tonumber(ARGV[i + 3])
   local held = redis.call('XPENDING', samples, ARGV[1], id, id, 1)[1]
@@ -86,7 +86,6 @@ while i <= #ARGV do
   if entry then
     move(id, entry[2], i + 4, outcomes)
     done = done + 1
-    made = made + math.min(outcomes, 1)
     prompt_tokens = prompt_tokens + tonumber(ARGV[i + 1])
     output_tokens = output_tokens + tonumber(ARGV[i + 2])
   end
@@ -100,10 +99,6 @@ if done > 0 then
   if last then
     redis.call('HINCRBY', KEYS[4], 'completed', done)
     redis.call('HINCRBY', KEYS[4], 'bytes_in_flight', -bytes)
-  end
-  if ARGV[4] ~= '' and made > 0 then
-    redis.call('HINCRBY', KEYS[5], ARGV[4] .. ':samples', made)
-    redis.call('HINCRBY', KEYS[5], ARGV[4] .. ':output_tokens', output_tokens)
   end
 end
 return answers

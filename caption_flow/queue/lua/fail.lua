@@ -1,15 +1,15 @@
 -- fail: samples that cannot be captioned become dead letters, once each.
 --
--- KEYS  1 samples:STAGE  2 dead  3 images  4 counts  5 failures
--- ARGV  1 group  2 worker  then for each sample: entry, why (JSON)
+-- KEYS  1 samples:STAGE  2 dead  3 images  4 counts  5 failures  6 contributors
+-- ARGV  1 group  2 worker  3 contributor ("" for none)  then for each sample: entry, why (JSON)
 --
 -- True after it: each sample that was this worker's is one dead letter with all its fields, the
 -- reason, and those of its earlier attempts; its entry and its image are gone (the source still
--- has the image).
+-- has the image). It counts as a failure of the contributor.
 -- Answers a list: 1 done, 0 lost. XACK is the first write, as in `complete`.
 local answers = {}
 local done, bytes = 0, 0
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   local id = ARGV[i]
   local held = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
   local ours = held and held[2] == ARGV[2] and redis.call('XACK', KEYS[1], ARGV[1], id) == 1
@@ -41,5 +41,8 @@ end
 if done > 0 then
   redis.call('HINCRBY', KEYS[4], 'dead', done)
   redis.call('HINCRBY', KEYS[4], 'bytes_in_flight', -bytes)
+  if ARGV[3] ~= '' then
+    redis.call('HINCRBY', KEYS[6], ARGV[3] .. ':failures', done)
+  end
 end
 return answers

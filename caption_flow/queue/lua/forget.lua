@@ -1,12 +1,29 @@
 -- forget: a part that is gone is recorded no more, once, whoever else finds it gone.
 --
--- KEYS  1 parts  2 counts
+-- KEYS  1 parts  2 counts  3 contributors
 -- ARGV  1 part  2 rows of it that are in no other part
 --
--- True after it: the part is not recorded; and if it was, so many samples count as if they had
--- never been planned, since feeding them again counts them anew.
+-- True after it: the part is not recorded; and if it was, what its record says that contributors
+-- made is theirs no more, and so many samples count as if they had never been planned, since
+-- feeding them again counts them anew.
+
+-- Takes off what a record tells that was made.
+local function discredit(record)
+  for name, made in pairs(cjson.decode(record).tally or {}) do
+    for i, what in ipairs({ ':captions', ':prompt_tokens', ':output_tokens' }) do
+      redis.call('HINCRBY', KEYS[3], name .. what, -made[i])
+    end
+  end
+end
+
 local part, rows = ARGV[1], tonumber(ARGV[2])
-if redis.call('HDEL', KEYS[1], part) == 1 and rows > 0 then
+local record = redis.call('HGET', KEYS[1], part)
+if not record then
+  return
+end
+redis.call('HDEL', KEYS[1], part)
+discredit(record)
+if rows > 0 then
   for _, field in ipairs({ 'planned', 'offered', 'completed', 'captioned' }) do
     redis.call('HINCRBY', KEYS[2], field, -rows)
   end

@@ -1,0 +1,50 @@
+"""Queue: Contributors on Redis. One hash of a lane has all counters, named `NAME:counter`.
+
+Captions and tokens are counted where rows become truth, by `commit`, `record`, `forget` and
+`rewritten`; failures by `fail`. Who is checked against others is counted beside them.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from caption_flow.model import Credit
+from caption_flow.queue.border import translated
+from caption_flow.queue.contributors_port import Contributor
+from caption_flow.queue.job import RedisJob
+
+
+class RedisContributors(RedisJob):
+    """Contributors, see contributors_port."""
+
+    async def contributors(self) -> list[Contributor]:
+        """Read what is known of each, by name."""
+        with translated():
+            told = await self.client.hgetall(self.lane.contributors)
+        counters: dict[str, dict[str, str]] = defaultdict(dict)
+        for field, value in told.items():
+            # A name may have colons.
+            name, _, counter = field.decode().rpartition(":")
+            counters[name][counter] = value.decode()
+        return [_contributor(name, counters[name]) for name in sorted(counters)]
+
+    async def spent(self, contributor: str, seconds: float, *, anonymous: bool) -> None:
+        """Add time that its workers were connected with work in hand; it was seen now."""
+        arguments = [contributor, f"{seconds:.3f}", int(anonymous)]
+        await self.scripts.run("spent", [self.lane.contributors], arguments)
+
+
+def _contributor(name: str, told: dict[str, str]) -> Contributor:
+    def number(counter: str, kind: Any = int) -> Any:
+        return kind(told.get(counter, 0))
+
+    return Contributor(
+        name,
+        Credit(*(number(counter) for counter in Credit.__struct_fields__)),
+        failures=number("failures"),
+        seconds=number("seconds", float),
+        checked=number("checked"),
+        agreed=number("agreed"),
+        first_seen=number("first_seen", float),
+        last_seen=number("last_seen", float),
+        anonymous=told.get("anonymous") == "1",
+    )
