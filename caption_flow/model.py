@@ -209,6 +209,11 @@ class Lease(Struct, frozen=True):
     failures: tuple[Failure, ...] = ()  # of the earlier attempts, in their order
 
     @property
+    def passed(self) -> tuple[str, ...]:
+        """The stages that it has passed."""
+        return tuple(outcome.stage for outcome in self.outcomes)
+
+    @property
     def spent(self) -> int:
         """How many attempts of its own the sample has had before this one."""
         return len({failure.attempt for failure in self.failures if failure.own})

@@ -48,13 +48,13 @@ def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def checked_redis(
-    url: str, role: str, drain: Drain, *, budget: int = 0
+    url: str, role: str, drain: Drain, *, budget: int = 0, most: int | None = None
 ) -> AsyncIterator[Connections]:
     """Connect, wait for the server if need be, and refuse one that would lose samples.
 
-    `budget`: bytes of the job, where they are known.
+    `budget`: bytes of the job, where they are known. `most`: see `connect`.
     """
-    async with connect(url, role=role) as connections:
+    async with connect(url, role=role, most=most) as connections:
         facts = await Patience(drain)(lambda: check_server(connections.commands))
         for warning in filter(None, (*facts.warnings, cramped(facts, budget))):
             logger.warning("%s", warning)

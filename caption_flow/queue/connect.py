@@ -8,7 +8,7 @@ import re
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -81,8 +81,11 @@ class Connections:
         await self.close()
 
 
-def connect(url: str, *, role: str) -> Connections:
-    """Make the clients of a process; nothing is sent before the first command."""
+def connect(url: str, *, role: str, most: int | None = None) -> Connections:
+    """Make the clients of a process; nothing is sent before the first command.
+
+    `most`: connections for commands, where more commands than that may overlap: they take turns.
+    """
     parts = _checked(url)
     options: dict[str, Any] = {
         "client_name": f"caption-flow:{role}",
@@ -99,13 +102,25 @@ def connect(url: str, *, role: str) -> Connections:
         options["socket_keepalive"] = True
     patience = BLOCK_MS / 1000 + _COMMAND_TIMEOUT
     connections = Connections(
-        Redis.from_url(url, socket_timeout=_COMMAND_TIMEOUT, **options),
+        _in_turns(url, most, options)
+        if most is not None
+        else Redis.from_url(url, socket_timeout=_COMMAND_TIMEOUT, **options),
         Redis.from_url(url, socket_timeout=patience, **options),
         url=url,
         role=role,
     )
     known_host.set(connections.host)
     return connections
+
+
+def _in_turns(url: str, most: int, options: dict[str, Any]) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        socket_timeout=_COMMAND_TIMEOUT,
+        timeout=_COMMAND_TIMEOUT,
+        **(options | {"max_connections": most}),
+    )
+    return Redis.from_pool(pool)
 
 
 def redact(url: str) -> str:

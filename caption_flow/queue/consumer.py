@@ -6,9 +6,8 @@ connection, what was delivered to us in an answer that we never saw.
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from caption_flow.model import EntryId
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, answers, translated
 from caption_flow.queue.connect import BLOCK_MS, Connections
+from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.renewals import Place, renewed, renewing
 from caption_flow.queue.scripts import Scripts
 
@@ -70,7 +70,9 @@ class Consumer:
         group: str,
         name: str,
         lease_seconds: float,
+        reclaims: Reclaims | None = None,
     ) -> None:
+        """`reclaims`: shared with others, where there are many in one process."""
         # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
         self._connections = connections
         self._commands: Any = connections.commands
@@ -81,9 +83,7 @@ class Consumer:
         self._name = name
         self._lease_ms = int(lease_seconds * 1000)
         self._held: dict[str, set[EntryId]] = defaultdict(set)
-        self._cursors: dict[str, str] = defaultdict(lambda: "0-0")
-        self._next_reclaim = 0.0
-        self._grace = lease_seconds / 2  # for others to renew, when the server was away
+        self._reclaims = reclaims or Reclaims(grace=lease_seconds / 2)
         self._grouped = False
         self._unseen = True  # there may be deliveries to us in an answer we never saw
         self._returned = False  # a take may have passed over what we were handing back
@@ -93,8 +93,8 @@ class Consumer:
         self._streams = tuple(streams)
         self._grouped = False
 
-    async def take(self, count: int) -> list[Delivery]:
-        """Lease up to `count` entries; empty when none came for BLOCK_MS."""
+    async def take(self, count: int, *, wait: bool = True) -> list[Delivery]:
+        """Lease up to `count` entries; empty when none came for BLOCK_MS, or none is there."""
         # Until what comes now is in the caller's hands, any of it may be lost on the way.
         unseen, self._unseen = self._unseen or self._returned, True
         self._returned = False
@@ -102,12 +102,12 @@ class Consumer:
             if not self._grouped:
                 await self._make_groups()
             taken = await self._delivered(count + 1) if unseen else []
-            taken = taken or await self._take(count)
+            taken = taken or await self._take(count, wait=wait)
         except GroupGone:
             self._grouped = False
             return []
         except QueueUnreachable:
-            self._let_others_renew()
+            self._reclaims.let_others_renew()
             raise
         given = taken[:count]
         for delivery in given:
@@ -128,6 +128,21 @@ class Consumer:
             self._grouped = False
             return None
 
+    async def adopt(self, stream: str, former: str) -> dict[EntryId, int]:
+        """Make what another consumer of ours holds our own; answers it with its deliveries.
+
+        What is not recalled is given by the next takes.
+        """
+        answer = await self.settle("adopt", [stream], [self._group, former, self._name])
+        self._unseen = True
+        return {entry.decode(): deliveries for entry, deliveries in answer or ()}
+
+    async def recall(self, stream: str, attempts: Mapping[EntryId, int]) -> list[Delivery]:
+        """Read once more what our caller has in hand."""
+        found = await self._fetched(stream, attempts)
+        self._held[stream].update(delivery.entry for delivery in found)
+        return found
+
     def renewals(self, place_of: Callable[[T], Place]) -> AbstractAsyncContextManager[Renew[T]]:
         """Open a way to renew our leases; what is lost is in hand until forgotten."""
         return renewing(
@@ -136,7 +151,7 @@ class Consumer:
             name=self._name,
             place_of=place_of,
             # From the thread that renews: with full hands we make no other call in an outage.
-            unreached=self._let_others_renew,
+            unreached=self._reclaims.let_others_renew,
         )
 
     async def release(self, stream: str, entries: Sequence[EntryId]) -> None:
@@ -158,6 +173,17 @@ class Consumer:
         """Note that entries are settled."""
         self._held[stream].difference_update(entries)
 
+    async def abandon(self, *, attempted: bool) -> None:
+        """Hand back all that is under our name, and take that off the groups.
+
+        `attempted`: nobody knows what became of it, so that the deliveries count.
+        """
+        counted = "0" if attempted else "1"
+        head = [self._group, self._name, keys.RETURNED, RETURNED_MS, counted]
+        for stream in {*self._streams, *self._held}:
+            await self.settle("abandon", [stream], head)
+            self._held[stream].clear()
+
     async def leave(self) -> None:
         """Take our name off the groups where we hold nothing; a courtesy, if Redis is there."""
         try:
@@ -167,14 +193,10 @@ class Consumer:
         except (QueueUnreachable, QueueFull, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)
 
-    def _let_others_renew(self) -> None:
-        """Take nothing over for a while: leases ran out in an outage, and their holders live."""
-        self._next_reclaim = time.monotonic() + self._grace
-
-    async def _take(self, count: int) -> list[Delivery]:
+    async def _take(self, count: int, *, wait: bool) -> list[Delivery]:
         taken = await self._reclaim(count)
         if len(taken) < count:
-            taken += await self._read(count - len(taken), block=not taken)
+            taken += await self._read(count - len(taken), block=wait and not taken)
         return taken
 
     async def _read(self, count: int, *, block: bool) -> list[Delivery]:
@@ -234,7 +256,7 @@ class Consumer:
             after = "(" + rows[-1]["message_id"].decode()
         return await self._fetched(stream, dict(list(found.items())[:count]))
 
-    async def _fetched(self, stream: str, attempts: dict[EntryId, int]) -> list[Delivery]:
+    async def _fetched(self, stream: str, attempts: Mapping[EntryId, int]) -> list[Delivery]:
         """Make deliveries of those entries that are still ours, with their whole lease."""
         lost = await renewed(self._scripts, stream, self._group, self._name, list(attempts))
         kept = [entry for entry in attempts if entry not in lost]
@@ -250,38 +272,39 @@ class Consumer:
 
     async def _reclaim(self, count: int) -> list[Delivery]:
         """Take over what nobody renews, following the cursor so that no lease hides others."""
-        now = time.monotonic()
-        if now < self._next_reclaim:
-            return []
-        self._next_reclaim = now + RECLAIM_SECONDS
         taken: list[Delivery] = []
         for stream in self._streams:
-            if len(taken) < count:
+            if len(taken) < count and self._reclaims.due(stream, RECLAIM_SECONDS):
                 taken += await self._reclaim_from(stream, count - len(taken))
-        if taken:  # more may wait behind them
-            self._next_reclaim = now
         return taken
 
     async def _reclaim_from(self, stream: str, count: int) -> list[Delivery]:
+        cursors = self._reclaims.cursors
         cursor, taken = await self._scripts.run(
             "reclaim",
             [stream],
-            [self._group, self._name, self._lease_ms, self._cursors[stream], count, RECLAIM_STEPS],
+            [self._group, self._name, self._lease_ms, cursors[stream], count, RECLAIM_STEPS],
         )
-        self._cursors[stream] = cursor.decode()
+        cursors[stream] = cursor.decode()
         # Our own leases that ran out are in hand still: this was as good as a renewal.
         held = self._held[stream]
-        return [
+        found = [
             Delivery(stream, entry.decode(), _pairs(fields), attempts)
             for entry, fields, attempts in taken
             if entry.decode() not in held
         ]
+        if found:
+            self._reclaims.look_on(stream)
+        return found
 
     async def _make_groups(self) -> None:
         """Make the groups where they are missing, and tidy them."""
+        tidied = self._reclaims.tidied
         for stream in self._streams:
             await self._scripts.run("group", [stream], [self._group])
-            await self._forget_the_dead(stream)
+            if stream not in tidied:
+                await self._forget_the_dead(stream)
+                tidied.add(stream)
         self._grouped = True
 
     async def _forget_the_dead(self, stream: str) -> None:

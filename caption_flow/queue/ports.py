@@ -99,29 +99,28 @@ class Member(Struct, frozen=True):
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
 
 
-class Order(Struct, frozen=True):
-    """Who has given an order, and when."""
+class Claimed(Protocol):
+    """What the queue must know of a claimed sample that is settled; a Lease is one."""
 
-    by: str  # as in "ann on host-a"
-    at: float  # seconds since the epoch
+    @property
+    def entry(self) -> EntryId:
+        """Where it stands in its stream."""
+        ...
 
+    @property
+    def stage(self) -> str:
+        """Which stream that is."""
+        ...
 
-class Orders(Struct, frozen=True):
-    """What operators want of one process now."""
+    @property
+    def image(self) -> EntryId:
+        """Where its pixels are."""
+        ...
 
-    paused: bool = False  # take on nothing new
-    drain: bool = False  # end cleanly, as at SIGTERM
-
-
-class StandingOrders(Struct, frozen=True):
-    """What operators want of all processes of a job; equal until that changes."""
-
-    paused: Order | None = None
-    drained: dict[str, Order] = field(default_factory=dict)  # by name of the member
-
-    def of(self, member: str) -> Orders:
-        """Take out those of one process."""
-        return Orders(paused=self.paused is not None, drain=member in self.drained)
+    @property
+    def passed(self) -> Sequence[str]:
+        """The stages that it has passed."""
+        ...
 
 
 class Deferral(Struct, frozen=True):

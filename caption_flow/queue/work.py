@@ -16,7 +16,8 @@ from caption_flow.queue import keys
 from caption_flow.queue.border import answers, translated
 from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Deferral
+from caption_flow.queue.ports import Claimed, Deferral
+from caption_flow.queue.reclaims import Reclaims
 
 T = TypeVar("T")
 
@@ -24,10 +25,19 @@ T = TypeVar("T")
 class RedisWorkQueue(RedisJob):
     """WorkQueue, see ports."""
 
-    def __init__(self, job: RedisJob, *, name: str, contributor: str = "") -> None:
+    def __init__(
+        self,
+        job: RedisJob,
+        *,
+        name: str,
+        contributor: str = "",
+        reclaims: Reclaims | None = None,
+    ) -> None:
+        """`reclaims`: shared with other queues of the process, see Consumer."""
         super().__init__(job.connections, job.job)
         self._name = name
         self._contributor = contributor
+        self._reclaims = reclaims
         self._order: tuple[str, ...] = ()  # the stages of the job
         self._stage_of: dict[str, str] = {}  # by stream, of all that were ever served
         self._consumer: Consumer | None = None
@@ -55,20 +65,27 @@ class RedisWorkQueue(RedisJob):
                 group=keys.WORKERS,
                 name=self._name,
                 lease_seconds=lease_seconds,
+                reclaims=self._reclaims,
             )
         else:
             self._consumer.follow(list(streams))
 
     async def claim(self, count: int) -> list[Lease]:
         """Lease up to `count` samples; empty when none came for a moment."""
-        taken = await self._source.take(count)
+        taken, failures = await self._take(count, wait=True)
+        return readable(taken, lambda delivery: self._lease(delivery, failures))
+
+    async def _take(
+        self, count: int, *, wait: bool
+    ) -> tuple[list[Delivery], Mapping[EntryId, bytes]]:
+        """Lease up to `count` samples; answers them with why they failed before."""
+        taken = await self._source.take(count, wait=wait)
         try:
-            failures = await self._failures([d.entry for d in taken if d.handed_on])
+            return taken, await self._failures([d.entry for d in taken if d.handed_on])
         except (CaptionFlowError, asyncio.CancelledError):
             for delivery in taken:
                 self._source.again(delivery)
             raise
-        return readable(taken, lambda delivery: self._lease(delivery, failures))
 
     def _lease(self, delivery: Delivery, failures: Mapping[EntryId, bytes]) -> Lease:
         return records.lease_from(
@@ -87,7 +104,7 @@ class RedisWorkQueue(RedisJob):
             told = await self.client.hmget(self.lane.failures, entries)
         return {entry: why for entry, why in zip(entries, told, strict=True) if why}
 
-    async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
+    async def images(self, leases: Sequence[Claimed]) -> dict[EntryId, bytes]:
         """Read the encoded images of the samples, by entry; one that is gone is left out."""
         pipe = self.client.pipeline(transaction=False)
         for lease in leases:
@@ -103,16 +120,16 @@ class RedisWorkQueue(RedisJob):
         """Open a way to renew leases, in whatever event loop asks."""
         return self._source.renewals(lambda lease: (self.lane.samples(lease.stage), lease.entry))
 
-    def drop(self, leases: Sequence[Lease]) -> None:
+    def drop(self, leases: Sequence[Claimed]) -> None:
         """Note that leases were lost."""
         for lease in leases:
             self._source.forget(self.lane.samples(lease.stage), [lease.entry])
 
-    async def complete(self, done: Sequence[tuple[Lease, Outcomes]]) -> list[bool]:
+    async def complete(self, done: Sequence[tuple[Claimed, Outcomes]]) -> list[bool]:
         """Move samples on; False where the lease was lost and nothing happened."""
-        groups: dict[tuple[str, str | None], list[tuple[Lease, Outcomes]]] = defaultdict(list)
+        groups: dict[tuple[str, str | None], list[tuple[Claimed, Outcomes]]] = defaultdict(list)
         for lease, outcomes in done:
-            passed = {outcome.stage for outcome in (*lease.outcomes, *outcomes)}
+            passed = {*lease.passed, *(outcome.stage for outcome in outcomes)}
             groups[lease.stage, following(self._order, passed)].append((lease, outcomes))
         ours: dict[EntryId, bool] = {}
         for (stage, target), group in groups.items():
@@ -120,7 +137,7 @@ class RedisWorkQueue(RedisJob):
         return [ours[lease.entry] for lease, _ in done]
 
     async def _complete(
-        self, stage: str, target: str | None, done: Sequence[tuple[Lease, Outcomes]]
+        self, stage: str, target: str | None, done: Sequence[tuple[Claimed, Outcomes]]
     ) -> dict[EntryId, bool]:
         lane = self.lane
         last = "last" if target is None else ""
@@ -141,12 +158,12 @@ class RedisWorkQueue(RedisJob):
         )
         return self._settled(stage, [lease for lease, _ in done], answer)
 
-    async def fail(self, failed: Sequence[tuple[Lease, Failure]]) -> list[bool]:
+    async def fail(self, failed: Sequence[tuple[Claimed, Failure]]) -> list[bool]:
         """Give samples up as dead letters; False where the lease was lost."""
         lane = self.lane
         ours: dict[EntryId, bool] = {}
-        for stage, group in _by_stage(failed, lambda pair: pair[0]).items():
-            arguments: list[Any] = [keys.WORKERS, self._name, self._contributor]
+        for stage, group in by_stage(failed, lambda pair: pair[0]).items():
+            arguments: list[Any] = [keys.WORKERS, self._name]
             for lease, failure in group:
                 arguments += (lease.entry, self._signed(failure))
             places = [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures]
@@ -156,18 +173,20 @@ class RedisWorkQueue(RedisJob):
 
     async def defer(self, deferrals: Sequence[Deferral]) -> None:
         """Hand back samples that failed, each with its reason, to be tried again after a while."""
-        for stage, group in _by_stage(deferrals, lambda deferral: deferral.lease).items():
+        await self._defer([(each.lease, each.failure, each.delay) for each in deferrals])
+
+    async def _defer(self, deferred: Sequence[tuple[Claimed, Failure, float]]) -> None:
+        for stage, group in by_stage(deferred, lambda each: each[0]).items():
             stream = self.lane.samples(stage)
             arguments: list[Any] = [keys.WORKERS, self._name, keys.RETURNED]
-            for deferral in group:
-                idle = max(0, self._lease_ms - int(deferral.delay * 1000))
-                attempt = "1" if deferral.failure.own else "0"
-                why = self._signed(deferral.failure)
-                arguments += (deferral.lease.entry, idle, attempt, why)
+            for lease, failure, delay in group:
+                idle = max(0, self._lease_ms - int(delay * 1000))
+                attempt = "1" if failure.own else "0"
+                arguments += (lease.entry, idle, attempt, records.encode(failure))
             await self._source.settle("defer", [stream, self.lane.failures], arguments)
-            self._source.let_go(stream, [deferral.lease.entry for deferral in group])
+            self._source.let_go(stream, [lease.entry for lease, _, _ in group])
 
-    async def suspect(self, lease: Lease, failure: Failure) -> None:
+    async def suspect(self, lease: Claimed, failure: Failure) -> None:
         """Note why a sample will have failed should its holder never be heard of again."""
         await self._source.settle(
             "suspect",
@@ -175,9 +194,9 @@ class RedisWorkQueue(RedisJob):
             [keys.WORKERS, self._name, lease.entry, self._signed(failure)],
         )
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Claimed]) -> None:
         """Hand samples back, for anybody at once; it is no attempt."""
-        for stage, group in _by_stage(leases, lambda lease: lease).items():
+        for stage, group in by_stage(leases, lambda lease: lease).items():
             entries = [lease.entry for lease in group]
             await self._source.release(self.lane.samples(stage), entries)
 
@@ -197,7 +216,7 @@ class RedisWorkQueue(RedisJob):
         return records.encode(replace(failure, contributor=self._contributor))
 
     def _settled(
-        self, stage: str, leases: Sequence[Lease], answer: Sequence[int] | None
+        self, stage: str, leases: Sequence[Claimed], answer: Sequence[int] | None
     ) -> dict[EntryId, bool]:
         entries = [lease.entry for lease in leases]
         self._source.forget(self.lane.samples(stage), entries)
@@ -206,7 +225,8 @@ class RedisWorkQueue(RedisJob):
         return {entry: bool(done) for entry, done in zip(entries, answer, strict=True)}
 
 
-def _by_stage(things: Iterable[T], lease_of: Callable[[T], Lease]) -> dict[str, list[T]]:
+def by_stage(things: Iterable[T], lease_of: Callable[[T], Claimed]) -> dict[str, list[T]]:
+    """Sort what is said of claimed samples by their stages."""
     groups: dict[str, list[T]] = defaultdict(list)
     for thing in things:
         groups[lease_of(thing).stage].append(thing)

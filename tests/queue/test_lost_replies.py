@@ -147,10 +147,10 @@ async def test_after_an_outage_holders_may_renew_before_others_take_over(
 
     assert await worker.claim(2) == []
     assert await renew(holder, held) == set()
-    worker._source._next_reclaim = 0.0  # the grace is over
+    worker._source._reclaims._rest = 0.0  # the grace is over
     assert await worker.claim(2) == []
     await shop.expire(shop.lane.samples("caption"))
-    worker._source._next_reclaim = 0.0
+    worker._source._reclaims._rest = 0.0
     assert len(await worker.claim(2)) == 2
 
 
