@@ -8,9 +8,11 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED = 1
@@ -48,12 +50,18 @@ class Beside(ABC):
         await cancel(self._task)
 
 
+class OutOfTime(Exception):
+    """Something was not done in the time that is left once a process should end."""
+
+
 class Drain:
     """The wish that a process, or a part of it, ends cleanly."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
+        self._asked_at = 0.0  # on the monotonic clock
         self._parts: WeakSet[Drain] = WeakSet()
+        self._limits: dict[asyncio.Timeout, float] = {}  # seconds that each has once asked
         self._signalled_at: float | None = None  # first, on the monotonic clock
 
     def part(self) -> "Drain":
@@ -66,7 +74,11 @@ class Drain:
 
     def ask(self) -> None:
         """Begin to drain."""
-        self._asked.set()
+        if not self.asked:
+            self._asked_at = time.monotonic()
+            self._asked.set()
+            for limit, seconds in self._limits.items():
+                limit.reschedule(asyncio.get_running_loop().time() + seconds)
         for part in self._parts:
             part.ask()
 
@@ -74,6 +86,25 @@ class Drain:
     def asked(self) -> bool:
         """Whether to drain."""
         return self._asked.is_set()
+
+    def left(self, seconds: float) -> float:
+        """Say how many are left of so many seconds; they begin when it is asked."""
+        return max(0.0, self._asked_at + seconds - time.monotonic()) if self.asked else seconds
+
+    async def within(self, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
+        """Call; once asked, for so long at most. OutOfTime then."""
+        limit = asyncio.timeout(seconds if self.asked else None)
+        try:
+            async with limit:
+                self._limits[limit] = seconds
+                try:
+                    return await call()
+                finally:
+                    del self._limits[limit]
+        except TimeoutError as exc:
+            if limit.expired():
+                raise OutOfTime from exc
+            raise
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until asked, at most so long; True when asked."""

@@ -1,17 +1,21 @@
-"""How every role waits for a queue that does not answer, or a disk: with back-off, saying so."""
+"""How every role waits for a queue that does not answer, or a disk: with back-off, saying so.
+
+A server that hangs takes a command and never answers. Who should end gives it a few seconds more.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnreachable, StorageBlocked
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Drain, OutOfTime
 from caption_flow.retry import Backoff
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LAST_SECONDS = 3.0  # for each answer, once the process should end
 
 _WAITED_FOR: tuple[tuple[type[CaptionFlowError], str], ...] = (
     (QueueUnreachable, "Redis"),
@@ -28,18 +32,31 @@ class Interrupted(CaptionFlowError):
 
 
 class Patience:
-    """Repeats a call until it is answered, or until the process should end."""
+    """Repeats a call until it is answered, or until the process should end.
+
+    Then a call has a few seconds left, and is cut short: it may be done or not, as when the answer
+    is lost.
+    """
 
     def __init__(self, drain: Drain, backoff: Backoff | None = None) -> None:
         self.failures = 0  # calls that went unanswered so far
         self._drain = drain
         self._backoff = backoff or Backoff()
 
-    async def __call__(self, call: Callable[[], Awaitable[T]], *, last: bool = False) -> T:
-        """Call until answered. `last`: a farewell, tried while draining too, but only once."""
+    async def __call__(
+        self, call: Callable[[], Awaitable[T]], *, last: bool = False, whole: bool = False
+    ) -> T:
+        """Call until answered. `last`: a farewell, tried while draining too, but only once.
+
+        `whole`: it is not cut short, as what a disk is in the middle of.
+        """
         for delay in self._backoff.delays():
             try:
-                return await call()
+                return await (call() if whole else self._drain.within(LAST_SECONDS, call))
+            except OutOfTime as exc:
+                raise Interrupted(
+                    f"Stopped while waiting for an answer; none came within {LAST_SECONDS:.0f} s."
+                ) from exc
             except _WORTH_WAITING as exc:
                 self.failures += 1
                 if last or self._drain.asked:

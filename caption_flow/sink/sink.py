@@ -84,12 +84,12 @@ class Sink:
         """Write parts until asked to drain, or until the job is done."""
         try:
             async with self._keeper:
-                await self._patience(lambda: asyncio.to_thread(self._folder.make))
+                await self._patience(lambda: asyncio.to_thread(self._folder.make), whole=True)
                 while not self._drain.asked and not await self._turn():
                     pass
                 await self._write(self._close_part)
                 if not self._drain.asked:  # the last part of all may be a dead sink's
-                    await self._patience(self._recover)
+                    await self._patience(self._recover, whole=True)
         except Interrupted as exc:
             logger.warning("%s What is not in a part stays in the queue", exc)
             if self._part is not None:
@@ -102,7 +102,7 @@ class Sink:
     async def _turn(self) -> bool:
         """Write what has come; answers whether nothing more will."""
         if time.monotonic() >= self._recover_at:
-            await self._patience(self._recover)
+            await self._patience(self._recover, whole=True)
         captions = await self._patience(lambda: self._queue.read(self._wanted()))
         self._held += tuple(caption.entry for caption in captions)
         await self._write(lambda: self._add(captions))
@@ -154,7 +154,7 @@ class Sink:
                 raise troubles.pop()
             await asyncio.to_thread(self._folder.try_out, size)
 
-        await self._patience(look)
+        await self._patience(look, whole=True)
         self._recover_at = 0.0  # a part that could not be deleted is abandoned
 
     async def _add(self, captions: Sequence[Caption]) -> None:
@@ -215,7 +215,7 @@ class Sink:
 
     async def _doubles(self, part: OpenPart) -> set[EntryId]:
         """Find the entries of an open part whose samples stand in a part already."""
-        await self._patience(lambda: self._recovery.make_sure(part.name, part.ids))
+        await self._patience(lambda: self._recovery.make_sure(part.name, part.ids), whole=True)
         doubles = self._recovery.doubles(part.ids)
         return {e for e, id_ in zip(part.entries, part.ids, strict=True) if id_ in doubles}
 
@@ -253,7 +253,7 @@ class Sink:
     async def _publish(self, part: OpenPart) -> None:
         """Let everybody see a part that is recorded, however long it takes."""
         try:
-            await self._patience(lambda: asyncio.to_thread(part.publish))
+            await self._patience(lambda: asyncio.to_thread(part.publish), whole=True)
         finally:
             part.abandon()  # where we must go before: the next sink publishes it
         self.rows += len(part.entries)

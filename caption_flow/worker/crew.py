@@ -110,8 +110,7 @@ class Crew:
                 self._complain()
             await _relieve(self._posts.values())
         finally:
-            for key in list(self._posts):
-                await self._dismiss(key)
+            await asyncio.gather(*(self._dismiss(key) for key in list(self._posts)))
             await self._reading.aclose()
         if self._failure is not None:
             raise self._failure

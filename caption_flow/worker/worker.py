@@ -190,7 +190,7 @@ class Worker:
         running = [hand.task for hand in self._hands.all() if hand.task is not None]
         if running and self._engine.gone is None:
             logger.info("Finishing %d samples", len(running))
-            await asyncio.wait(running, timeout=self._drain_timeout)
+            await asyncio.wait(running, timeout=self._drain.left(self._drain_timeout))
         # Not cancelled: a command cut short may be done or not, and would have to be repeated.
         self.settler.end()
         await asyncio.gather(settling, return_exceptions=True)

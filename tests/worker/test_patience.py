@@ -1,6 +1,7 @@
 """Patience: a call is repeated until it is answered, and given up when the process should end."""
 
 import logging
+from asyncio import Event, sleep, wait
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from pathlib import Path
@@ -116,3 +117,26 @@ async def test_a_worker_that_drains_while_redis_is_away_ends(
             await ends(working)
 
         assert "Their leases will run out" in caplog.text
+
+
+async def test_call_that_hangs_is_given_up_soon_after_the_process_should_end(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("caption_flow.patience.LAST_SECONDS", 0.02)
+    drain = Drain()
+    patience = Patience(drain)
+    async with running(patience(Event().wait)) as waiting:  # type: ignore[arg-type]
+        assert not (await wait({waiting}, timeout=0.1))[0]
+        drain.ask()
+        with pytest.raises(Interrupted, match="none came within"):
+            await ends(waiting)
+        with pytest.raises(Interrupted):
+            await ends(patience(Event().wait, last=True))  # type: ignore[arg-type]
+
+
+async def test_call_that_must_be_whole_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("caption_flow.patience.LAST_SECONDS", 0.0)
+    drain = Drain()
+    drain.ask()
+
+    assert await Patience(drain)(lambda: sleep(0.05, "done"), whole=True) == "done"
