@@ -19,6 +19,7 @@ from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
+from caption_flow.worker.consent import Consent
 from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
@@ -128,11 +129,13 @@ async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
 
 
 def _outfit(config: WorkerConfig, job: RedisJob, drain: Drain) -> Outfit:
+    consent = Consent(config)
+
     def engine(settings: Broadcast, needed: Served) -> Engine:
         return make_engine(
             settings,
             needed.stages,
-            overrides=config.vllm,
+            overrides=consent.overrides_of(needed.share),
             batch_size=config.batch_size,
             trust_remote_code=config.trust_remote_code,
             share=needed.share,

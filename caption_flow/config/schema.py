@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, field
 from msgspec.structs import replace
 
+from caption_flow.config import allowing
 from caption_flow.config.dataset import DatasetConfig
 from caption_flow.config.openai import OpenaiConfig
 from caption_flow.config.proxy import AuthConfig, ProxyConfig, SslConfig
@@ -166,10 +167,20 @@ class WorkerConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         refuse(no_networks(self.allow_networks))
+        refuse(allowing.mistakes(self.allow_models, self.allow_endpoints))
+        refuse(self._of_strangers())
         if self.when_finished == "post_exec_hook" and not self.post_exec_hook:
             raise ConfigError("post_exec_hook is missing; when_finished asks for it")
         foreign = [name for name in self.vllm if name in _OF_THE_JOB]
         refuse(f"vllm.{name} belongs in the job's document, not in a worker's" for name in foreign)
+
+    def _of_strangers(self) -> Iterator[str]:
+        named = self.allow_models or "model" in self.vllm
+        if self.server is not None and self.trust_remote_code and not named:
+            yield (
+                "trust_remote_code runs code of any model that the job of this server names; say "
+                "which ones with allow_models"
+            )
 
     @property
     def hook(self) -> str | tuple[str, ...] | None:

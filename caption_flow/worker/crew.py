@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
@@ -25,6 +26,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.quality import ready
 from caption_flow.queue.ports import WorkJob, WorkQueue
+from caption_flow.worker.consent import Consent
 from caption_flow.worker.duty import Duty
 from caption_flow.worker.hire import Hiring
 from caption_flow.worker.post import SHARES, Post
@@ -62,7 +64,8 @@ class Crew:
         drain: Drain,
     ) -> None:
         self._job = job
-        self._told = told
+        self._consent = Consent(config)
+        self._told = self._consented(told)
         self._outfit = outfit
         self._config = config
         self._drain = drain
@@ -74,9 +77,10 @@ class Crew:
         )
         self._posts: dict[bytes, Post] = {}
         self._past: Counter[str] = Counter()  # figures of engines that are gone
-        self._references = outfit.references(told.settings)
+        self._references = outfit.references(self._told.settings)
         self._reading = AsyncExitStack()
         self._failure: Exception | None = None  # the first that ended a Worker
+        self._failed_to_open: Exception | None = None  # what came of the last engine that did not
         self._troubles: list[str] = []  # what keeps us from doing all that we should
         self._complained = 0.0  # on the monotonic clock
 
@@ -117,15 +121,19 @@ class Crew:
 
     @property
     def _state(self) -> str:
-        does = "working" if self._running() or not self._troubles else "idle"
-        return f"{does}: {self._troubles[0].splitlines()[0]}" if self._troubles else does
+        wanting = [*self._troubles, *self._declines]
+        does = "working" if self._running() or not wanting else "idle"
+        return f"{does}: {wanting[0].splitlines()[0]}" if wanting else does
 
     async def _begin(self) -> None:
         """Start as the job says; what is wrong with that ends us."""
         needed = self._needed(self._config.stages)
         await self._reading.enter_async_context(self._references)
         for each in needed.values():
-            await self._open(each)
+            # Of a job of others it is told what cannot be done here, and the rest is.
+            await (self._try_to_open if self._consent.of_others else self._open)(each)
+        if self._failed_to_open and not (self._posts or self._declines):
+            raise self._failed_to_open
         await self._staff(needed)
 
     async def _is_over(self) -> bool:
@@ -133,8 +141,9 @@ class Crew:
             return True
         if self._running():
             return False
-        if not (self._troubles and self._config.exit_when_done):
-            return not self._troubles
+        waits = bool(self._troubles or self._declines)
+        if not (waits and self._config.exit_when_done):
+            return not waits
         try:
             return (await self._patience(self._job.counts)).captions_done
         except Interrupted:
@@ -153,6 +162,7 @@ class Crew:
 
     async def _follow(self, told: Told) -> None:
         """Go by other settings. Whoever ends does so before anything new is started."""
+        told = self._consented(told)
         anew = any(c.needs == "worker" for c in changes(self._told.settings, told.settings))
         self._told = told
         self._troubles.clear()
@@ -174,8 +184,20 @@ class Crew:
                 await self._try_to_open(each)
         await self._staff({key: each for key, each in needed.items() if key not in unfit})
 
+    def _consented(self, told: Told) -> Told:
+        """Give settings as they are followed here."""
+        return replace(told, settings=self._consent.follow(told.settings))
+
+    @property
+    def _declines(self) -> list[str]:
+        return self._consent.declines(self._config.stages)
+
     def _needed(self, names: Sequence[str]) -> dict[bytes, Served]:
-        needed = served(self._told.settings, names, self._config.vllm)
+        named = names or [stage.name for stage in self._told.settings.stages]
+        willing = [name for name in named if name not in self._consent.declined]
+        if not willing:
+            return {}
+        needed = served(self._told.settings, willing, self._consent.overrides)
         return {each.key: each for each in needed}
 
     def _still_needed(self) -> dict[bytes, Served]:
@@ -219,6 +241,7 @@ class Crew:
         try:
             await self._open(each)
         except Exception as exc:  # of any kind: what models, drivers and plugins raise
+            self._failed_to_open = exc
             self._trouble(exc)
             await self._dismiss(each.key)
 
