@@ -45,7 +45,7 @@ class ListedTokens:
         """Allow all."""
         return Allowance(samples)
 
-    async def spend(self, grant: Grant, *, samples: int, bytes_: int) -> None:
+    async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
         """Nothing is counted."""
 
 

@@ -53,9 +53,9 @@ class Admission(Protocol):
         ...
 
     async def allowance(self, grant: Grant, samples: int) -> Allowance:
-        """Say how many of the wanted samples may be claimed now."""
+        """Say how many of the wanted samples may be claimed now; they are held until `spend`."""
         ...
 
-    async def spend(self, grant: Grant, *, samples: int, bytes_: int) -> None:
-        """Note what was sent: samples, and bytes of images."""
+    async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
+        """Note what of an allowance was sent, also nothing: samples, and bytes of images."""
         ...

@@ -68,8 +68,8 @@ class Had(Struct, frozen=True):
 class Usage(Protocol):
     """What a proxy asks about the use of tokens."""
 
-    async def enter(self, grant: Grant, ticket: str, former: str = "") -> bool:
-        """Count a connection instead of a former one; False where there are too many."""
+    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
+        """Count a connection instead of another one; False where there are too many."""
         ...
 
     async def stay(self, grant: Grant, tickets: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ forgotten would else bring back those who were removed meanwhile.
 """
 
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _VERSION = "version"  # of all words; their fields have a colon
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _grant = msgspec.json.Decoder(Grant)
 
 
@@ -87,10 +89,10 @@ def _word(field: bytes, value: bytes) -> Word | None:
     """Read a word; None where it cannot be read, which lets nobody in."""
     stamp, _, said = value.partition(b" ")
     try:
-        return Word(int(stamp), _grant.decode(said) if said else None)
+        grant = _grant.decode(said) if said else None
+        if grant is None or _SHA256.fullmatch(grant.sha256):
+            return Word(int(stamp), grant)
     except ValueError:  # msgspec's errors are such too
-        logger.warning(
-            "What Redis holds of the token %s cannot be read; add it anew",
-            field.decode(errors="replace"),
-        )
-        return None
+        pass
+    logger.warning("What Redis holds of the token %r cannot be read; add it anew", field)
+    return None

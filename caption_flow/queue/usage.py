@@ -23,10 +23,10 @@ class RedisUsage:
     def __init__(self, job: RedisJob) -> None:
         self._job = job
 
-    async def enter(self, grant: Grant, ticket: str, former: str = "") -> bool:
-        """Count a connection instead of a former one; False where there are too many."""
+    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
+        """Count a connection instead of another one; False where there are too many."""
         milliseconds = [int(seconds * 1000) for seconds in (STAY_SECONDS, FORMER_SECONDS)]
-        args = [ticket, former, grant.max_workers or 0, *milliseconds]
+        args = [ticket, instead_of, grant.max_workers or 0, *milliseconds]
         return bool(await self._run("enter", self._sessions(grant), args))
 
     async def stay(self, grant: Grant, tickets: Sequence[str]) -> None:

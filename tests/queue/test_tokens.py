@@ -20,6 +20,7 @@ def grant_of(name: str, token: str = "", **limits: object) -> Grant:
 
 ANNA = grant_of("Anna", stages=("look",), max_workers=2, bytes_per_day=1 << 40, trusted=True)
 BEN = grant_of("Ben", expires=1_900_000_000.5)
+NO_HASH = b'5 {"name":"Anna","role":"worker","sha256":"\xc3\xa4"}'
 
 
 @pytest.fixture
@@ -135,7 +136,9 @@ async def test_full_server_takes_edits(shop: Shop, tokens: RedisTokens):
         await shop.redis.config_set("maxmemory", 0)
 
 
-@pytest.mark.parametrize("value", [b"", b"word", b"5 {", b'5 {"name": 1}', b"x {}", b"5 []"])
+@pytest.mark.parametrize(
+    "value", [b"", b"word", b"5 {", b'5 {"name": 1}', b"x {}", b"5 []", NO_HASH]
+)
 async def test_word_that_cannot_be_read_lets_nobody_in(
     shop: Shop, tokens: RedisTokens, value: bytes
 ):
@@ -266,14 +269,14 @@ async def test_connection_that_is_resumed_counts_once(usage: RedisUsage):
     await usage.enter(ANNA, "1")
     await usage.enter(ANNA, "2")
 
-    assert await usage.enter(ANNA, "1 again", former="1")
+    assert await usage.enter(ANNA, "1 again", instead_of="1")
     assert not await usage.enter(ANNA, "3")
 
 
 async def test_former_connection_does_not_come_back_by_its_proxy(usage: RedisUsage):
     """Its proxy may not know yet that it is broken."""
     await usage.enter(ANNA, "1")
-    await usage.enter(ANNA, "1 again", former="1")
+    await usage.enter(ANNA, "1 again", instead_of="1")
 
     await usage.stay(ANNA, ["1"])
     assert await usage.enter(ANNA, "2")
@@ -309,7 +312,7 @@ async def test_connections_that_are_gone_leave_nothing(
     monkeypatch.setattr(limits, "STAY_SECONDS", 0.05)
     monkeypatch.setattr(limits, "FORMER_SECONDS", 0.05)
     await usage.enter(ANNA, "1")
-    await usage.enter(ANNA, "2", former="1")
+    await usage.enter(ANNA, "2", instead_of="1")
     await asyncio.sleep(0.1)
 
     assert await shop.dump() == {}

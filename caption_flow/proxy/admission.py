@@ -1,0 +1,113 @@
+"""Proxy: Admission by tokens, addresses, and what each contributor has and was sent.
+
+A request is judged by its address, then by its token, before anything is upgraded; nothing is
+asked of Redis for it, but for a token that nobody knows.
+"""
+
+import logging
+import math
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from websockets.datastructures import Headers
+
+from caption_flow.config.proxy import ProxyConfig
+from caption_flow.grants import Grant, digest
+from caption_flow.proxy.accounts import Accounts
+from caption_flow.proxy.addresses import Addresses
+from caption_flow.proxy.listed import UNKNOWN, bearer
+from caption_flow.proxy.origin import Origins
+from caption_flow.proxy.ports import Allowance, Refusal
+from caption_flow.proxy.presence import Presence
+from caption_flow.proxy.token_watch import TokenWatch
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.tokens import RedisTokens
+from caption_flow.queue.usage import RedisUsage
+
+logger = logging.getLogger(__name__)
+
+_FORWARDED = "X-Forwarded-For"
+_NOT_YET = Refusal(
+    503, "No Redis has told yet which tokens are good. Try again.\n", {"Retry-After": "2"}
+)
+
+
+class TokenAdmission:
+    """Admission, see ports."""
+
+    def __init__(
+        self, watch: TokenWatch, presence: Presence, accounts: Accounts, config: ProxyConfig
+    ) -> None:
+        self._watch = watch
+        self._presence = presence
+        self._accounts = accounts
+        self._origins = Origins(config.trust_forwarded)
+        self._addresses = Addresses(
+            handshakes_per_minute=config.handshakes_per_minute, failed_logins=config.failed_logins
+        )
+
+    async def admit(self, headers: Headers, address: str) -> Grant | Refusal:
+        """Judge a request by its headers and the address it comes from, before it is upgraded."""
+        origin = self._origins.of(address, headers.get_all(_FORWARDED))
+        if wait := self._addresses.knock(origin):
+            return _too_much(wait, "This address connects too often.")
+        token = bearer(headers)
+        if not token or not token.isascii():
+            return UNKNOWN  # no guess, and so no failed login
+        sha256 = digest(token)
+        if wait := self._addresses.banned(origin, sha256):
+            return _too_much(wait, "Too many logins of this address have failed.")
+        grant = await self._watch.find(sha256)
+        if grant is None:
+            return self._unknown(origin)
+        self._addresses.passed(origin, sha256)
+        return grant
+
+    def _unknown(self, origin: str) -> Refusal:
+        if not self._watch.heard:
+            return _NOT_YET
+        if wait := self._addresses.failed(origin):
+            logger.warning("Too many logins of %s have failed; it waits %.0f s", origin, wait)
+        return UNKNOWN
+
+    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
+        """Count a connection; False where the token has as many as it may."""
+        now = self._watch.current(grant)
+        if now is None:
+            return False
+        return await self._presence.enter(now, ticket, instead_of=instead_of)
+
+    async def leave(self, grant: Grant, ticket: str) -> None:
+        """Count a connection no more."""
+        await self._presence.leave(grant, ticket)
+
+    def allowed(self, grant: Grant) -> bool:
+        """Whether the token is still good."""
+        return self._watch.current(grant) is not None
+
+    async def allowance(self, grant: Grant, samples: int) -> Allowance:
+        """Say how many of the wanted samples may be claimed now."""
+        now = self._watch.current(grant)
+        return Allowance(0) if now is None else await self._accounts.allowance(now, samples)
+
+    async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
+        """Note what of an allowance was sent: samples, and bytes of images."""
+        self._accounts.spend(grant, allowed=allowed, samples=samples, bytes_=bytes_)
+
+
+@asynccontextmanager
+async def token_admission(
+    job: RedisJob, listed: tuple[Grant, ...], config: ProxyConfig
+) -> AsyncIterator[TokenAdmission]:
+    """Judge by the tokens of a job's document and of its Redis, for as long as this lasts."""
+    usage = RedisUsage(job)
+    async with AsyncExitStack() as stack:
+        watch = await stack.enter_async_context(TokenWatch(RedisTokens(job), listed))
+        presence = await stack.enter_async_context(Presence(usage))
+        accounts = await stack.enter_async_context(Accounts(usage))
+        yield TokenAdmission(watch, presence, accounts, config)
+
+
+def _too_much(wait: float, why: str) -> Refusal:
+    seconds = str(math.ceil(wait) or 1)
+    return Refusal(429, f"{why} Try again in {seconds} s.\n", {"Retry-After": seconds})
