@@ -24,9 +24,8 @@ COMMANDS = {
     "sink": "Write captions to Parquet.",
     "orchestrator": "Feed a data set and write its captions; workers join by themselves.",
     "reload_config": "Change prompts, sampling and other settings of a job that runs.",
-    "pause": "Let a job rest, with everything where it is.",
-    "resume": "Let a job go on that was paused.",
-    "drain": "Let one worker end cleanly, wherever it runs.",
+    "generate_cert": "Make a certificate for a proxy, or get one from Let's Encrypt.",
+    "inspect_cert": "Show a certificate, and whether it fits its key and its host.",
     "dead": "Look at samples that were given up; retry or drop them.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }

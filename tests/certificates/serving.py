@@ -46,12 +46,16 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    port: int, trusted: Path | None, host: str = "127.0.0.1", name: str | None = None
+    port: int,
+    trusted: Path | None,
+    *,
+    name: str = "127.0.0.1",
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect as clients do; `trusted`: what they believe, nothing: anybody."""
-    context = client_context(verify_ssl=trusted is not None, ca_cert=trusted)
+    context = context or client_context(verify_ssl=trusted is not None, ca_cert=trusted)
     reader, writer = await asyncio.open_connection(
-        host, port, ssl=context, server_hostname=name or host
+        "127.0.0.1", port, ssl=context, server_hostname=name
     )
     try:
         yield Connection(reader, writer)

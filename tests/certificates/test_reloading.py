@@ -41,8 +41,8 @@ def replace(old: Pair, new: Pair) -> None:
     new.cert.replace(old.cert)
 
 
-async def shown_at(port: int, name: str | None = None) -> int:
-    async with connected(port, None, name=name) as connection:
+async def shown_at(port: int) -> int:
+    async with connected(port, None) as connection:
         return connection.serial
 
 
