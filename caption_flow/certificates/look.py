@@ -24,7 +24,17 @@ from caption_flow.errors import CertificateUnfit
 _DAY = 86400.0  # seconds
 _LONGEST = 253  # characters of a text in a certificate that are shown; no name of a host has more
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_BEGINS = b"-----BEGIN "
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_KEY = b"PRIVATE KEY-----"
+# What is raised for certificates that are none, or are of a kind that nobody has met.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Certificate(Struct, frozen=True):
@@ -68,11 +78,11 @@ class Certificate(Struct, frozen=True):
 def chain(path: Path) -> tuple[Certificate, ...]:
     """Read the certificates in a file: that of the server first, then those it was signed with."""
     data = read(path)
-    if _BEGINS + b"CERTIFICATE-----" not in data:
+    if _CERTIFICATE not in data:
         raise CertificateUnfit(_no_certificate(path, data))
     try:
         return tuple(map(_looked_at, x509.load_pem_x509_certificates(data)))
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except _UNREADABLE as exc:
         raise CertificateUnfit(
             f"{path} holds a certificate that cannot be read ({shown(str(exc))})."
         ) from exc
@@ -82,14 +92,14 @@ def look(der: bytes) -> Certificate | None:
     """Look at a certificate that a server has shown; None: it is beyond us."""
     try:
         return _looked_at(x509.load_der_x509_certificate(der))
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         return None
 
 
 def public_half(path: Path) -> bytes:
     """Read the key in a file; answers its public half, as `Certificate.public_key` has it."""
     data = read(path)
-    if b"PRIVATE KEY-----" not in data:
+    if _KEY not in data:
         raise CertificateUnfit(
             f"{path} holds no private key in PEM, which has a line -----BEGIN PRIVATE KEY-----."
         )
@@ -137,8 +147,6 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
-        raise ValueError(str(exc)) from exc
     hosts = found.get_values_for_type(x509.DNSName)
     addresses = found.get_values_for_type(x509.IPAddress)
     return tuple(shown(str(name)) for name in (*hosts, *addresses))
@@ -157,7 +165,7 @@ def _kind(public: object) -> str:
 def _signs_itself(certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*_UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -170,7 +178,7 @@ def _address(host: str) -> str | None:
 
 
 def _no_certificate(path: Path, data: bytes) -> str:
-    if b"PRIVATE KEY-----" in data:
+    if _KEY in data:
         return f"{path} holds a key and no certificate; give the file of the certificate."
     if data.startswith(b"\x30"):
         return (

@@ -1,16 +1,29 @@
 """What a certificate says is read, and whom it is for is judged as OpenSSL does."""
 
 import shutil
+import ssl
 import subprocess
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caption_flow.certificates.inspection import inspect
-from caption_flow.certificates.look import chain
+from caption_flow.certificates.look import chain, look
+from caption_flow.errors import CertificateUnfit
 from tests import require
 from tests.certificates.pairs import DAY, authority, pair
+
+
+def _der() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        made = pair(Path(folder), names=["a.test", "10.0.0.1"])
+        return made.certificate.public_bytes(Encoding.DER)
+
 
 HOSTS = [
     *("localhost", "LOCALHOST", "localhost.", "project.test", "a.project.test", "a.b.project.test"),
@@ -25,6 +38,7 @@ HOSTS = [
         "2001:db8:0::7",
     ),
 ]
+DER = _der()
 NAMES = ["localhost", "*.project.test", "10.0.0.5", "2001:db8::7"]
 
 
@@ -93,6 +107,28 @@ def test_texts_of_a_stranger_can_be_shown(tmp_path: Path):
     [found] = chain(made.cert)
 
     assert (found.names[0] + found.subject + found.issuer).isprintable()
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(data=st.data())
+def test_certificate_that_was_tampered_with_raises_nothing(data: st.DataObject):
+    changed = bytearray(DER)
+    places, octets = st.integers(0, len(DER) - 1), st.integers(0, 255)
+    for place, octet in data.draw(st.lists(st.tuples(places, octets), max_size=4)):
+        changed[place] = octet
+
+    found = look(bytes(changed[: data.draw(st.integers(0, len(DER) * 4))]))
+
+    assert found is None or all(map(str.isprintable, (found.subject, found.issuer, *found.names)))
+
+
+def test_certificate_of_a_version_that_nobody_has_met_is_told(tmp_path: Path):
+    der = DER.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x24", 1)
+    file = tmp_path / "odd.pem"
+    file.write_text(ssl.DER_cert_to_PEM_cert(bytes(der)))
+
+    with pytest.raises(CertificateUnfit, match="cannot be read"):
+        chain(file)
 
 
 # Inspected
