@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import Beside
@@ -35,7 +36,8 @@ class Herald(Beside):
         figures: Callable[[], Mapping[str, float]],
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.state = "starting"
+        self._state = "starting"
+        self._news = asyncio.Event()
         self._queue = queue
         self._role = role
         self._name = name
@@ -43,23 +45,38 @@ class Herald(Beside):
         self._paused = paused
         self._started = time.time()
 
+    @property
+    def state(self) -> str:
+        """What the process does, in a word."""
+        return self._state
+
+    @state.setter
+    def state(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._news.set()
+
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._queue.leave(self._word())
+                await self._queue.leave(self.word())
         except (CaptionFlowError, TimeoutError) as exc:
             logger.debug("Left without a word: %s", exc)
 
     async def _run(self) -> None:
         while True:
+            self._news.clear()
             try:
-                await self._queue.beat(self._word())
+                await self._queue.beat(self.word())
             except CaptionFlowError as exc:
                 logger.debug("No beat: %s", exc)
-            await asyncio.sleep(BEAT_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._news.wait()
 
-    def _word(self) -> Member:
+    def word(self) -> Member:
+        """Make the last word of now."""
         return Member(
             role=self._role,
             name=self._name,

@@ -1,6 +1,7 @@
 """How a process ends: asked once it drains, asked again after a while it goes.
 
-SIGTERM and SIGINT set an event that every role watches. What the event means is the role's.
+SIGTERM and SIGINT set an event that every role watches. What the event means is the role's. A role
+that has not begun yet just ends.
 """
 
 import asyncio
@@ -20,6 +21,23 @@ EXIT_FORCED = 1
 # there and from our parent within a moment: that is asking once.
 TWICE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05  # between two cancellations of a task that goes on
+
+
+_EARLY = b"Stopped before it had begun.\n"
+_early: list[int] = []  # signals that came before anything listened for them
+
+
+def leave_on_signals(code: int) -> None:
+    """End with this code at the first SIGTERM or SIGINT, until a Drain listens for them."""
+
+    def leave(number: int, _: object) -> None:
+        # Should a library swallow the exception, the role still ends as soon as it begins.
+        _early.append(number)
+        os.write(2, _EARLY)
+        raise SystemExit(code)
+
+    for number in SIGNALS:
+        signal.signal(number, leave)
 
 
 async def cancel(*tasks: "asyncio.Task[Any]") -> None:
@@ -130,6 +148,13 @@ class Drain:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
+        if _early:
+            self._signalled()
+
+    def stay_on_signals(self) -> None:
+        """Go on so when the loop has ended, since something may be left to do in good order."""
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: self._signalled())
 
     def _signalled(self) -> None:
         now = time.monotonic()

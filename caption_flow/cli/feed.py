@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.naming import dataset_identity, job_name
-from caption_flow.cli.options import data_options, networks, overrides, publishing_config
+from caption_flow.cli.options import (
+    data_options,
+    networks,
+    overrides,
+    publishing_config,
+    telling_option,
+)
 from caption_flow.cli.rehearsing import rehearse
 from caption_flow.cli.running import (
     checked_redis,
@@ -16,6 +22,7 @@ from caption_flow.cli.running import (
     source_of,
 )
 from caption_flow.cli.selecting import selected, selecting, selection_of
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
@@ -37,9 +44,11 @@ from caption_flow.queue.ports import Budget
 @click.option("--dry-run", is_flag=True, help="Say what would be fed, and feed nothing.")
 @selecting
 @networks
+@telling_option
 @data_options
 def command(
     path: str | None,
+    progress: str | None,
     allow_networks: tuple[str, ...],
     explicit: Path | None,
     redis: str | None,
@@ -65,15 +74,16 @@ def command(
         storage__data_dir=data_dir,
         **selected(limit, shards, sample),
     )
-    config = publishing_config("feed", explicit, made, dict(os.environ))
-    if dry_run:
-        click.echo(rehearse(config))
-        return
-    feeder = run_async(lambda drain: _feed(config, drain))
-    click.echo(feeder.report())
+    with telling("feed", progress) as teller:
+        config = publishing_config("feed", explicit, made, dict(os.environ))
+        if dry_run:
+            click.echo(rehearse(config))
+            return
+        feeder = run_async(lambda drain: _feed(config, teller.follow(drain), teller))
+        click.echo(feeder.report())
 
 
-async def _feed(config: JobConfig, drain: Drain) -> Feeder:
+async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
     settings = broadcast(config)
     source = await asyncio.to_thread(source_of, config)  # which may ask a server far away
     async with _Leaving(drain):
@@ -115,7 +125,9 @@ async def _feed(config: JobConfig, drain: Drain) -> Feeder:
         heralding = Herald(
             queue, role="feed", name=name, figures=feeder.figures, paused=lambda: ear.paused
         )
-        async with _Leaving(drain), memory, heralding as herald, ear:
+        teller.learn(job=job_name(config))
+        watching = Looking(teller, heralding, queue.counts)
+        async with _Leaving(drain), memory, heralding as herald, watching, ear:
             herald.state = "working"
             await feeder.run()
         await queue.close()

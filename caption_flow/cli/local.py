@@ -17,6 +17,7 @@ from caption_flow.cli.running import (
     redis_url,
     run_async,
 )
+from caption_flow.cli.telling import Teller
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import StorageBlocked
@@ -36,8 +37,14 @@ def run_job(
     *,
     started: Callable[[str, JobConfig], None],
     watch: Callable[[Snapshot], None],
+    teller: Teller,
+    ready: Callable[[], None] = lambda: None,
 ) -> tuple[Snapshot, list[DeadLetter]]:
-    """Run the roles of a job here; `started` is told the URL of its Redis."""
+    """Run the roles of a job here; `started` is told the URL of its Redis.
+
+    `ready` is called once all of them are at work, the settings published.
+    """
+    seeing = _Seeing(teller, watch, ready)
     data_dir = Path(config.storage.data_dir)
     with suppress(StorageBlocked):  # what can be mended while it runs, the sink will wait for
         PartFolder(data_dir, job_name(config)).make()
@@ -51,9 +58,15 @@ def run_job(
                 "CAPTION_FLOW_JOB": str(config.job),
             }
             supervisor = Supervisor(data_dir / LOGS / str(config.job), environ)
+            teller.learn(job=config.job)
             started(server.url, config)
             return run_async(
-                lambda drain: _run(config, LocalJob(supervisor, plan, server, drain), watch, drain)
+                lambda drain: _run(
+                    config,
+                    LocalJob(supervisor, plan, server, teller.follow(drain), ready=seeing.begin),
+                    seeing.see,
+                    drain,
+                )
             )
 
 
@@ -67,3 +80,25 @@ async def _run(
     async with checked_redis(url, "supervisor", drain, budget=budget) as connections:
         inspector = RedisInspector(connections, job_name(config))
         return await job.run(inspector, watch)
+
+
+class _Seeing:
+    """Passes on what is seen of a job, to who watches and to who is told."""
+
+    def __init__(
+        self, teller: Teller, watch: Callable[[Snapshot], None], ready: Callable[[], None]
+    ) -> None:
+        self._teller = teller
+        self._watch = watch
+        self._ready = ready
+        self._begun = False
+
+    def begin(self) -> None:
+        self._begun = True
+        self._ready()
+
+    def see(self, snapshot: Snapshot) -> None:
+        state = "paused" if snapshot.paused else "working" if self._begun else "starting"
+        workers = sum(member.role == "worker" for member in snapshot.members)
+        self._teller.learn(snapshot.counts, state=state, workers=workers)
+        self._watch(snapshot)

@@ -11,6 +11,7 @@ import click
 
 from caption_flow import __version__
 from caption_flow.errors import CaptionFlowError
+from caption_flow.lifecycle import leave_on_signals
 from caption_flow.patience import Interrupted
 
 EXIT_FAILED = 1
@@ -31,6 +32,9 @@ COMMANDS = {
 }
 
 
+# Those that serve a job until they are stopped; and how one ends that is stopped before it began.
+ROLES = {"run": 1, "feed": 0, "worker": 0, "sink": 0, "orchestrator": 0, "proxy": 0}
+
 # Commands whose name no module can have: Python reads it as a word of its own.
 _MODULES = {"try": "try_images"}
 
@@ -42,6 +46,14 @@ class LazyGroup(click.Group):
         """Name the commands, in the order of a job."""
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; one that serves a job may be stopped from here on."""
+        if (code := ROLES.get(args[0].replace("-", "_"))) is not None:
+            leave_on_signals(code)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command; underscores and hyphens are the same."""
         name = cmd_name.replace("-", "_")
@@ -50,12 +62,18 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(
             f"caption_flow.cli.{_MODULES.get(name, name)}"
         ).command
+        # Options of two words may be joined either way, too.
+        command.context_settings.setdefault("token_normalize_func", _hyphenated)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _hyphenated(word: str) -> str:
+    return word.replace("_", "-")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -54,6 +54,15 @@ def logged(function: F) -> F:
     )(function)
 
 
+def telling_option(function: F) -> F:
+    """Add the option of roles that other programs start."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["json"]),
+        help="Print a JSON object a second; the rest goes to standard error.",
+    )(function)
+
+
 def located(function: F) -> F:
     """Add the options that say where a job is."""
     for option in reversed(

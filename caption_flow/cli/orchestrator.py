@@ -5,23 +5,42 @@ from pathlib import Path
 
 import click
 
+from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.local import run_job
-from caption_flow.cli.options import data_options, networks, overrides, publishing_config
+from caption_flow.cli.options import (
+    data_options,
+    networks,
+    overrides,
+    publishing_config,
+    telling_option,
+)
 from caption_flow.cli.running import source_of
+from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.queue.connect import redact
 from caption_flow.queue.ports import Snapshot
 from caption_flow.supervisor.job import Plan
 
-EXIT_STOPPED = 0
+# Programs that start us wait for this line.
+READY = "Orchestrator ready for connections"
 
 
 @click.command("orchestrator")
 @click.option("--exit-when-done", is_flag=True, help="End when every sample is settled.")
+@click.option("--no-proxy", is_flag=True, help="Let nobody in from elsewhere.")
+@listening
 @networks
+@telling_option
 @data_options
 def command(
+    progress: str | None,
     exit_when_done: bool,
+    no_proxy: bool,
+    host: str | None,
+    port: int | None,
+    cert: str | None,
+    key: str | None,
+    no_ssl: bool | None,
     allow_networks: tuple[str, ...],
     explicit: Path | None,
     redis: str | None,
@@ -29,18 +48,51 @@ def command(
     changes: tuple[str, ...],
     data_dir: Path | None,
 ) -> None:
-    """Feed a data set and write its captions, until stopped. Workers join by themselves."""
+    """Feed a data set and write its captions, until stopped. Workers join by themselves.
+
+    A proxy lets in those who do not reach Redis, once there is a token, or one of --host, --port,
+    --cert, --key and --no-ssl is given.
+    """
+    listen = {"host": host, "port": port, "cert": cert, "key": key, "no_ssl": no_ssl}
     made = overrides(
         changes,
         dataset__allow_networks=allow_networks or None,
         redis=redis,
         job=job,
         storage__data_dir=data_dir,
+        **listen,
     )
-    config = publishing_config("orchestrator", explicit, made, dict(os.environ))
-    source_of(config)
-    plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0)
-    last, _ = run_job(config, plan, started=_say_started, watch=_look_away)
+    with telling("orchestrator", progress) as teller:
+        config = publishing_config("orchestrator", explicit, made, dict(os.environ))
+        wanted = any(value is not None for value in listen.values())
+        proxy = not no_proxy and _lets_in(config, wanted=wanted)
+        source_of(config)
+        plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0, proxy=proxy)
+        _serve(config, plan, teller)
+
+
+def _lets_in(config: JobConfig, *, wanted: bool) -> bool:
+    """Whether there is a proxy; ConfigError where it would be open to eavesdroppers."""
+    if not (wanted or config.auth.grants()):
+        click.echo(
+            "No proxy is started, since nobody could come in: the document has no token under "
+            "auth. --port starts one all the same, for tokens that are added later.",
+            err=True,
+        )
+        return False
+    check_listening(config)
+    return True
+
+
+def _serve(config: JobConfig, plan: Plan, teller: Teller) -> None:
+    last, _ = run_job(
+        config,
+        plan,
+        started=_say_started,
+        watch=_look_away,
+        teller=teller,
+        ready=lambda: click.echo(READY),
+    )
     counts = last.counts
     click.echo(f"{counts.captioned:,} of {counts.planned:,} captioned, {counts.dead:,} given up.")
 

@@ -6,10 +6,10 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from caption_flow.cli.rate import Rate
 from caption_flow.queue.ports import Snapshot
 
 LINE_SECONDS = 30.0  # between two lines where there is no terminal
-RATE_SECONDS = 20.0  # over which the shown rate is taken
 
 
 class JobProgress:
@@ -30,7 +30,7 @@ class JobProgress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=None, rate="", left="", dead="")
-        self._history: list[tuple[float, int]] = []
+        self._rate = Rate()
         self._line_at = time.monotonic() + LINE_SECONDS
 
     def __enter__(self) -> "JobProgress":
@@ -43,9 +43,9 @@ class JobProgress:
     def show(self, snapshot: Snapshot) -> None:
         """Show how the job stands now."""
         counts = snapshot.counts
+        self._rate.note(counts)
+        rate, left = self._rate.now, self._rate.left(counts)
         settled = counts.completed + counts.dead
-        rate = self._rate(settled)
-        left = (counts.planned - settled) / rate if rate and counts.plan_done else None
         fields = {
             "rate": f"{rate:,.1f}/s" if rate else "",
             "left": f"{_clock(left)} left" if left else "",
@@ -64,18 +64,10 @@ class JobProgress:
             done = f"{settled:,} of {counts.planned:,}"
             self._console.print(f"{_doing(snapshot)}: {done}" + (f", {said}" if said else ""))
 
-    def _rate(self, settled: int) -> float:
-        """Samples a second, over the last while in which any were settled."""
-        now = time.monotonic()
-        self._history.append((now, settled))
-        while now - self._history[0][0] > RATE_SECONDS:
-            self._history.pop(0)
-        (start, first), span = self._history[0], now - self._history[0][0]
-        # A retry takes dead letters back off what is settled.
-        return max(0.0, (settled - first) / span) if now > start else 0.0
-
 
 def _doing(snapshot: Snapshot) -> str:
+    if snapshot.paused:
+        return "paused"
     workers = [member for member in snapshot.members if member.role == "worker"]
     if workers and all(member.state == "starting" for member in workers):
         return "loading the model"

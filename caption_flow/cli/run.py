@@ -12,9 +12,16 @@ import click
 
 from caption_flow.cli.local import run_job
 from caption_flow.cli.naming import job_name
-from caption_flow.cli.options import data_options, networks, overrides, publishing_config
+from caption_flow.cli.options import (
+    data_options,
+    networks,
+    overrides,
+    publishing_config,
+    telling_option,
+)
 from caption_flow.cli.progress import JobProgress
 from caption_flow.cli.running import source_of
+from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import DeadLetter
@@ -42,14 +49,16 @@ EXIT_STOPPED = 1
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(min=0),
-    default=30.0,
+    default=15.0,
     show_default=True,
     help="Seconds a stop waits for what is being captioned.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that the model brings.")
 @networks
+@telling_option
 @data_options
 def command(
+    progress: str | None,
     path: str | None,
     allow_networks: tuple[str, ...],
     explicit: Path | None,
@@ -82,8 +91,19 @@ def command(
         engine=engine,
         vllm__batch_size=batch_size,
     )
-    config = publishing_config("run", explicit, made, dict(os.environ))
-    source_of(config)
+    with telling("run", progress) as teller:
+        config = publishing_config("run", explicit, made, dict(os.environ))
+        source_of(config)
+        workers = _workers(config, gpus, drain_timeout, trust_remote_code=trust_remote_code)
+        plan = Plan(workers=workers, ends=True, drain_timeout=drain_timeout)
+        teller.code = _run(config, plan, teller)
+    return teller.code
+
+
+def _workers(
+    config: JobConfig, gpus: Sequence[int], drain_timeout: float, *, trust_remote_code: bool
+) -> list[tuple[str, ...]]:
+    """Spell the arguments of each worker."""
     # What a worker.yaml says is for workers that come by themselves, not for those of this job.
     # Nor do they leave by themselves, whatever a variable says.
     arguments = ["--config", os.devnull, "--set", "exit_when_done=false"]
@@ -92,15 +112,16 @@ def command(
         arguments += ["--allow-network", network]
     if trust_remote_code:
         arguments.append("--trust-remote-code")
-    workers = [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]
-    return _run(config, Plan(workers=workers, ends=True, drain_timeout=drain_timeout))
+    return [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]
 
 
-def _run(config: JobConfig, plan: Plan) -> int:
+def _run(config: JobConfig, plan: Plan, teller: Teller) -> int:
     begun = time.monotonic()
     try:
         with JobProgress() as progress:
-            last, dead = run_job(config, plan, started=_say_started, watch=progress.show)
+            last, dead = run_job(
+                config, plan, started=_say_started, watch=progress.show, teller=teller
+            )
     except Interrupted as exc:
         click.echo(f"{exc} The same command goes on.", err=True)
         return EXIT_STOPPED

@@ -37,13 +37,17 @@ def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
     else:
         factory = uvloop.new_event_loop
 
+    drain = Drain()
+
     async def drained() -> T:
-        drain = Drain()
         drain.on_signals()
         return await main(drain)
 
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(drained())
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(drained())
+    finally:
+        drain.stay_on_signals()
 
 
 @asynccontextmanager

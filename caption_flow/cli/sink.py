@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.naming import known_job
-from caption_flow.cli.options import data_options, job_config, overrides
+from caption_flow.cli.options import data_options, job_config, overrides, telling_option
 from caption_flow.cli.running import checked_redis, find_job, redis_url, run_async
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.parts import PartFolder
@@ -19,9 +20,11 @@ from caption_flow.sink.sink import PartSize, Sink
 
 @click.command("sink")
 @click.option("--exit-when-done", is_flag=True, help="End when every sample is settled.")
+@telling_option
 @data_options
 def command(
     exit_when_done: bool,
+    progress: str | None,
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -30,15 +33,20 @@ def command(
 ) -> None:
     """Write finished captions to Parquet files in DATA_DIR/JOB. Several sinks may share a job."""
     made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
-    config = job_config("sink", explicit, made, dict(os.environ))
-    sink = run_async(lambda drain: _sink(config, drain, exit_when_done=exit_when_done))
-    if sink is None:
-        click.echo("Stopped before there was a job.")
-        return
-    click.echo(f"Wrote {sink.rows:,} captions to {sink.path}.")
+    with telling("sink", progress) as teller:
+        config = job_config("sink", explicit, made, dict(os.environ))
+        sink = run_async(
+            lambda drain: _sink(config, teller.follow(drain), teller, exit_when_done=exit_when_done)
+        )
+        if sink is None:
+            click.echo("Stopped before there was a job.")
+            return
+        click.echo(f"Wrote {sink.rows:,} captions to {sink.path}.")
 
 
-async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sink | None:
+async def _sink(
+    config: JobConfig, drain: Drain, teller: Teller, *, exit_when_done: bool
+) -> Sink | None:
     name = member_name("sink")
     async with checked_redis(redis_url(config), "sink", drain) as connections:
         found = await find_job(connections, known_job(config), drain)
@@ -59,7 +67,9 @@ async def _sink(config: JobConfig, drain: Drain, *, exit_when_done: bool) -> Sin
             drain=drain,
             exit_when_done=exit_when_done,
         )
-        async with Herald(queue, role="sink", name=name, figures=sink.figures) as herald:
+        teller.learn(job=job.job)
+        heralding = Herald(queue, role="sink", name=name, figures=sink.figures)
+        async with heralding as herald, Looking(teller, heralding, queue.counts):
             herald.state = "working"
             await sink.run()
         await queue.close()

@@ -1,20 +1,26 @@
 """`caption-flow worker`: caption images from the queue, with the engines that its stages need."""
 
 import os
-import shlex
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from caption_flow.cli.options import configured, networks, overrides, worker_config
+from caption_flow.cli.hook import run_hook
+from caption_flow.cli.options import (
+    configured,
+    networks,
+    overrides,
+    telling_option,
+    worker_config,
+)
 from caption_flow.cli.running import checked_redis, download_limits, find_job, run_async
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
-from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
@@ -28,10 +34,6 @@ from caption_flow.worker.watch import Told
 
 if TYPE_CHECKING:
     from caption_flow.fetch import Client
-
-
-class HookFailed(CaptionFlowError):
-    """The operator's command could not do what it is for; all captions are settled."""
 
 
 @click.command("worker")
@@ -49,11 +51,19 @@ class HookFailed(CaptionFlowError):
 @click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds a stop may take.")
 @click.option("--exit-when-done", is_flag=True, default=None, help="End with the job.")
 @click.option(
+    "--when-finished",
+    type=click.Choice(["stay_connected", "shutdown", "post_exec_hook"]),
+    help="Then wait for more (as it is without this), end, or run the hook and end.",
+)
+@click.option("--post-exec-hook", metavar="COMMAND", help="To run once the job is done.")
+@click.option(
     "--trust-remote-code", is_flag=True, default=None, help="Run code that the model brings."
 )
 @networks
+@telling_option
 @configured
 def command(
+    progress: str | None,
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -65,6 +75,8 @@ def command(
     model: str | None,
     drain_timeout: float | None,
     exit_when_done: bool | None,
+    when_finished: str | None,
+    post_exec_hook: str | None,
     trust_remote_code: bool | None,
     allow_networks: tuple[str, ...],
 ) -> None:
@@ -79,36 +91,45 @@ def command(
         batch_size=batch_size,
         vllm__model=model,
         drain_timeout=drain_timeout,
-        exit_when_done=exit_when_done,
         trust_remote_code=trust_remote_code,
         allow_networks=allow_networks or None,
+        **_finish(when_finished, post_exec_hook, exit_when_done=exit_when_done),
     )
-    config = worker_config(explicit, made)
-    if config.gpu_id is not None:
-        select_gpu(config.gpu_id)
-    crew = run_async(lambda drain: _work(config, drain))
+    with telling("worker", progress) as teller:
+        config = worker_config(explicit, made)
+        if config.gpu_id is not None:
+            select_gpu(config.gpu_id)
+        run_async(lambda drain: _work_until_over(config, teller.follow(drain), teller))
+
+
+def _finish(
+    when_finished: str | None, hook: str | None, *, exit_when_done: bool | None
+) -> dict[str, object]:
+    """Say what happens once the job is done; a hook alone is to be run then."""
+    when = when_finished or (hook and "post_exec_hook")
+    if when is not None and exit_when_done is None:
+        exit_when_done = when != "stay_connected"
+    return {
+        "exit_when_done": exit_when_done,
+        "when_finished": when,
+        "post_exec_hook": hook,
+    }
+
+
+async def _work_until_over(config: WorkerConfig, drain: Drain, teller: Teller) -> None:
+    """Work, and run the hook unless we were stopped before the job was done."""
+    crew = await _work(config, drain, teller)
     if crew is None:
         click.echo("Stopped before there was a job.")
         return
     did = crew.figures()
     click.echo(f"Captioned {did['samples']:,} samples; gave up {did['failed']:,}.")
-    if config.hook:
-        _run_hook(config.hook)
+    if config.hook and not drain.asked:
+        teller.learn(state="hook")
+        await run_hook(config.hook, drain)
 
 
-def _run_hook(hook: str | tuple[str, ...]) -> None:
-    """Run what the operator wants to have run after us."""
-    shell = isinstance(hook, str)
-    spelt = hook if isinstance(hook, str) else shlex.join(hook)
-    try:
-        done = subprocess.run(hook, shell=shell, check=False)  # noqa: S603 - the operator's own
-    except OSError as exc:
-        raise HookFailed(f"post_exec_hook ({spelt}) cannot be run: {exc}.") from exc
-    if done.returncode:
-        raise HookFailed(f"post_exec_hook ({spelt}) has ended with code {done.returncode}.")
-
-
-async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
+async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | None:
     if config.redis is None:
         raise ConfigError("No Redis is configured. Give --redis URL, or redis: in worker.yaml.")
     async with checked_redis(config.redis, "worker", drain) as connections:
@@ -123,7 +144,8 @@ async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
         heralding = Herald(
             job, role="worker", name=name, figures=crew.figures, paused=lambda: crew.paused
         )
-        async with heralding as herald:
+        teller.learn(job=job.job)
+        async with heralding as herald, Looking(teller, heralding, job.counts):
             await crew.run(herald)
         return crew
 

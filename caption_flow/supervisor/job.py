@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from caption_flow.lifecycle import Drain
 from caption_flow.model import Counts, DeadLetter
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.embedded import EmbeddedRedis
-from caption_flow.queue.ports import Inspector, Snapshot
+from caption_flow.queue.ports import Inspector, Member, Snapshot
 from caption_flow.supervisor.child import Role
 from caption_flow.supervisor.supervisor import WATCH_SECONDS, Supervisor
 
@@ -27,7 +29,11 @@ T = TypeVar("T")
 
 FEED = "feed"
 SINK = "sink"
-SINK_SECONDS = 30.0  # for the last part to be written
+PROXY = "proxy"
+# For all roles, from when they are asked to end; or what workers have, and so much more.
+STOP_SECONDS = 28.0
+STOP_MORE = 13.0
+SINK_SECONDS = 8.0  # of these, for the last part to be written
 DEAD_SHOWN = 5  # dead letters read at the end
 
 
@@ -37,6 +43,7 @@ class Plan(Struct, frozen=True):
     workers: Sequence[tuple[str, ...]]  # arguments of each
     ends: bool  # end by itself when everything is captioned
     drain_timeout: float  # seconds for a worker
+    proxy: bool = False  # whether others may come in
 
 
 class Server(Protocol):
@@ -64,7 +71,17 @@ class ForeignServer(Struct, frozen=True):
 class LocalJob:
     """Feeder, sink and perhaps workers as children of this process."""
 
-    def __init__(self, supervisor: Supervisor, plan: Plan, server: Server, drain: Drain) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        plan: Plan,
+        server: Server,
+        drain: Drain,
+        *,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ready` is called once, when every role is at work."""
+        self._ready: Callable[[], None] | None = ready
         self._supervisor = supervisor
         self._plan = plan
         self._server = server
@@ -85,7 +102,7 @@ class LocalJob:
             self._start()
             with suppress(Interrupted):
                 await self._drain.cut(self._watch(inspector, watch))
-            await self._end()
+            await self._end(inspector)
             last = await self._asked(inspector.snapshot)
             watch(last)
             return last, await self._asked(lambda: inspector.dead_letters(DEAD_SHOWN))
@@ -100,20 +117,33 @@ class LocalJob:
             fed = self._supervisor.is_done(FEED)
             snapshot = await self._asked(inspector.snapshot)
             watch(snapshot)
+            if self._ready is not None and self._are_at_work(snapshot.members):
+                self._ready()
+                self._ready = None
             if fed and self._plan.ends and snapshot.counts.done:
                 return
             if fed and not _is_fed(snapshot.counts):
                 logger.warning("There is more to feed now; starting the feeder again")
                 self._feed()
 
-    async def _end(self) -> None:
+    def _are_at_work(self, members: Sequence[Member]) -> bool:
+        """Whether each role has begun with its work, or is done with it."""
+        here = socket.gethostname()
+        begun = {m.pid for m in members if m.host == here and m.state != "starting"}
+        return all(pid in begun for pid in self._supervisor.pids())
+
+    async def _end(self, inspector: Inspector) -> None:
         """Let the roles drain: the sink last, since it writes what the others still hand over."""
-        makers = [FEED, *self._workers]
+        deadline = time.monotonic() + max(STOP_SECONDS, self._plan.drain_timeout + STOP_MORE)
+        if self._drain.asked:
+            with suppress(Interrupted):  # only then is it sure whether the queue is there
+                await self._asked(inspector.snapshot)
+        makers = [FEED, *self._workers, PROXY]
         # Where the queue is away, nobody can hand anything over, and all have their time at once.
         together = [[*makers, SINK]] if self._away else [makers, [SINK]]
         for names in together:
-            others = self._plan.drain_timeout if FEED in names else 0.0
-            await self._supervisor.end(names, others + SINK_SECONDS)
+            until = deadline if names == [SINK] else deadline - SINK_SECONDS
+            await self._supervisor.end(names, until - time.monotonic())
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         """Ask the queue until it answers."""
@@ -124,10 +154,10 @@ class LocalJob:
 
         It may have been killed, or have been that of another run, which has ended.
         """
+        self._away = True  # until it answers
         try:
             answer = await question()
         except QueueUnreachable:
-            self._away = True
             await self._server.revive()
             raise
         self._away = False
@@ -141,6 +171,8 @@ class LocalJob:
         self._supervisor.start(Role(SINK, ("sink",)))
         for name, arguments in zip(self._workers, self._plan.workers, strict=True):
             self._supervisor.start(Role(name, ("worker", *arguments)))
+        if self._plan.proxy:
+            self._supervisor.start(Role(PROXY, ("proxy",)))
 
 
 def _is_fed(counts: Counts) -> bool:

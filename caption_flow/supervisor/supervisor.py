@@ -47,6 +47,10 @@ class Supervisor:
         """Whether a role that ends by itself has done so, well."""
         return self._is_well(self._children[name])
 
+    def pids(self) -> set[int]:
+        """Name the processes of the roles, but for those that ended well."""
+        return {child.pid for child in self._children.values() if not self._is_well(child)}
+
     def look_after(self) -> None:
         """Restart what has died; RoleFailed when that is in vain."""
         for name, child in self._children.items():
