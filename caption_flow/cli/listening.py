@@ -1,50 +1,42 @@
-"""Command line: where the proxy listens, and whether that is wise."""
+"""Command line: whether a proxy may listen as it is told to, and the TLS with which it does."""
 
-import ipaddress
-from collections.abc import Callable
-from typing import Any, TypeVar
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
 
-import click
-
+from caption_flow.certificates.reloading import Reloading
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+@asynccontextmanager
+async def secured(config: JobConfig) -> AsyncIterator[ssl.SSLContext | None]:
+    """Give what a proxy listens with, renewed for as long as this is entered; None: without TLS.
+
+    Raises ConfigError where it would be open to all the world without, and nobody has said so.
+    """
+    if config.tls is None or config.no_ssl:
+        _refuse_in_the_open(config)
+        yield None
+        return
+    cert, key = config.tls
+    async with Reloading(Path(cert), Path(key)) as live:
+        yield live.context
 
 
-def listening(function: F) -> F:
-    """Add the options that say where a proxy listens."""
-    for option in reversed(
-        (
-            click.option("--host", help="Address that the proxy listens on."),
-            click.option(
-                "--port", type=click.IntRange(0, 65535), help="Its port; 0: any free one."
-            ),
-            click.option("--cert", help="Certificate of the proxy, PEM."),
-            click.option("--key", help="The certificate's key."),
-            click.option(
-                "--no-ssl", is_flag=True, default=None, help="Listen beyond this host without TLS."
-            ),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-def check_listening(config: JobConfig) -> None:
-    """Refuse to let tokens and images travel in the clear, unless that is wanted."""
-    if config.tls is None and not config.no_ssl and not _is_here(config.host):
+def _refuse_in_the_open(config: JobConfig) -> None:
+    if not (config.no_ssl or _is_loopback(config.host)):
         raise ConfigError(
-            f"The proxy would listen on {config.host}, which others reach, without TLS: anybody on "
-            "the way could read tokens and images. Give cert and key (caption-flow generate_cert "
-            "makes a pair), --host 127.0.0.1, or --no-ssl where something else encrypts."
+            f"The proxy would listen on {config.host} without TLS, where others can read its "
+            "tokens and images. Give cert and key (caption-flow generate_cert makes them); or "
+            "--no-ssl, if something in front of it does TLS; or --host 127.0.0.1."
         )
 
 
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False
+        return host == "localhost" or host.endswith(".localhost")

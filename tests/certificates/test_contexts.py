@@ -106,6 +106,15 @@ def test_encrypted_key_is_refused_without_asking_for_its_password(tmp_path: Path
     assert f"openssl pkey -in {made.key}" in said
 
 
+def test_key_that_is_encrypted_in_the_older_way_is_refused_likewise(tmp_path: Path):
+    require(shutil.which("openssl"), "openssl")
+    made = pair(tmp_path)
+    words = ["ec", "-aes256", "-passout", "pass:secret", "-in", made.key, "-out", made.key]
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+    assert "encrypted" in refusal(made.cert, made.key)
+
+
 def test_key_that_openssl_finds_too_short_is_refused(tmp_path: Path):
     made = pair(tmp_path, bits=1024)
 

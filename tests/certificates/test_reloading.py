@@ -4,16 +4,20 @@ import asyncio
 import logging
 import os
 import shutil
+import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
+from caption_flow.certificates.contexts import client_context
 from caption_flow.certificates.reloading import Reloading
 from caption_flow.errors import CertificateUnfit
 from tests.certificates.pairs import DAY, Pair, pair
-from tests.certificates.serving import connected, serving
+from tests.certificates.serving import WORD, connected, serving
 from tests.roles import until
 
 QUICK = 0.02  # seconds between two looks
@@ -57,8 +61,11 @@ async def until_logged(logged: pytest.LogCaptureFixture, words: str) -> None:
     await until(lambda: words in logged.text)
 
 
-async def test_new_connections_get_the_new_certificate(tmp_path: Path, made: Pair):
-    new = pair(tmp_path, "new")
+@pytest.mark.parametrize("bits", [None, 2048])
+async def test_new_connections_get_the_new_certificate(
+    tmp_path: Path, made: Pair, bits: int | None
+):
+    new = pair(tmp_path, "new", bits=bits)
     serial, old_cert = new.serial, tmp_path / "old.pem"
     shutil.copyfile(made.cert, old_cert)
     async with reloading(made) as port, connected(port, old_cert) as before:
@@ -69,6 +76,44 @@ async def test_new_connections_get_the_new_certificate(tmp_path: Path, made: Pai
         async with connected(port, made.cert, name="localhost") as after:
             assert await after.works()
             assert after.serial == serial
+
+
+def test_loop_of_the_proxy_gives_new_connections_the_new_certificate(tmp_path: Path, made: Pair):
+    new = pair(tmp_path, "new")
+    serial = new.serial
+
+    async def renewed() -> None:
+        async with reloading(made) as port:
+            replace(made, new)
+            await until_shown(port, serial)
+
+    uvloop.run(renewed())
+
+
+async def test_session_from_before_is_taken_up_or_begun_anew(tmp_path: Path, made: Pair):
+    """A client that comes back with what it kept of an older handshake gets in."""
+    new = pair(tmp_path, "new")
+    serial = new.serial
+    context = client_context(verify_ssl=False)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with reloading(made) as port:
+        session = await asyncio.to_thread(_session, context, port, None)
+        replace(made, new)
+        await until_shown(port, serial)
+
+        await asyncio.to_thread(_session, context, port, session)
+
+
+def _session(
+    context: ssl.SSLContext, port: int, former: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, session=former) as connection,
+    ):
+        connection.sendall(b"?\n")
+        assert connection.recv(len(WORD)) == WORD
+        return connection.session
 
 
 async def test_links_that_are_turned_are_seen(tmp_path: Path):
