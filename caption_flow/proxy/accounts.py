@@ -7,6 +7,7 @@ together send at most what is allowed, and as many batches as there are proxies.
 import asyncio
 import logging
 import time
+from datetime import UTC, datetime
 
 from caption_flow.config.sizes import spelt
 from caption_flow.errors import CaptionFlowError
@@ -124,7 +125,7 @@ class Account:
         large = per_day is not None and self._bytes + wanted * self._size > _batch(
             per_day, _MOST_BYTES
         )
-        return bool(self._samples) and (many or large)
+        return bool(self._samples or self._bytes) and (many or large)
 
     def _by_minute(self, wanted: int) -> Allowance:
         limit = self._grant.samples_per_minute
@@ -143,7 +144,8 @@ class Account:
             return allowance
         left = limit - self._had.bytes - self._bytes
         if left <= 0:
-            why = f"It is sent at most {spelt(limit)} a day; the next one begins at 00:00 UTC."
+            today = datetime.now(UTC).date()
+            why = f"It is sent at most {spelt(limit)} a day; {today} ends at 24:00 UTC."
             return _none(self._had.bytes_wait, why, self._grant)
         # Sizes are known once it is claimed: one at first, then as many as seem to go into it.
         room = min(left, _batch(limit, _MOST_BYTES) - self._bytes)

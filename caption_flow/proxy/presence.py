@@ -22,9 +22,15 @@ class Presence(Beside):
         self._here: dict[tuple[Role, str], dict[str, Grant]] = defaultdict(dict)
 
     async def enter(self, grant: Grant, ticket: str, *, instead_of: str) -> bool:
-        """Count a connection; False where there are as many as may be."""
-        if not await self._usage.enter(grant, ticket, instead_of=instead_of):
-            return False
+        """Count a connection; False where there are as many as may be.
+
+        While Redis does not answer nobody knows, and it counts as soon as that does.
+        """
+        try:
+            if not await self._usage.enter(grant, ticket, instead_of=instead_of):
+                return False
+        except CaptionFlowError as exc:
+            logger.debug("A connection of %s does not count yet: %s", grant.name, exc)
         self._here[grant.role, grant.name][ticket] = grant
         return True
 

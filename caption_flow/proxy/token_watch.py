@@ -1,6 +1,6 @@
 """Proxy: which tokens are good now, those of the document and those of the job's Redis.
 
-Twice a second it asks Redis whether anything has been edited. What it has heard it keeps, and
+A few times a second it asks Redis whether anything has been edited. What it has heard it keeps, and
 says again where Redis has forgotten: a flush locks nobody out, and lets nobody in who was removed.
 """
 
@@ -18,7 +18,8 @@ from caption_flow.queue.token_port import TokenBook, Word, Words
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+# Sessions look here twice a second, so that an edit is followed within a second.
+LOOK_SECONDS = 0.25
 # Between two looks for a token that nobody knows: it may have been added a moment ago.
 UNKNOWN_SECONDS = 0.1
 _NEVER = Word(-1, None)

@@ -394,6 +394,25 @@ async def test_connections_are_kept_for_as_long_as_their_proxy_lives(
     assert await two.enter(anna, "2")
 
 
+async def test_connection_counts_as_soon_as_redis_answers(
+    own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.proxy.presence.TELL_SECONDS", 0.05)
+    anna = grant_of("Anna", "a", max_workers=1)
+    async with connect(own_server.url, role="test") as wires:
+        job = RedisJob(wires, "job")
+        async with token_admission(job, (anna,), WIDE) as admission:
+            own_server.kill()
+            assert await admission.enter(anna, "1")
+            own_server.start()
+
+            async def counts() -> bool:
+                return int(await job.client.zcard(job.keys.sessions("worker", "Anna"))) == 1
+
+            await until(counts)
+            assert not await admission.enter(anna, "2")
+
+
 # Allowances
 
 
