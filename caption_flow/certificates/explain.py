@@ -23,6 +23,7 @@ from caption_flow.certificates.probe import (
 )
 
 _NO_ANSWER = (ConnectionRefusedError, gaierror)  # as long as a server is down: nothing to look at
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _MOST_CAUSES = 10
 _MOST_NAMES = 5
 
@@ -54,13 +55,15 @@ def _over_tls(exc: BaseException, place: Place, ca_cert: Path | None) -> str | N
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _Refused(place, cause, look(der) if der else None, ca_cert).sentence()
-    if der is None and plain_at(place):
+    if der is not None:  # TLS is not what is wrong
+        return None
+    if plain_at(place):
         return (
             f"{spelled_place(place)} speaks no TLS. Connect with ws:// if its operator means it "
             "to be so; what is sent, the token too, can then be read on the way."
         )
     for cause in _causes(exc):
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _HUNG_UP):
             return (
                 f"TLS with {spelled_place(place)} fails ({cause.reason or cause}). "
                 "Both ends must speak TLS 1.2 or newer."

@@ -1,6 +1,7 @@
 """Why TLS kept a connection from coming about is said, with what to do about it."""
 
 import asyncio
+import shutil
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -12,8 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from caption_flow.certificates.contexts import client_context, server_context
+from caption_flow.certificates.contexts import client_context
 from caption_flow.certificates.explain import explain
+from tests import require
 from tests.certificates.pairs import DAY, Pair, authority, pair
 
 
@@ -148,29 +150,43 @@ async def test_url_with_a_password_is_not_said(tmp_path: Path):
     assert "secret" not in said
 
 
-async def test_tls_that_is_spoken_in_no_common_version_is_told(tmp_path: Path):
-    made = pair(tmp_path)
-    async with proxy(made) as port:
-        said = await explain(_no_common_version(made), f"wss://127.0.0.1:{port}")
+async def test_server_that_speaks_older_tls_alone_is_told(tmp_path: Path):
+    require(shutil.which("openssl"), "openssl")
+    async with old_server(pair(tmp_path)) as port:
+        said = await why(f"wss://127.0.0.1:{port}")
 
     assert said is not None
     assert "PROTOCOL_VERSION" in said
     assert "TLS 1.2 or newer" in said
 
 
-def _no_common_version(made: Pair) -> ssl.SSLError:
-    """What a client is told that speaks nothing as old as the server does."""
-    theirs, ours = server_context(made.cert, made.key), client_context(verify_ssl=False)
-    theirs.maximum_version, ours.minimum_version = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-    sent, answered = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = ours.wrap_bio(answered, sent)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    with pytest.raises(ssl.SSLError):
-        theirs.wrap_bio(sent, answered, server_side=True).do_handshake()
-    with pytest.raises(ssl.SSLError) as caught:
-        client.do_handshake()
-    return caught.value
+@asynccontextmanager
+async def old_server(made: Pair) -> AsyncIterator[int]:
+    """One of TLS 1.1."""
+    words = ["-accept", "127.0.0.1:0", "-cert", made.cert, "-key", made.key, "-tls1_1"]
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_server", *words, "-cipher", "ALL:@SECLEVEL=0"),
+        stdin=asyncio.subprocess.PIPE,  # it ends when that does
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout
+    line = b""
+    while not line.startswith(b"ACCEPT "):
+        line = await process.stdout.readline()
+    try:
+        yield int(line.rpartition(b":")[2])
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
+async def test_proxy_that_ends_just_now_is_another_matter(error: ssl.SSLError):
+    async with proxy(None) as port:
+        pass
+
+    assert await explain(error, f"wss://127.0.0.1:{port}") is None
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
