@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from msgspec import UNSET
 from PIL import Image
 
 from caption_flow.codec import records
@@ -28,7 +29,17 @@ from caption_flow.feed.planner import Planner
 from caption_flow.feed.selection import EVERYTHING, Selection
 from caption_flow.fetch import Client
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import Caption, Chunk, Counts, DeadLetter, Outcome, Raw, Reference, Sample
+from caption_flow.model import (
+    Caption,
+    Chunk,
+    Counts,
+    DeadLetter,
+    Outcome,
+    Raw,
+    Reference,
+    Sample,
+    SamplingKeys,
+)
 from caption_flow.queue import keys
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import Connections
@@ -325,11 +336,17 @@ class Roles:
             exit_when_done=exit_when_done,
         )
 
-    async def offer(self, images: Sequence[bytes | Reference], *, first: int = 0) -> None:
+    async def offer(
+        self,
+        images: Sequence[bytes | Reference],
+        *,
+        first: int = 0,
+        sampling: SamplingKeys = UNSET,
+    ) -> None:
         """Plan and offer samples, numbered on from `first`; the plan is then done."""
         queue = self.feed_queue()
         names = tuple(f"{first + n:05}.jpg" for n in range(len(images)))
-        chunk = Chunk(f".:{first}", "pictures", ".", names)
+        chunk = Chunk(f".:{first}", "pictures", ".", names, sampling)
         stands = await queue.position()
         await queue.plan(stands, f"to {first + len(images)}", chunk, backlog=100, done=True)
         lease = await queue.claim_chunk()

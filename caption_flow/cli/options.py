@@ -105,6 +105,36 @@ def networks(function: F) -> F:
     )(function)
 
 
+def allowances(function: F) -> F:
+    """Add the options for what a worker does for a job that it reaches through a proxy."""
+    for option in reversed(
+        (
+            click.option(
+                "--allow-model",
+                "allow_models",
+                metavar="NAME",
+                multiple=True,
+                help="Load this model for a job of others, and no other: ORG/NAME or ORG/*.",
+            ),
+            click.option(
+                "--allow-pickle",
+                is_flag=True,
+                default=None,
+                help="Load weights for it that are no safetensors, and may run code.",
+            ),
+            click.option(
+                "--allow-endpoint",
+                "allow_endpoints",
+                metavar="URL",
+                multiple=True,
+                help="Send its images to servers below it; after a blank, the variable of the key.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def overrides(changes: tuple[str, ...], **flags: object) -> dict[str, object]:
     """Make overrides of flags, given as dotted paths with two underscores, and of --set."""
     made: dict[str, object] = {path.replace("__", "."): value for path, value in flags.items()}

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caption_flow.cli.hook import run_hook
-from caption_flow.cli.options import (
-    configured,
-    networks,
-    overrides,
-    telling_option,
-    worker_config,
-)
+from caption_flow.cli.options import allowances, configured, networks, overrides, worker_config
 from caption_flow.cli.running import checked_redis, download_limits, find_job, run_async
 from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import WorkerConfig
@@ -59,6 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trust-remote-code", is_flag=True, default=None, help="Run code that the model brings."
 )
+@allowances
 @networks
 @telling_option
 @configured
@@ -79,6 +73,9 @@ def command(
     post_exec_hook: str | None,
     trust_remote_code: bool | None,
     allow_networks: tuple[str, ...],
+    allow_models: tuple[str, ...],
+    allow_pickle: bool | None,
+    allow_endpoints: tuple[str, ...],
 ) -> None:
     """Caption images from the queue. Settings come from the job; start one worker per GPU."""
     made = overrides(
@@ -93,7 +90,9 @@ def command(
         drain_timeout=drain_timeout,
         trust_remote_code=trust_remote_code,
         allow_networks=allow_networks or None,
-        **_finish(when_finished, post_exec_hook, exit_when_done=exit_when_done),
+        allow_models=allow_models or None,
+        allow_pickle=allow_pickle,
+        allow_endpoints=allow_endpoints or None,
     )
     with telling("worker", progress) as teller:
         config = worker_config(explicit, made)
@@ -173,7 +172,7 @@ def _outfit(config: WorkerConfig, job: RedisJob, drain: Drain) -> Outfit:
 
 def _references(config: WorkerConfig, settings: Broadcast) -> References:
     """Make what fetches images: as the job says, but from where our own operator allows."""
-    hub = Hub.of(os.environ)
+    hub = Hub.of(os.environ, of_others=config.server is not None)
 
     def connect() -> "Client":
         from caption_flow.fetch import Client  # noqa: PLC0415 - most jobs need none

@@ -42,7 +42,7 @@ class Broadcast(Struct, frozen=True):
         """Read what `encode` wrote."""
         try:
             return msgspec.json.decode(document, type=cls)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, RecursionError) as exc:
             raise CaptionFlowError(
                 f"The job's settings cannot be read ({exc}). "
                 "Run the same version of caption-flow everywhere."

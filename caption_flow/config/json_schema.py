@@ -4,6 +4,7 @@ A schema refers to its own parts and to nothing else, so nothing is ever fetched
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -40,6 +41,8 @@ _OTHERS = frozenset(
 _KEYWORDS = _ALONE | _LISTED | _NAMED | _BELOW | _OTHERS
 _SUCH_AS = "{type: object, properties: {color: {type: string}}}"
 _ELSEWHERE = ("$dynamicRef", "$recursiveRef")
+# Mistakes of one kind that are told: looking for what was meant takes seconds for thousands.
+_MOST = 20
 _CLOSE = 0.8  # so near to a keyword, another name is a slip of the finger
 
 
@@ -57,13 +60,13 @@ def mistakes(schema: Schema) -> Iterator[str]:
     if broken:
         return
     parts = dict(_parts(schema, ()))
-    odd = [line for steps, part in parts.items() for line in _odd_keywords(steps, part)]
+    odd = [*islice((x for s, part in parts.items() for x in _odd_keywords(s, part)), _MOST)]
     yield from odd
     if schema and not odd and not schema.keys() & _KEYWORDS:
         yield f"json has none of the keywords of a JSON schema, such as {_SUCH_AS}"
     for steps, part in parts.items():
-        yield from schema_slips.mistakes(dotted(("json", *steps)), part)
-    wrong = list(_wrong_references(parts))
+        yield from islice(schema_slips.mistakes(dotted(("json", *steps)), part), _MOST)
+    wrong = [*islice(_wrong_references(parts), _MOST)]
     yield from wrong
     if not wrong:
         yield from _circles(parts, schema)

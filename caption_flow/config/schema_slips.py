@@ -14,6 +14,7 @@ _PYTHONS: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
     "null": (type(None),),
 }
+_MOST = 20  # required names that are compared with all properties
 _CLOSE = 0.8  # so near to a property, a required name is a slip of the finger
 _ALSO = ("patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if")  # may bring properties
 
@@ -29,9 +30,12 @@ def _never_there(place: str, part: dict[str, Any]) -> Iterator[str]:
     """Find required names that are no properties: a model is told of properties only."""
     properties = part.get("properties", {})
     closed = part.get("additionalProperties") is False and not any(name in part for name in _ALSO)
-    for index, name in enumerate(part.get("required", ())):
+    missing = [
+        (n, name) for n, name in enumerate(part.get("required", ())) if name not in properties
+    ]
+    for index, name in missing[:_MOST]:
         meant = near(name, properties, cutoff=_CLOSE)
-        if name not in properties and (closed or meant):
+        if closed or meant:
             hint = f"; did you mean {shown(meant)}?" if meant else ""
             yield f"{place}.required[{index}] is {shown(name)}, which is no property there{hint}"
 

@@ -26,18 +26,26 @@ class Hub(Struct, frozen=True):
 
     endpoint: str = HUB
     token: str = ""
+    of_others: bool = False  # whose job it is that names files there
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> "Hub":
-        """Read it from the variables that the hub's own tools read."""
+    def of(cls, environ: Mapping[str, str], *, of_others: bool = False) -> "Hub":
+        """Read it from the variables that the hub's own tools read.
+
+        A job of others is shown no token: it could name what only we may read. Nor is it led into
+        our own network, wherever the hub may be.
+        """
         token = next(filter(None, (environ.get(name, "").strip() for name in _TOKENS)), "")
-        return cls((environ.get("HF_ENDPOINT") or HUB).strip().rstrip("/"), token)
+        endpoint = (environ.get("HF_ENDPOINT") or HUB).strip().rstrip("/")
+        return cls(endpoint, "" if of_others else token, of_others)
 
     @property
     def trusted(self) -> tuple[tuple[str, int], ...]:
         """Host and port of a hub that our own operator named: wherever it is, it is meant."""
         _, host, port = _origin(self.endpoint)
-        return () if self.endpoint == HUB or not (host and port) else ((host, port),)
+        return (
+            () if self.of_others or self.endpoint == HUB or not (host and port) else ((host, port),)
+        )
 
     def headers(self, url: str) -> dict[str, str]:
         """Say what is sent along with a request for a URL: the token, to the hub only."""

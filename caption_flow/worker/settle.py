@@ -58,6 +58,12 @@ class Settler:
         self._deferred.append(Deferral(lease, self.failure(lease, reason, detail), delay))
         self._wake()
 
+    def decline(self, lease: Lease, reason: str, detail: str, *, delay: float) -> None:
+        """The sample is not for us; others may have it after a while, and it was no attempt."""
+        why = self.failure(lease, reason, detail, own=False)
+        self._deferred.append(Deferral(lease, why, delay))
+        self._wake()
+
     def give_back(self, lease: Lease) -> None:
         """The sample goes back as it was, for anybody at once."""
         self._returned.append(lease)

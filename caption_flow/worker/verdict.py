@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from caption_flow.errors import (
     BadImage,
+    CutOff,
     EngineDead,
     EngineFailed,
     EngineRefused,
@@ -11,6 +12,8 @@ from caption_flow.errors import (
     Unparsed,
 )
 from caption_flow.fetch import FetchFailed
+from caption_flow.fetch.failures import UNREACHABLE
+from caption_flow.worker.declines import Declined
 from caption_flow.worker.hand import ENGINE_DIED
 
 
@@ -28,13 +31,14 @@ _TOLD: dict[type[Exception], tuple[str, bool]] = {
     EngineFailed: ("engine", True),
     EngineDead: (ENGINE_DIED, True),  # nobody else was inside
     Unparsed: ("unparsed", True),
+    CutOff: (UNREACHABLE, True),  # from here; where the job is ours, the worker ends instead
 }
 
 
 def verdict(exc: Exception) -> Verdict:
     """Judge what was raised around one sample."""
     match exc:
-        case BadImage() | Rejected():
+        case BadImage() | Rejected() | Declined():
             return Verdict(exc.reason, exc.detail)
         case FetchFailed():
             return Verdict(exc.reason, exc.detail, again=exc.transient)

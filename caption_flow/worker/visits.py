@@ -14,6 +14,7 @@ from caption_flow.model import WORKER_DIED, Outcomes
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import WorkQueue
 from caption_flow.worker.caption import Captioner, Unshown
+from caption_flow.worker.declines import Declines
 from caption_flow.worker.duty import Duty, Visit
 from caption_flow.worker.hand import Hand
 from caption_flow.worker.hands import Hands
@@ -40,6 +41,8 @@ class Visits:
         hands: Hands,
         images: Held,
         meter: Meter,
+        declines: Declines,
+        lease_seconds: float,
         drain: Drain,
     ) -> None:
         self.duty = duty
@@ -51,6 +54,8 @@ class Visits:
         self._hands = hands
         self._images = images
         self._meter = meter
+        self._declines = declines
+        self._lease_seconds = lease_seconds
         self._drain = drain
         self._patience = Patience(drain)
 
@@ -64,6 +69,7 @@ class Visits:
 
     async def _run(self, hand: Hand, data: bytes | None) -> None:
         try:
+            self._declines.check(hand.lease.sample)
             image = await self._read(hand) if hand.coming else data
             await self._visit(hand, image)
             self._complete(hand)
@@ -72,8 +78,9 @@ class Visits:
         except Unshown:  # the settings are others than when it was claimed
             self._settler.give_back(hand.lease)
         except CutOff as exc:
-            self.cut_off = exc
-            self._drain.ask()
+            if not self._decline(hand, exc):
+                self.cut_off = exc
+                self._drain.ask()
         except Exception as exc:  # of any kind: it is one sample that failed
             self._fail(hand, exc)
         finally:
@@ -123,6 +130,8 @@ class Visits:
 
     def _complete(self, hand: Hand) -> None:
         """Settle what was made; nothing was where the sample waited in a stage that is not ours."""
+        if _made(hand):
+            self._declines.captioned()
         self._settler.complete(hand.lease, _made(hand))
 
     def _leave(self, hand: Hand) -> None:
@@ -132,6 +141,16 @@ class Visits:
         else:
             logger.debug("Left %s to another worker", hand.lease.sample.id)
 
+    def _decline(self, hand: Hand, exc: Exception) -> bool:
+        """Hand a sample back where it is we who fail, not it; False where that is not so."""
+        if not self._declines.takes(hand.lease, exc):
+            return False
+        why = verdict(exc)
+        # A whole lease is the longest that the queue can keep a sample from being claimed.
+        delay, detail = self._lease_seconds, self._declines.detail(exc, why.detail)
+        self._settler.decline(hand.lease, why.reason, detail, delay=delay)
+        return True
+
     def _fail(self, hand: Hand, exc: Exception) -> None:
         """Settle a failure; one of a later stage is that stage's, where the sample goes first."""
         if _made(hand) and not isinstance(exc, EngineDead):
@@ -139,6 +158,8 @@ class Visits:
             name = stage.name if stage else ""
             logger.warning("Moving %s on to %s, which failed: %s", hand.lease.sample.id, name, exc)
             self._complete(hand)
+            return
+        if self._decline(hand, exc):
             return
         why = verdict(exc)
         again = why.again and hand.lease.spent + 1 < self.duty.max_attempts

@@ -16,6 +16,7 @@ from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
+from caption_flow.worker.declines import Declines
 from caption_flow.worker.duty import Duty, shown
 from caption_flow.worker.fetch import Fetcher
 from caption_flow.worker.hand import ENGINE_DIED, Hand
@@ -28,6 +29,7 @@ from caption_flow.worker.visits import Visits
 
 logger = logging.getLogger(__name__)
 
+REST_SECONDS = 0.2  # between two looks whether a rest is over
 FETCHES = 2  # at once: while one group is parsed, the next is on its way
 PAUSE_SECONDS = 0.1  # between two looks whether a pause is over
 
@@ -49,7 +51,7 @@ class Worker:
         drain: Drain,
         drain_timeout: float,
         exit_when_done: bool,
-        paused: Callable[[], bool],
+        of_others: bool = False,
     ) -> None:
         self._queue = queue
         self._engine = engine
@@ -60,7 +62,7 @@ class Worker:
         self._drain = drain
         self._drain_timeout = drain_timeout
         self._exit_when_done = exit_when_done
-        self._paused = paused
+        self._declines = Declines(of_others=of_others)
         self._patience = Patience(drain)
         self._hands = Hands(meter, capacity=engine.capacity, downloads=references.at_once)
         self._keeper = Keeper(
@@ -78,6 +80,8 @@ class Worker:
             hands=self._hands,
             images=self._images,
             meter=meter,
+            declines=self._declines,
+            lease_seconds=lease_seconds,
             drain=drain,
         )
 
@@ -128,7 +132,11 @@ class Worker:
                         helper.result()
                 if not await self._hands.has_space():
                     continue
-                leases = await self._claim()
+                if self._declines.resting:
+                    await self._drain.wait(REST_SECONDS)
+                    continue
+                wanted = self._hands.free
+                leases = await self._patience(lambda n=wanted: self._queue.claim(n))  # type: ignore[misc]
                 for lease in leases:
                     self._take(lease)
                 if not leases and await self._is_over():

@@ -69,6 +69,8 @@ class TellingEngine(CountingEngine):
 class Host:
     """One process of workers on a job, with all the engines that it ever had."""
 
+    connect: Callable[[], Client] = Client  # what fetches images
+
     def __init__(
         self,
         roles: Roles,
@@ -94,7 +96,7 @@ class Host:
             Outfit(
                 engine=self._engine,
                 queue=lambda consumer: LastingQueue(self.roles.job, name=consumer),
-                references=lambda _: References(Client, Hub(), at_once=1, max_bytes=1 << 20),
+                references=lambda _: References(self.connect, Hub(), at_once=4, max_bytes=1 << 20),
             ),
             self._config,
             name=name,

@@ -6,7 +6,15 @@
 --       attempt, why (JSON)
 --
 -- True after it: each entry that was this worker's is anybody's once it was idle for a lease, and
--- `failures` holds one more reason for it. Answers how many went back.
+-- `failures` holds one more reason for it, unless it was no attempt and the same reason stands there
+-- among so many that more would tell nobody more. Answers how many went back.
+local MOST = 4096  -- bytes, from which on such a reason is not said again
+
+local function told(earlier, why)
+  local reason = cjson.encode(cjson.decode(why).reason)
+  return #earlier > MOST and string.find(earlier, '"reason":' .. reason, 1, true) ~= nil
+end
+
 local deferred = 0
 for i = 4, #ARGV, 4 do
   local id = ARGV[i]
@@ -19,7 +27,9 @@ for i = 4, #ARGV, 4 do
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, id,
       'IDLE', ARGV[i + 1], 'RETRYCOUNT', count, 'JUSTID')
     local earlier = redis.call('HGET', KEYS[2], id)
-    redis.call('HSET', KEYS[2], id, earlier and earlier .. ',' .. ARGV[i + 3] or ARGV[i + 3])
+    if not (earlier and ARGV[i + 2] ~= '1' and told(earlier, ARGV[i + 3])) then
+      redis.call('HSET', KEYS[2], id, earlier and earlier .. ',' .. ARGV[i + 3] or ARGV[i + 3])
+    end
     deferred = deferred + 1
   end
 end
