@@ -23,6 +23,7 @@ COMMANDS = {
     "feed": "Put a data set's images into the queue.",
     "worker": "Caption images from the queue with one engine.",
     "sink": "Write captions to Parquet.",
+    "proxy": "Let contributors in from anywhere.",
     "orchestrator": "Feed a data set and write its captions; workers join by themselves.",
     "reload_config": "Change prompts, sampling and other settings of a job that runs.",
     "generate_cert": "Make a certificate for a proxy, or get one from Let's Encrypt.",

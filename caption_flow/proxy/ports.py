@@ -57,5 +57,5 @@ class Admission(Protocol):
         ...
 
     async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
-        """Note what of an allowance was sent, also nothing: samples, and bytes of images."""
+        """Note what of an allowance was sent, samples and bytes of images; the rest is free."""
         ...

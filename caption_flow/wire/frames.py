@@ -80,6 +80,7 @@ class Welcome(Frame, frozen=True, array_like=True, tag=2):
     most_samples: int = MOST_SAMPLES
     most_bytes: int = MOST_BYTES
     features: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()  # that the token is for; none: all
 
 
 class SettingsTold(Frame, frozen=True, array_like=True, tag=3):

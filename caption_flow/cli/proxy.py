@@ -1,0 +1,108 @@
+"""`caption-flow proxy`: let contributors in from anywhere."""
+
+import asyncio
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+
+import click
+
+from caption_flow.cli.naming import known_job
+from caption_flow.cli.options import configured, job_config, overrides
+from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
+from caption_flow.config import JobConfig
+from caption_flow.errors import ConfigError
+from caption_flow.herald import Herald, member_name
+from caption_flow.lifecycle import Drain
+from caption_flow.patience import Patience
+from caption_flow.proxy.listed import ListedTokens
+from caption_flow.proxy.server import MOST_CONNECTIONS, proxy
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.job import RedisJob, only_job
+
+
+@click.command("proxy")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
+@click.option("--cert", type=click.Path(path_type=Path), help="Certificate, a PEM file.")
+@click.option("--key", type=click.Path(path_type=Path), help="Its key, a PEM file.")
+@click.option("--no-ssl", is_flag=True, default=None, help="Listen without TLS.")
+@configured
+def command(
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    changes: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    cert: Path | None,
+    key: Path | None,
+    no_ssl: bool | None,
+) -> None:
+    """Let workers in who do not reach Redis, by their tokens, until stopped."""
+    made = overrides(
+        changes, redis=redis, job=job, host=host, port=port, cert=cert, key=key, no_ssl=no_ssl
+    )
+    config = job_config("proxy", explicit, made, dict(os.environ))
+    tls = tls_of(config)
+    run_async(lambda drain: _serve(config, tls, drain))
+    click.echo("Stopped.")
+
+
+def tls_of(config: JobConfig) -> ssl.SSLContext | None:
+    """Load the certificate; None: plain ws://, which must be wished for beyond this host."""
+    if config.no_ssl:
+        return None
+    if config.tls is None:
+        if is_local(config.host):
+            return None
+        raise ConfigError(
+            f"The proxy would listen on {config.host} without TLS, where tokens and captions could "
+            "be read on the way. Give --cert and --key, or listen on 127.0.0.1; --no-ssl does it "
+            "all the same."
+        )
+    cert, key = config.tls
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as exc:
+        raise ConfigError(f"cert: {cert} with the key {key} cannot be loaded: {exc}") from exc
+    return context
+
+
+def is_local(host: str) -> bool:
+    """Whether only this host reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _serve(config: JobConfig, tls: ssl.SSLContext | None, drain: Drain) -> None:
+    url = redis_url(config)
+    async with checked_redis(url, "proxy", drain, most=MOST_CONNECTIONS) as connections:
+        name = known_job(config) or await _found(connections, drain)
+        if name is None:
+            return
+        job = RedisJob(connections, name)
+        admission = ListedTokens(config.auth.grants())
+        async with (
+            proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds) as door,
+            door.listening(config.host, config.port, tls) as port,
+            Herald(job, role="proxy", name=member_name("proxy"), figures=door.figures) as herald,
+        ):
+            herald.state = "working"
+            way = "ws" if tls is None else "wss"
+            click.echo(f"Serving job {name} on {way}://{config.host}:{port}")
+            await drain.wait()
+
+
+async def _found(connections: Connections, drain: Drain) -> str | None:
+    """Wait for the one job of a server; None when asked to drain first."""
+    patience = Patience(drain)
+    while not drain.asked:
+        if (name := await patience(lambda: only_job(connections))) is not None:
+            return name
+        await asyncio.sleep(ASK_SECONDS)
+    return None

@@ -1,0 +1,77 @@
+"""Proxy: what all sessions of one process share."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from caption_flow.config.proxy import ProxyConfig
+from caption_flow.errors import CaptionFlowError
+from caption_flow.lifecycle import cancel
+from caption_flow.proxy.line import Line
+from caption_flow.proxy.ports import Admission
+from caption_flow.proxy.view import View
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.reclaims import Reclaims
+from caption_flow.queue.relay import RelayQueue
+from caption_flow.retry import Backoff
+
+if TYPE_CHECKING:
+    from caption_flow.proxy.session import Session
+
+logger = logging.getLogger(__name__)
+
+ABANDON_TRIES = 8  # then leases run out by themselves
+
+
+class Figures(Struct):
+    """What a proxy counts."""
+
+    connections: int = 0  # open now
+    samples: int = 0  # sent
+    bytes: int = 0  # of images, sent
+    captions: int = 0  # samples taken with captions
+    failed: int = 0  # samples given up
+    breaches: int = 0
+
+
+class Common(Struct):
+    """The job, and what this process knows and does for all its sessions."""
+
+    job: RedisJob
+    admission: Admission
+    view: View
+    line: Line
+    reclaims: Reclaims
+    config: ProxyConfig
+    lease_seconds: float  # while the job has no settings that say
+    figures: Figures = field(default_factory=Figures)
+    sessions: dict[str, "Session"] = field(default_factory=dict)  # by ticket
+    _later: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def abandon_later(self, queues: Sequence[RelayQueue]) -> None:
+        """Let a client that was cut off come back; else what it held goes to others."""
+        task = asyncio.create_task(self._abandon_later(queues))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def abandon(self, queues: Sequence[RelayQueue], *, attempted: bool) -> None:
+        """Hand back what is still held under the names of these."""
+        for queue in queues:
+            for delay in (Backoff().delay(n) for n in range(1, ABANDON_TRIES + 1)):
+                try:
+                    await queue.abandon(attempted=attempted)
+                    break
+                except CaptionFlowError as exc:
+                    logger.debug("Not handed back: %s", exc)
+                    await asyncio.sleep(delay)
+
+    async def close(self) -> None:
+        """Wait for nobody any more."""
+        await cancel(*self._later)
+
+    async def _abandon_later(self, queues: Sequence[RelayQueue]) -> None:
+        await asyncio.sleep(self.config.resume_seconds)
+        await self.abandon(queues, attempted=True)

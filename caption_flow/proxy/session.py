@@ -1,0 +1,301 @@
+"""Proxy, one connection: hello and welcome, what changes meanwhile, and each frame to its desk.
+
+What a client sends is never trusted. Whatever it breaks ends its own connection, with a code and a
+reason, and what it held goes back.
+"""
+
+import asyncio
+import logging
+import math
+import re
+import secrets
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from msgspec.structs import replace
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnfit, QueueUnreachable
+from caption_flow.grants import Grant, Role
+from caption_flow.lifecycle import cancel
+from caption_flow.proxy.common import Common
+from caption_flow.proxy.desk import Desk, End, Handler, MakeDesk
+from caption_flow.proxy.outbox import Outbox
+from caption_flow.queue.ports import Member
+from caption_flow.wire.closing import Breach, Close, shortened
+from caption_flow.wire.frames import (
+    HELLO_SECONDS,
+    Beat,
+    Counted,
+    CountsWanted,
+    Frame,
+    FromClient,
+    Hello,
+    Orders,
+    Reader,
+    Refusal,
+    Refused,
+    Welcome,
+    from_client,
+)
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0  # the least between two that are passed on
+LEAVE_SECONDS = 2.0  # for a courtesy
+_TICKET = re.compile(r"[0-9a-f]{32}")
+
+# Clients are not told where our Redis is.
+_REFUSALS: tuple[tuple[type[CaptionFlowError], Refusal, str], ...] = (
+    (QueueUnreachable, "unreachable", "The queue does not answer. It may come back by itself."),
+    (QueueFull, "full", "The queue has no room. It has some again when captions leave."),
+    (QueueUnfit, "unfit", "The queue cannot be used as it is; its operator has to see to it."),
+    (CaptionFlowError, "failed", "This could not be done; the log of the proxy says why."),
+)
+
+
+class Session:
+    """What a proxy does for one connection."""
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        grant: Grant,
+        common: Common,
+        desks: Mapping[Role, MakeDesk],
+    ) -> None:
+        self.grant = grant
+        self.common = common
+        self.ticket = secrets.token_hex(16)
+        self.hello: Hello
+        self.outbox = Outbox(connection)
+        self.orders = Orders(paused=False, drain=False)
+        self.images = asyncio.Lock()  # around a group of images, read and sent
+        self.released = asyncio.Event()  # it claims nothing more, and settles nothing
+        self._connection = connection
+        self._desks = desks
+        self._desk: Desk | None = None  # once the client has its place
+        self._handlers: Mapping[type[Frame], Handler]
+        self._reader: Reader[FromClient] = from_client()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._last_id = -1
+        self._beaten = -math.inf  # when, on the monotonic clock
+        self._started = time.time()
+        self._told: object = None  # the settings, as they were told last
+
+    @property
+    def member(self) -> str:
+        """Name the client in rows and lists, so that none can pose as another's."""
+        return f"{self.grant.name}/{self.hello.member}"
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something beside, for as long as the session lasts; if it fails, that ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def end(self, end: End) -> None:
+        """Let the session end, for the first reason that is given."""
+        if not self._ending.done():
+            self._ending.set_result(end)
+
+    async def run(self) -> None:
+        """Serve the client until either end closes."""
+        try:
+            self.spawn(self._greet())
+            end = await self._ending
+        finally:
+            await cancel(*self._tasks)
+            self.common.view.watchers.discard(self)
+            if self.common.sessions.get(self.ticket) is self:
+                del self.common.sessions[self.ticket]
+            self.released.set()
+        if self._desk is not None:
+            await self._part(self._desk, end)
+        await self._close(end)
+
+    # The beginning
+
+    async def _greet(self) -> None:
+        """Hear who it is, say what holds, and go on from there."""
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello, _ = self._reader.read(await self._connection.recv())
+        except TimeoutError as exc:
+            raise Breach(Close.LATE, "No hello came in time.") from exc
+        self.hello = self._checked(hello)
+        if not await self._enter(self.hello):
+            raise Breach(Close.EXCESS, "This token has as many connections as it may.")
+        await self._welcome(self.hello)
+        self.spawn(self._read_for_ever())
+        self.spawn(self.outbox.run())
+
+    def _checked(self, hello: FromClient) -> Hello:
+        if not isinstance(hello, Hello):
+            raise Breach(Close.DISORDER, "The first frame is no hello.")
+        if hello.role != self.grant.role or hello.role not in self._desks:
+            raise Breach(Close.FORBIDDEN, f"This token is not for the role {hello.role}.")
+        known = _TICKET.fullmatch(hello.resume) is not None
+        shown = {name: _shown(getattr(hello, name)) for name in ("host", "software")}
+        return replace(hello, resume=hello.resume if known else "", **shown)
+
+    async def _enter(self, hello: Hello) -> bool:
+        """Take a place among the connections of the token; False where it has no more."""
+        await self._take_over(hello.resume)
+        try:
+            return await self.common.admission.enter(
+                self.grant, self.ticket, instead_of=hello.resume
+            )
+        except CaptionFlowError as exc:
+            logger.warning("Nobody counts the connections of %s. %s", self.grant.name, exc)
+            return True
+
+    async def _welcome(self, hello: Hello) -> None:
+        common = self.common
+        desk = self._desk = self._desks[hello.role](self)
+        self._handlers = {Beat: self._beat, CountsWanted: self._count, **desk.handlers}
+        newest = common.view.newest
+        await self.outbox.send(
+            Welcome(
+                contributor=self.grant.name,
+                ticket=self.ticket,
+                resumes=bool(hello.resume),
+                resume_seconds=common.config.resume_seconds,
+                lease_seconds=newest.settings.lease_seconds if newest else common.lease_seconds,
+                most_payload=0,
+                stages=self.grant.stages,
+            )
+        )
+        logger.info("%s has come, from %s", self.member, hello.host)
+        common.sessions[self.ticket] = self
+        common.view.watchers.add(self)
+        self.outbox.tell(self.orders)
+        self.look()
+
+    async def _take_over(self, ticket: str) -> None:
+        """End the connection that this one resumes, should it still seem open here."""
+        former = self.common.sessions.get(ticket)
+        if former is not None and former.grant.sha256 == self.grant.sha256:
+            former.end(End(None, "Another connection has taken this one's place."))
+            await former.released.wait()
+
+    # What changes meanwhile
+
+    def look(self) -> None:
+        """Follow what has changed; the view calls this twice a second."""
+        if not self.common.admission.allowed(self.grant):
+            self.end(End(Close.UNAUTHORIZED, "This token was removed, or has expired."))
+            return
+        told = self.common.view.told
+        if told is not None and told is not self._told:
+            self._told = told
+            self.outbox.tell(told)
+        orders = self.common.view.orders(self.member)
+        if orders != self.orders:
+            self.orders = orders
+            self.outbox.tell(orders)
+        if self._desk is not None:
+            self._desk.look()
+
+    # What the client says
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            frame, payload = self._reader.read(await self._connection.recv())
+            await self._handle(frame, payload)
+
+    async def _handle(self, frame: FromClient, payload: memoryview) -> None:
+        handler = self._handlers.get(type(frame))
+        if handler is None:
+            raise Breach(Close.FORBIDDEN, f"The role {self.grant.role} may not say this.")
+        id_ = getattr(frame, "id", None)
+        if id_ is not None:
+            if id_ <= self._last_id:
+                raise Breach(Close.DISORDER, "An id is not higher than the last.")
+            self._last_id = id_
+        try:
+            await handler(frame, payload)
+        except CaptionFlowError as exc:
+            if isinstance(exc, Breach) or id_ is None:
+                raise
+            logger.debug("Not done for %s: %s", self.member, exc)
+            await self.outbox.answer(refusal(id_, exc))
+
+    async def _beat(self, beat: Beat, _payload: memoryview) -> None:
+        """Pass on a last word, so that monitors see who is far away."""
+        if not all(map(math.isfinite, beat.figures.values())):
+            raise Breach(Close.MALFORMED, "A figure is no number.")
+        if time.monotonic() - self._beaten < BEAT_SECONDS:
+            return
+        self._beaten = time.monotonic()
+        try:
+            await self.common.job.beat(self._word(_shown(beat.state), beat.figures))
+        except CaptionFlowError as exc:
+            logger.debug("No beat: %s", exc)
+
+    async def _count(self, wanted: CountsWanted, _payload: memoryview) -> None:
+        counts = await self.common.job.counts()
+        await self.outbox.answer(Counted(wanted.id, counts))
+
+    def _word(self, state: str, figures: Mapping[str, float]) -> Member:
+        return Member(
+            role=self.grant.role,
+            name=self.member,
+            host=self.hello.host,
+            pid=self.hello.pid,
+            started=self._started,
+            seen=time.time(),
+            state=state,
+            figures={_shown(name): value for name, value in figures.items()},
+        )
+
+    # The end
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (exc := task.exception()) is None:
+            return
+        if not isinstance(exc, Breach | ConnectionClosed):
+            logger.error("A session of %s has failed", self.grant.name, exc_info=exc)
+        self.end(_end_of(exc))
+
+    async def _part(self, desk: Desk, end: End) -> None:
+        """Let go of what the client holds, and of its place."""
+        if end.code not in {None, Close.SAID, Close.GOING}:
+            self.common.figures.breaches += 1
+            logger.warning("Closing on %s: %s", self.member, end.reason)
+        else:
+            logger.info("%s has gone", self.member)
+        await desk.close(end)
+        with suppress(CaptionFlowError, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.common.admission.leave(self.grant, self.ticket)
+                await self.common.job.leave(self._word("", {}))
+
+    async def _close(self, end: End) -> None:
+        code = Close.GOING if end.code is None else end.code
+        await self._connection.close(code, shortened(end.reason))
+
+
+def refusal(id_: int, exc: CaptionFlowError) -> Refused:
+    """Say that something was not done."""
+    kind, text = next((kind, text) for error, kind, text in _REFUSALS if isinstance(exc, error))
+    return Refused(id_, kind, text)
+
+
+def _end_of(exc: BaseException) -> End:
+    if isinstance(exc, Breach):
+        return End(exc.code, exc.reason)
+    if isinstance(exc, ConnectionClosed):
+        said = exc.rcvd is not None and exc.rcvd.code == Close.SAID
+        return End(Close.SAID if said else None)
+    return End(None, "The server has made a mistake.")
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

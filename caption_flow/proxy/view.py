@@ -1,0 +1,134 @@
+"""Proxy: what one process sees of its job, for all its sessions: settings, and who is let in.
+
+It looks twice a second. Settings that were seen before are kept for a while, since captions made
+by them still come in.
+"""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caption_flow.config.broadcast import Broadcast, fingerprint
+from caption_flow.config.openai import Endpoint
+from caption_flow.config.vllm import Stage
+from caption_flow.errors import CaptionFlowError
+from caption_flow.lifecycle import Beside
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Settings
+from caption_flow.wire.frames import Orders, SettingsTold
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+REMEMBERED = 8  # documents
+
+_SECRET = re.compile(r"(api|access|private|secret|auth)\w*key|password|secret|authori|cookie", re.I)
+
+
+class Known(Struct, frozen=True):
+    """Settings that were seen, ready to be looked up."""
+
+    version: int
+    settings: Broadcast
+    order: tuple[str, ...]  # the stages
+    stages: Mapping[str, Stage]
+    prompts: Mapping[str, str]  # fingerprints by stage
+
+    @classmethod
+    def of(cls, published: Settings) -> "Known":
+        """Read a document; CaptionFlowError where this version cannot."""
+        settings = Broadcast.decode(published.document)
+        return cls(
+            version=published.version,
+            settings=settings,
+            order=tuple(stage.name for stage in settings.stages),
+            stages={stage.name: stage for stage in settings.stages},
+            prompts={stage.name: fingerprint(stage) for stage in settings.stages},
+        )
+
+
+class Watcher(Protocol):
+    """Who is told: a session."""
+
+    def look(self) -> None:
+        """Compare what the view has with what was told last."""
+        ...
+
+
+class View(Beside):
+    """Looks for as long as its context lasts."""
+
+    def __init__(self, job: RedisJob) -> None:
+        self.newest: Known | None = None  # None while nobody has published any
+        self.told: SettingsTold | None = None  # likewise, as it goes to clients
+        self.watchers: set[Watcher] = set()
+        self._job = job
+        self._mark: str | None = None  # of the newest
+        self._recent: deque[Known] = deque(maxlen=REMEMBERED)  # the newest first
+
+    def of_version(self, version: int) -> list[Known]:
+        """Find settings seen lately; after a flush several may have one version."""
+        return [known for known in self._recent if known.version == version]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stages that the job ever had, as far as is known."""
+        return self.told.stages if self.told else ()
+
+    def orders(self, _member: str) -> Orders:
+        """What operators want of a client now."""
+        return Orders(paused=False, drain=False)
+
+    async def look(self) -> None:
+        """Read the settings if they are others, and let the sessions see for themselves."""
+        try:
+            await self._look()
+        except CaptionFlowError as exc:
+            logger.debug("No look at the settings: %s", exc)
+        for watcher in list(self.watchers):
+            watcher.look()
+
+    async def _look(self) -> None:
+        mark = await self._job.settings_mark()
+        if mark is None or mark == self._mark:
+            return
+        published = await self._job.settings()
+        if published is None:
+            return
+        try:
+            known = Known.of(published)
+        except CaptionFlowError as exc:
+            if self._mark != published.mark:
+                logger.warning("Going on without version %d. %s", published.version, exc)
+            self._mark = published.mark
+            return
+        former = await self._job.former_stages(known.order)
+        self._mark = published.mark
+        self._recent.appendleft(known)
+        self.newest = known
+        stages = (*known.order, *former)
+        document = without_secrets(known.settings).encode()
+        self.told = SettingsTold(published.version, document, published.by, stages)
+
+    async def _run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def without_secrets(settings: Broadcast) -> Broadcast:
+    """Leave out what is for the workers of the job's own operator alone."""
+    pool = settings.openai
+    endpoints = tuple(_bare(endpoint) for endpoint in pool.endpoints)
+    return replace(settings, openai=replace(pool, endpoints=endpoints))
+
+
+def _bare(endpoint: Endpoint) -> Endpoint:
+    body = {name: value for name, value in endpoint.extra_body.items() if not _SECRET.search(name)}
+    return replace(endpoint, headers={}, extra_body=body)

@@ -1,0 +1,27 @@
+"""Fixtures for the proxy."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from caption_flow.queue.connect import Connections
+from tests.proxy.house import House, house, publish
+from tests.roles import Roles, brisk, roles
+
+__all__ = ["brisk", "roles"]
+
+
+@pytest.fixture(autouse=True)
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the proxy look more often than it does where nobody waits for it."""
+    monkeypatch.setattr("caption_flow.proxy.view.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("caption_flow.proxy.line.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("caption_flow.queue.news.BLOCK_MS", 50)
+
+
+@pytest.fixture
+async def home(connections: Connections, roles: Roles) -> AsyncIterator[House]:
+    """A proxy of a job that has settings."""
+    await publish(roles)
+    async with house(connections, roles) as opened:
+        yield opened
