@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 T = TypeVar("T")
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_FORCED = 1
 # Between two signals that ask twice. A stop of the whole group, as of systemd, reaches us from
 # there and from our parent within a moment: that is asking once.
