@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _FORWARDED = "X-Forwarded-For"
 _NOT_YET = Refusal(
-    503, "No Redis has told yet which tokens are good. Try again.\n", {"Retry-After": "2"}
+    503, "The queue does not tell which tokens are good. Try again.\n", {"Retry-After": "2"}
 )
 
 
@@ -64,7 +64,7 @@ class TokenAdmission:
         return grant
 
     def _unknown(self, origin: str) -> Refusal:
-        if not self._watch.heard:
+        if not self._watch.knows:
             return _NOT_YET
         if wait := self._addresses.failed(origin):
             logger.warning("Too many logins of %s have failed; it waits %.0f s", origin, wait)

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 # Between two looks for a token that nobody knows: it may have been added a moment ago.
 UNKNOWN_SECONDS = 0.1
+STALE_SECONDS = 5.0  # without an answer of Redis
 _NEVER = Word(-1, None)
 
 
@@ -29,18 +30,23 @@ class TokenWatch(Beside):
     """Follows the tokens of a job for as long as its context lasts."""
 
     def __init__(self, book: TokenBook, listed: Sequence[Grant] = ()) -> None:
-        self.heard = False  # anything of Redis
         self._book = book
         self._listed = tuple(listed)
         self._words: dict[str, Word] = {}
         self._mark: str | None = None
-        self._looked = -math.inf  # when, on the monotonic clock
+        # When, on the monotonic clock.
+        self._looked = self._heard = -math.inf
         self._looking = asyncio.Lock()
         self._gather()
 
     async def __aenter__(self) -> "TokenWatch":
         await self._try_to_look()
         return await super().__aenter__()
+
+    @property
+    def knows(self) -> bool:
+        """Whether a token that is not found here is none."""
+        return time.monotonic() - self._heard < STALE_SECONDS
 
     async def find(self, sha256: str) -> Grant | None:
         """Find the grant of a token that is good."""
@@ -58,16 +64,18 @@ class TokenWatch(Beside):
     async def look(self) -> None:
         """Hear what was edited; say again what was forgotten."""
         mark = await self._book.mark()
-        if self.heard and mark == self._mark:
-            return
+        if self._heard < 0 or mark != self._mark:
+            await self._hear()
+        self._heard = time.monotonic()
+
+    async def _hear(self) -> None:
         self._mark, words = await self._book.read()
         if forgotten := _later(self._words, words):
-            logger.warning("Redis had forgotten what was said of %d tokens", len(forgotten))
-            await self._book.remind(forgotten)
             self._mark = None  # another one is written now
+            await self._book.remind(forgotten)
+            logger.warning("Redis had forgotten what was said of %d tokens", len(forgotten))
         self._words |= _later(words, self._words)
         self._gather()
-        self.heard = True
 
     async def _run(self) -> None:
         while True:

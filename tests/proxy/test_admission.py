@@ -252,6 +252,26 @@ async def test_nobody_is_sent_away_before_redis_has_told_who_is_good(own_server:
             await until(lets_in)
 
 
+async def test_nobody_is_sent_away_while_redis_does_not_tell_who_is_good(
+    own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    """Somebody may have been let in elsewhere meanwhile."""
+    monkeypatch.setattr(token_watch, "STALE_SECONDS", 0.5)
+    async with connect(own_server.url, role="test") as wires:
+        job = RedisJob(wires, "job")
+        await RedisTokens(job).put(anna := grant_of("Anna", "a"))
+        async with token_admission(job, (), WIDE) as admission:
+            assert await status(admission, "unknown") == 401
+            own_server.kill()
+
+            async def cannot_tell() -> bool:
+                return await status(admission, "unknown") == 503
+
+            await until(cannot_tell)
+            assert await status(admission, "a") == 0
+            assert admission.allowed(anna)
+
+
 # Addresses
 
 

@@ -127,11 +127,14 @@ async def test_edit_that_is_refused_leaves_the_mark(tokens: RedisTokens):
 
 async def test_full_server_takes_edits(shop: Shop, tokens: RedisTokens):
     await tokens.put(ANNA)
-    await tokens.remove("Anna", "worker")  # the script is known to the server then
+    await tokens.remove("Anna", "worker")
+    await tokens.remind(await words_of(tokens))  # the scripts are known to the server then
     await shop.redis.config_set("maxmemory", 1)
     try:
+        await tokens.remind({"worker:Ben": Word(stamp=5, grant=BEN)})
         assert await tokens.put(ANNA)
         assert await tokens.remove("Anna", "worker") == ANNA
+        assert await tokens.grants() == [BEN]
     finally:
         await shop.redis.config_set("maxmemory", 0)
 

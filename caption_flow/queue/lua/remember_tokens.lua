@@ -5,6 +5,7 @@
 --
 -- True after it: what is said of each is what was said last, here or there; so nobody comes back
 -- who was removed meanwhile. Where anything came back the version is another, later than all.
+-- A full server allows it.
 -- Answers how much that was.
 local tokens = KEYS[1]
 local stale = {}
@@ -16,6 +17,9 @@ for n = 1, #ARGV, 2 do
     stale[#stale + 1] = n
   end
   latest = math.max(latest, theirs)
+end
+if #stale > 0 then
+  redis.call('HDEL', tokens, 'version')  -- a full server refuses HSET as first write
 end
 for _, n in ipairs(stale) do
   redis.call('HSET', tokens, ARGV[n], ARGV[n + 1])
