@@ -91,9 +91,7 @@ def test_roles_that_have_not_begun_end_at_once(desk: Desk, redis_url: str):
         one.signal(signal.SIGINT)
 
     ended = {role: one.wait(IN_TIME) for role, one in running.items()}
-    assert {role: one.code for role, one in ended.items()} == STOPPED, "".join(
-        one.words for one in ended.values()
-    )
+    assert {role: one.code for role, one in ended.items()} == STOPPED, ended
     assert processes_in(desk.folder) == []
 
 
@@ -129,7 +127,9 @@ def _sockets(pid: int) -> Iterator[str]:
             yield target[8:-1]
 
 
-def test_all_that_work_end_while_redis_hangs_and_lose_nothing(desk: Desk, own_server: RedisServer):
+def test_all_that_work_end_while_redis_hangs_and_lose_nothing(
+    desk: Desk, own_server: RedisServer, record_property: Callable[[str, object], None]
+):
     images = draw(desk.folder / "photos", 40)
     at = ("--redis", own_server.url, "--job", "j")
     flags = (*SLOW, *settings(dataset__dataset_path="photos", lease_seconds=2))
