@@ -79,6 +79,7 @@ class Drain:
         self._asked = asyncio.Event()
         self._asked_at = 0.0  # on the monotonic clock
         self._parts: WeakSet[Drain] = WeakSet()
+        self.in_vain = False  # something was waited for beyond its time
         self._limits: dict[asyncio.Timeout, float] = {}  # seconds that each has once asked
         self._signalled_at: float | None = None  # first, on the monotonic clock
 
@@ -121,6 +122,7 @@ class Drain:
                     del self._limits[limit]
         except TimeoutError as exc:
             if limit.expired():
+                self.in_vain = True
                 raise OutOfTime from exc
             raise
 

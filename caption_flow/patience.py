@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LAST_SECONDS = 3.0  # for each answer, once the process should end
+LAST_SECONDS = 3.0  # for an answer, once the process should end
+NEXT_SECONDS = 0.5  # for each one after that, where it did not come
 
 _WAITED_FOR: tuple[tuple[type[CaptionFlowError], str], ...] = (
     (QueueUnreachable, "Redis"),
@@ -52,11 +53,7 @@ class Patience:
         """
         for delay in self._backoff.delays():
             try:
-                return await (call() if whole else self._drain.within(LAST_SECONDS, call))
-            except OutOfTime as exc:
-                raise Interrupted(
-                    f"Stopped while waiting for an answer; none came within {LAST_SECONDS:.0f} s."
-                ) from exc
+                return await (call() if whole else self._soon(call))
             except _WORTH_WAITING as exc:
                 self.failures += 1
                 if last or self._drain.asked:
@@ -65,3 +62,13 @@ class Patience:
                 logger.warning("%s Next try in %.1f s", exc, delay)
             await self._drain.wait(delay)
         raise AssertionError  # delays() has no end
+
+    async def _soon(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call; once the process should end, for a moment more."""
+        seconds = NEXT_SECONDS if self._drain.in_vain else LAST_SECONDS
+        try:
+            return await self._drain.within(seconds, call)
+        except OutOfTime as exc:
+            raise Interrupted(
+                f"Stopped while waiting for an answer; none came within {seconds:g} s."
+            ) from exc
