@@ -62,8 +62,7 @@ class Audit:
 
     async def scan(self) -> Scan:
         """Look at everything once."""
-        heard = await self._hear(self._queue) if self._queue else None
-        shelf = await read_parts(self._folder, self._queue.recorded if self._queue else None)
+        heard, shelf = await self._read()
         comparison = Comparison(
             heard.whereabouts if heard else Whereabouts(),
             shelf.census,
@@ -84,6 +83,18 @@ class Audit:
             doubled=tuple(await asyncio.to_thread(shelf.census.doubles, SHOWN)),
         )
         return Scan(findings, heard, comparison, lost_rows)
+
+    async def _read(self) -> tuple[Heard | None, Shelf]:
+        """Hear Redis and read the parts; again, while samples go back from there to a chunk."""
+        queue = self._queue
+        if queue is None:
+            return None, await read_parts(self._folder, None)
+        for _ in range(MOST_LOOKS):
+            heard = await self._hear(queue)
+            shelf = await read_parts(self._folder, queue.recorded)
+            if (await queue.mark()).reissues == heard.mark.reissues:
+                break
+        return heard, shelf
 
     async def lost(self, comparison: Comparison, heard: Heard | None) -> AsyncIterator[Chunk]:
         """Give what is planned and nowhere, by the chunk it will have been in."""

@@ -51,6 +51,7 @@ class Mender:
 
     async def run(self) -> Mended:
         """Mend what can be."""
+        await self._recovery.finish_rewrites()
         before = await asyncio.to_thread(take_inventory, self._folder)
         recorded = await self._queue.recorded()
         if _is_another(self._folder, before, recorded) and not await self._holds(recorded):

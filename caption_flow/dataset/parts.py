@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.credits import tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.ids import read_ids
+from caption_flow.dataset.locks import is_at, lock, sync
 from caption_flow.dataset.rows import LOW_CARDINALITY, arrow_schema, table
 from caption_flow.errors import StorageBlocked, StorageUnfit
 from caption_flow.model import Caption, EntryId, Tally
@@ -83,7 +85,7 @@ class PartFolder:
         found = []
         with on_disk(self.path), ExitStack() as held:
             for part in self.unpublished():
-                file = _lock(self.temporary(part))
+                file = lock(self.temporary(part))
                 if file is not None:
                     found.append(AbandonedPart(self, part, held.enter_context(file)))
             held.pop_all()
@@ -94,7 +96,7 @@ class PartFolder:
         with on_disk(self.path):
             if not self.is_published(part):
                 self.temporary(part).rename(self.file(part))
-            _sync(self.path)
+            sync(self.path)
 
     def delete(self, part: str) -> None:
         """Delete a temporary part."""
@@ -118,7 +120,7 @@ class PartFolder:
 
     def ids(self, part: str) -> list[str]:
         """Read the sample ids of a part that is finished, if perhaps not renamed yet."""
-        with self._reading(part):
+        with self.reading(part):
             return self._ids(part)
 
     def ids_if_prepared(self, part: str) -> list[str] | None:
@@ -135,7 +137,7 @@ class PartFolder:
 
     def tally(self, part: str) -> Tally:
         """Count what each contributor made of a part that is finished, if perhaps not renamed."""
-        with self._reading(part):
+        with self.reading(part):
             try:
                 return tally(self.temporary(part))
             except FileNotFoundError:  # so it is renamed: the usual case
@@ -147,9 +149,10 @@ class PartFolder:
         if agreed is None or not published:
             return []
         file = pq.ParquetFile(self.file(published[-1]))
-        batch = next(file.iter_batches(count, columns=["id", *agreed.outputs]))
+        batches = file.iter_batches(count, columns=["id", *agreed.outputs])
         return [
             (row["id"], [text for name in agreed.outputs for text in row[name] or ()])
+            for batch in islice(batches, 1)  # a part may have lost all its rows
             for row in batch.to_pylist()
         ]
 
@@ -161,14 +164,15 @@ class PartFolder:
     def agreed(self) -> ColumnSchema | None:
         """Read the columns that the finished parts have; None while there is no part."""
         for part in self.published():
-            with self._reading(part):
+            with self.reading(part):
                 metadata = pq.read_schema(self.file(part)).metadata or {}
             if AGREED in metadata:
                 return ColumnSchema.decode(metadata[AGREED])
         return None
 
     @contextmanager
-    def _reading(self, part: str) -> Iterator[None]:
+    def reading(self, part: str) -> Iterator[None]:
+        """Stand around what reads a finished part; what is wrong with its file is told."""
         try:
             with on_disk(self.path):
                 yield
@@ -265,9 +269,9 @@ class OpenPart:
             self._finish()
             os.fsync(self._file.fileno())
             path = self._folder.temporary(self.name)
-            if not _is_at(self._file, path):
+            if not is_at(self._file, path):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-            _sync(self._folder.path)
+            sync(self._folder.path)
 
     def tally(self) -> Tally:
         """Count what each contributor made of the rows of the prepared part."""
@@ -358,48 +362,7 @@ def _begin(folder: PartFolder, name: str) -> tuple[str, IO[bytes]]:
         except OSError:
             file.close()
             raise
-        if _is_at(file, path):
+        if is_at(file, path):
             return name, file
         file.close()
         name = _new_name()
-
-
-def _lock(path: Path) -> IO[bytes] | None:
-    """Lock a file whose writer is gone; None while it lives, or when somebody was quicker."""
-    try:
-        file = _open_to_lock(path)
-    except FileNotFoundError:
-        return None
-    with ExitStack() as unlocked:
-        unlocked.enter_context(file)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        if not _is_at(file, path):
-            return None
-        unlocked.pop_all()
-    return file
-
-
-def _open_to_lock(path: Path) -> IO[bytes]:
-    try:
-        return path.open("r+b")  # NFS locks nobody else out of what is only read
-    except PermissionError:  # of another user, in a folder that we may delete it from
-        return path.open("rb")
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _sync(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from caption_flow.queue.border import GroupGone, answers, translated
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
+from caption_flow.queue.recall_port import Rewrite
 
 _IMAGES = 4  # read at a time, when those are looked for that no sample needs
 
@@ -49,7 +50,16 @@ class RedisAuditQueue(RedisJob):
                 with translated():
                     cursor = await self.client.hget(lane.cursors, chunk.id)
                 waiting.append(Waiting(_after(chunk, int(cursor or 0)), entry in expired))
-        return waiting
+        return [*waiting, *await self._to_be_fed()]
+
+    async def _to_be_fed(self) -> list[Waiting]:
+        """Read the chunks of samples whose rows are being taken out of parts."""
+        with translated():
+            told = await self.client.hvals(self.lane.rewrites)
+        rewrites = [msgspec.json.decode(one, type=Rewrite) for one in told]
+        chunks = [chunk.encode() for rewrite in rewrites for chunk in rewrite.chunks]
+        read = (records.chunk_from("", {b"chunk": chunk}) for chunk in chunks)
+        return [Waiting(chunk, abandoned=False) for chunk in read]
 
     async def in_flight(self) -> AsyncIterator[list[Sighting]]:
         """Read the samples of all stages in their order, and then the captions."""

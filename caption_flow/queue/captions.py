@@ -9,15 +9,15 @@ from caption_flow.errors import QueueForgot
 from caption_flow.keeper import Renew
 from caption_flow.model import Caption, EntryId
 from caption_flow.queue import keys
-from caption_flow.queue.border import translated
 from caption_flow.queue.consumer import Consumer, readable
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.rewrites import RedisRewrites
 
 SCHEMA = "schema"  # field of the settings that holds the agreed schema
 FORBIDDEN_SECONDS = 3600  # far longer than a commit whose sender is gone can be on its way
 
 
-class RedisCaptionQueue(RedisJob):
+class RedisCaptionQueue(RedisRewrites):
     """CaptionQueue, see ports."""
 
     def __init__(self, job: RedisJob, *, name: str, lease_seconds: float) -> None:
@@ -70,12 +70,6 @@ class RedisCaptionQueue(RedisJob):
         kept = [entry for entry in entries if entry not in lost]
         # A commit with losses does nothing; here the others need not wait for them.
         return lost + await self.discard(kept) if lost and kept else lost
-
-    async def records(self) -> dict[str, bytes]:
-        """Read what is recorded of each committed part."""
-        with translated():
-            records = await self.client.hgetall(self.lane.parts)
-        return {name.decode(): record for name, record in records.items()}
 
     async def forbid(self, part: str) -> bool:
         """See to it that a part is never recorded; False when it is already."""

@@ -137,6 +137,11 @@ class LaneKeys(Struct, frozen=True):
         return self._key("parts")
 
     @property
+    def rewrites(self) -> str:
+        """Hash: what is to become of parts that lose rows, until it is done."""
+        return self._key("rewrites")
+
+    @property
     def forbidden(self) -> str:
         """Set: parts that were deleted since nobody had committed them, and must not be."""
         return self._key("forbidden")

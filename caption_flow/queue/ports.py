@@ -359,6 +359,18 @@ class CaptionQueue(Protocol):
         """Read what is recorded of each committed part."""
         ...
 
+    async def rewrites(self) -> dict[str, str]:
+        """Name the parts that are losing rows, each with the token of that rewriting."""
+        ...
+
+    async def finish_rewrite(self, part: str, token: str) -> bool:
+        """Do what was written down, now that the part has lost its rows; False: it is done."""
+        ...
+
+    async def cancel_rewrite(self, part: str, token: str) -> None:
+        """Note that the part will not lose its rows."""
+        ...
+
     async def forbid(self, part: str) -> bool:
         """See to it that a part is never recorded; False when it is already."""
         ...
@@ -410,6 +422,7 @@ class LetterFilter(Struct, frozen=True):
     stages: frozenset[str] = frozenset()  # "" among them: given up by the feeder
     since: float | None = None  # seconds since the epoch, given up then or later
     until: float | None = None  # likewise, before then
+    contributors: frozenset[str] = frozenset()  # whose workers gave it up
 
     def admits(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant."""
@@ -420,6 +433,7 @@ class LetterFilter(Struct, frozen=True):
             and (not self.stages or why.stage in self.stages)
             and (self.since is None or why.at >= self.since)
             and (self.until is None or why.at < self.until)
+            and (not self.contributors or why.contributor in self.contributors)
         )
 
 

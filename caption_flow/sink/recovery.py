@@ -8,7 +8,7 @@ Their samples may come a second time, to any sink and days later, and are then d
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from caption_flow.dataset.known import Known
 from caption_flow.dataset.parts import AbandonedPart, PartFolder
+from caption_flow.dataset.rewriting import find, revision
 from caption_flow.errors import QueueFull, StorageBlocked, StorageUnfit
 from caption_flow.model import Tally
 from caption_flow.queue.ports import CaptionQueue
@@ -29,11 +30,17 @@ class Record(Struct, frozen=True, omit_defaults=True):
     rows: int = 0
     again: bool = False  # the queue had forgotten it, so its samples may come a second time
     tally: Tally = {}  # of its rows
+    revision: str = ""  # the last time that it lost rows
 
 
-def record(rows: int, tally: Tally, *, again: bool = False) -> bytes:
+def record(rows: int, tally: Tally, *, again: bool = False, revision: str = "") -> bytes:
     """Write what the queue keeps of a part."""
-    return msgspec.json.encode(Record(rows, again, tally))
+    return msgspec.json.encode(Record(rows, again, tally, revision))
+
+
+def read_record(value: bytes) -> Record:
+    """Read what the queue keeps of a part."""
+    return msgspec.json.decode(value, type=Record)
 
 
 class Recovery:
@@ -52,11 +59,13 @@ class Recovery:
         self._unrecorded: set[str] = set()  # parts found forgotten, until they are recorded again
         self._suspects = Known(())  # samples that stand in a part and may come again
         self._rows: dict[str, int] = {}  # part they stand in -> its rows
+        self._revisions: dict[str, str] = {}  # likewise, of those that have lost rows
         self._rivals: dict[str, Known] = {}  # parts that others may be about to publish
 
     async def run(self) -> None:
         """Settle what is abandoned, and find what the queue has forgotten since the last time."""
         await self._settle_abandoned()
+        await self.finish_rewrites()
         await self._record_again()
         while (epoch := await self._queue.epoch()) != self.epoch:
             await self._find_forgotten()
@@ -76,6 +85,15 @@ class Recovery:
             await self._settle_rival(rival, ids)
         if await self._record_again():
             await self.make_sure(part, ids)  # in the epoch that has begun with it
+
+    async def finish_rewrites(self) -> None:
+        """Finish what somebody began who took rows out of parts, and died."""
+        for part, token in (await self._queue.rewrites()).items():
+            found = await asyncio.to_thread(find, self._folder, part, token)
+            if found == "replaced" and await self._queue.finish_rewrite(part, token):
+                logger.info("Finished taking rows out of the part %s", part)
+            elif found == "undone":
+                await self._queue.cancel_rewrite(part, token)
 
     def doubles(self, ids: Sequence[str]) -> set[str]:
         """Find the samples that stand in a part already."""
@@ -104,11 +122,20 @@ class Recovery:
         rivals = await asyncio.to_thread(self._read_rivals)
         published = await asyncio.to_thread(self._folder.published)
         records = await self._queue.records()
-        marked = {name for name, value in records.items() if _read(value).again}
+        told = {name: read_record(value) for name, value in records.items()}
+        self._forget_rewritten(told)
+        marked = {name for name, record in told.items() if record.again}
         forgotten = [part for part in published if part not in records]
         await self._suspect([*forgotten, *marked.intersection(published)])
         self._rivals |= rivals
         self._unrecorded |= self._rows.keys() & set(forgotten)
+
+    def _forget_rewritten(self, told: Mapping[str, Record]) -> None:
+        """Where parts have lost rows since they were read, begin anew with what is suspect."""
+        revisions = {part: told[part].revision for part in self._rows if part in told}
+        if any(revision != self._revisions.get(part, "") for part, revision in revisions.items()):
+            self._suspects, self._rows = Known(()), {}
+        self._revisions = {part: record.revision for part, record in told.items()}
 
     async def _settle_rival(self, part: str, ids: Sequence[str]) -> None:
         """Note what became of another's part; it is waited for where it may hold one of these."""
@@ -138,8 +165,7 @@ class Recovery:
         count = 0
         for part in sorted(self._unrecorded):
             try:
-                tally = await asyncio.to_thread(self._folder.tally, part)
-                again = record(self._rows[part], tally, again=True)
+                again = await asyncio.to_thread(self._record_of, part)
                 count += await self._queue.record_part(part, again)
             except QueueFull:
                 break  # a sink that waited here would not make room; we know what is suspect
@@ -147,6 +173,10 @@ class Recovery:
         if count:
             logger.warning("Recorded parts again that Redis had forgotten: %d", count)
         return count
+
+    def _record_of(self, part: str) -> bytes:
+        tally, last = self._folder.tally(part), revision(self._folder, part)
+        return record(self._rows[part], tally, again=True, revision=last)
 
     def _read_rivals(self) -> dict[str, Known]:
         read = {part: self._folder.ids_if_prepared(part) for part in self._folder.unpublished()}
@@ -162,7 +192,3 @@ class Recovery:
                 continue
             rows[part] = len(ids)
             yield from ids
-
-
-def _read(value: bytes) -> Record:
-    return msgspec.json.decode(value, type=Record)

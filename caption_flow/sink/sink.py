@@ -167,7 +167,11 @@ class Sink:
 
     async def _new(self, captions: Sequence[Caption]) -> list[Caption]:
         """Leave out what stands in a part already."""
-        doubles = self._recovery.doubles([c.sample.id for c in captions])
+        ids = [c.sample.id for c in captions]
+        if self._recovery.doubles(ids):
+            # Their rows may have been taken out of parts since we looked.
+            await self._patience(self._recovery.run)
+        doubles = self._recovery.doubles(ids)
         await self._discard([c.entry for c in captions if c.sample.id in doubles])
         return [c for c in captions if c.sample.id not in doubles]
 

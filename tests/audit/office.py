@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
 from caption_flow.audit.tally import Findings, Mended
-from caption_flow.dataset.columns import ColumnSchema
+from caption_flow.dataset.columns import infer
 from caption_flow.dataset.parts import OpenPart
 from caption_flow.feed.look import offers
 from caption_flow.model import ChunkLease
@@ -79,7 +79,7 @@ class Office:
         """Let a sink write captions to a part, and stop where it is told to."""
         queue = self.roles.caption_queue()
         captions = await queue.read(count)
-        part = self.roles.folder.open(ColumnSchema(("captions",)))
+        part = self.roles.folder.open(infer(("captions",), []))
         self._parts.append(part)
         part.append(captions)
         part.prepare()

@@ -13,7 +13,7 @@ from tests.queue.shop import Shop, entries_of, ids_of
 from tests.redis_server import RedisServer
 
 FIRST = b'{"rows":3,"tally":{"ada":[2,14,6],"":[1,7,3]}}'
-SECOND = b'{"rows":1,"tally":{"bob":[1,7,3]}}'
+SECOND = b'{"rows":1,"tally":{"bob":[1,7,3],"eve":[1,0,0]}}'
 
 
 async def test_committed_part_is_recorded_and_its_entries_are_gone(shop: Shop):
@@ -161,6 +161,7 @@ async def test_contributors_have_what_is_in_a_forgotten_part_once(shop: Shop):
     assert await credits_of(shop) == {
         "ada": Credit(2, 14, 6),
         "bob": Credit(1, 7, 3),
+        "eve": Credit(1, 0, 0),
         "": Credit(1, 7, 3),
     }
 
@@ -172,9 +173,9 @@ async def test_contributors_lose_what_was_in_a_part_that_is_gone(shop: Shop):
     await sink.record_part("other", SECOND)
 
     for _ in range(2):
-        await audit.forget_part("part")
+        await audit.forget_part("other")
 
-    assert await credits_of(shop) == {"bob": Credit(1, 7, 3)}
+    assert await credits_of(shop) == {"ada": Credit(2, 14, 6), "": Credit(1, 7, 3)}
 
 
 async def test_captions_that_are_discarded_are_nobodys(shop: Shop):

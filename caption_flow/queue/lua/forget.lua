@@ -11,7 +11,7 @@
 local function discredit(record)
   for name, made in pairs(cjson.decode(record).tally or {}) do
     for i, what in ipairs({ ':captions', ':prompt_tokens', ':output_tokens' }) do
-      redis.call('HINCRBY', KEYS[3], name .. what, -made[i])
+      redis.call('HINCRBY', KEYS[3], name .. what, 0 - made[i])  -- -0 is no number for Redis
     end
   end
 end
