@@ -179,10 +179,11 @@ class RedisWorkQueue(RedisJob):
         for stage, group in by_stage(deferred, lambda each: each[0]).items():
             stream = self.lane.samples(stage)
             arguments: list[Any] = [keys.WORKERS, self._name, keys.RETURNED]
-            for lease, failure, delay in group:
-                idle = max(0, self._lease_ms - int(delay * 1000))
-                attempt = "1" if failure.own else "0"
-                arguments += (lease.entry, idle, attempt, records.encode(failure))
+            for deferral in group:
+                idle = max(0, self._lease_ms - int(deferral.delay * 1000))
+                attempt = "1" if deferral.failure.own else "0"
+                why = records.encode(deferral.failure)
+                arguments += (deferral.lease.entry, idle, attempt, why)
             await self._source.settle("defer", [stream, self.lane.failures], arguments)
             self._source.let_go(stream, [lease.entry for lease, _, _ in group])
 
@@ -191,7 +192,7 @@ class RedisWorkQueue(RedisJob):
         await self._source.settle(
             "suspect",
             [self.lane.samples(lease.stage), self.lane.failures],
-            [keys.WORKERS, self._name, lease.entry, self._signed(failure)],
+            [keys.WORKERS, self._name, lease.entry, records.encode(failure)],
         )
 
     async def release(self, leases: Sequence[Claimed]) -> None:
