@@ -1,16 +1,17 @@
 """`caption-flow proxy`: let contributors in from anywhere."""
 
 import asyncio
-import ipaddress
 import os
 import ssl
 from pathlib import Path
 
 import click
 
+from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.naming import known_job
-from caption_flow.cli.options import configured, job_config, overrides
+from caption_flow.cli.options import configured, job_config, overrides, telling_option
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
@@ -23,13 +24,11 @@ from caption_flow.queue.job import RedisJob, only_job
 
 
 @click.command("proxy")
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
-@click.option("--cert", type=click.Path(path_type=Path), help="Certificate, a PEM file.")
-@click.option("--key", type=click.Path(path_type=Path), help="Its key, a PEM file.")
-@click.option("--no-ssl", is_flag=True, default=None, help="Listen without TLS.")
+@listening
+@telling_option
 @configured
 def command(
+    progress: str | None,
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -44,24 +43,18 @@ def command(
     made = overrides(
         changes, redis=redis, job=job, host=host, port=port, cert=cert, key=key, no_ssl=no_ssl
     )
-    config = job_config("proxy", explicit, made, dict(os.environ))
-    tls = tls_of(config)
-    run_async(lambda drain: _serve(config, tls, drain))
-    click.echo("Stopped.")
+    with telling("proxy", progress) as teller:
+        config = job_config("proxy", explicit, made, dict(os.environ))
+        tls = tls_of(config)
+        run_async(lambda drain: _serve(config, tls, teller.follow(drain), teller))
+        click.echo("Stopped.")
 
 
 def tls_of(config: JobConfig) -> ssl.SSLContext | None:
     """Load the certificate; None: plain ws://, which must be wished for beyond this host."""
-    if config.no_ssl:
+    check_listening(config)
+    if config.no_ssl or config.tls is None:
         return None
-    if config.tls is None:
-        if is_local(config.host):
-            return None
-        raise ConfigError(
-            f"The proxy would listen on {config.host} without TLS, where tokens and captions could "
-            "be read on the way. Give --cert and --key, or listen on 127.0.0.1; --no-ssl does it "
-            "all the same."
-        )
     cert, key = config.tls
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -71,15 +64,9 @@ def tls_of(config: JobConfig) -> ssl.SSLContext | None:
     return context
 
 
-def is_local(host: str) -> bool:
-    """Whether only this host reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-async def _serve(config: JobConfig, tls: ssl.SSLContext | None, drain: Drain) -> None:
+async def _serve(
+    config: JobConfig, tls: ssl.SSLContext | None, drain: Drain, teller: Teller
+) -> None:
     url = redis_url(config)
     async with checked_redis(url, "proxy", drain, most=MOST_CONNECTIONS) as connections:
         name = known_job(config) or await _found(connections, drain)
@@ -87,10 +74,12 @@ async def _serve(config: JobConfig, tls: ssl.SSLContext | None, drain: Drain) ->
             return
         job = RedisJob(connections, name)
         admission = ListedTokens(config.auth.grants())
+        teller.learn(job=name)
         async with (
             proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds) as door,
             door.listening(config.host, config.port, tls) as port,
             Herald(job, role="proxy", name=member_name("proxy"), figures=door.figures) as herald,
+            Looking(teller, herald, job.counts),
         ):
             herald.state = "working"
             way = "ws" if tls is None else "wss"

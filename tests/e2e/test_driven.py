@@ -1,7 +1,10 @@
 """Driven by other programs, which start commands, read what they say, and stop them."""
 
+import asyncio
 import json
+import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,15 +12,20 @@ from typing import Any
 
 import pytest
 
+from caption_flow.wire.closing import Close
+from caption_flow.wire.frames import SettingsTold
 from tests.e2e.desk import Desk, Ended, Running, alive, settings, wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import digests, draw, rows, said
 from tests.e2e.runs import assert_complete, processes_in
-from tests.redis_server import RedisServer
+from tests.proxy.client import RawClient
+from tests.redis_server import RedisServer, free_port
+from tests.roles import until
 
 IN_TIME = 30.0  # seconds from a signal to the end of whatever got it
 SIMULATED = settings(engine="simulated")
 SLOW = (*SIMULATED, *settings(simulated__latency="[0.2, 0.3]", vllm__batch_size=4))
+TOKEN = "a-token-of-ann"
 READY = "Orchestrator ready for connections"
 STOPPED = {"feed": 0, "worker": 0, "sink": 0, "orchestrator": 0, "run": 1}  # exit codes
 
@@ -224,6 +232,40 @@ def test_worker_ends_with_its_hook_when_it_is_stopped(desk: Desk, at: tuple[str,
 
 def _text(file: Path) -> str:
     return file.read_text() if file.exists() else ""
+
+
+async def test_client_can_connect_as_soon_as_an_orchestrator_says_so(desk: Desk, redis_url: str):
+    draw(desk.folder / "photos", 3)
+    job, port = Job(redis_url, "j"), free_port()
+    (desk.folder / "orchestrator.yaml").write_text(
+        f"job: j\nredis: {redis_url}\nauth: {{worker_tokens: [{{name: ann, token: {TOKEN}}}]}}\n"
+    )
+    flags = (*SIMULATED, *settings(dataset__dataset_path="photos"), "--no-ssl", "--port", port)
+    running = desk.start("orchestrator", *flags)
+    while READY not in running.out:
+        assert not running.ended, running.err
+        await asyncio.sleep(0.01)
+    client = await RawClient.enter(f"ws://127.0.0.1:{port}", TOKEN)
+    told = await client.hear(SettingsTold)
+    [pid] = job.pids("proxy")
+
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: job.pids("proxy") not in ([pid], []) and _accepts(port))
+    again = await RawClient.enter(f"ws://127.0.0.1:{port}", TOKEN)
+    await again.hear(SettingsTold)
+    running.signal(signal.SIGTERM)
+    code, _ = await again.closed()
+    ended = await asyncio.to_thread(running.wait)
+
+    assert told.version == 1
+    assert code == Close.GOING
+    assert (ended.code, ended.seconds < IN_TIME) == (0, True)
+    assert ended.out.splitlines().count(READY) == 1
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_proxy_that_all_could_listen_to_is_refused_before_anything_is_fed(desk: Desk):
