@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 
 import msgspec
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -124,14 +125,16 @@ class RawClient:
 
     async def closed(self) -> tuple[int, str]:
         """Wait until the other end has closed; answers its code and reason."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    frame, payload = self._reader.read(await self.connection.recv())
-                    self._kept.append((frame, bytes(payload)))
-        except ConnectionClosed as exc:
-            assert exc.rcvd is not None, "it did not say why"
-            return exc.rcvd.code, exc.rcvd.reason
+        with pytest.raises(ConnectionClosed) as caught:
+            await self._listen()
+        assert caught.value.rcvd is not None, "it did not say why"
+        return caught.value.rcvd.code, caught.value.rcvd.reason
+
+    async def _listen(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                frame, payload = self._reader.read(await self.connection.recv())
+                self._kept.append((frame, bytes(payload)))
 
     async def quiet(self, kind: type[Any], seconds: float = 0.3) -> bool:
         """Whether no frame of a kind comes for a while."""

@@ -1,0 +1,239 @@
+"""Interruptions: who is cut off comes back for what it holds; who stays away loses it to others."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from caption_flow.config.proxy import ProxyConfig
+from caption_flow.queue.connect import Connections, connect
+from caption_flow.wire.closing import Close
+from caption_flow.wire.frames import Complete, Lost, Refused, Renewal, SampleSent, Settled
+from tests.proxy.client import RawClient, record
+from tests.proxy.house import ANN, BOB, House, house, publish
+from tests.redis_server import RedisServer
+from tests.roles import Roles, settings, until
+
+PATIENT = ProxyConfig(resume_seconds=30.0)
+
+
+async def nobody_holds(home: House) -> bool:
+    return set(await home.holders()) <= {"returned"}
+
+
+async def test_what_is_held_may_be_taken_up_again(connections: Connections, roles: Roles):
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as home:
+        await home.offer(3)
+        first = await home.worker()
+        done, held, missed = await first.take(3)
+        first.cut()
+
+        second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
+        assert second.welcome.resumes
+        assert (await second.serve(holding=[done.entry, held.entry])).lost == ()
+
+        assert await second.complete(home.told, [done, held]) == (True, True)
+        [again] = await second.take(1)
+        assert (again.entry, again.attempt) == (missed.entry, 1)
+        assert (await second.image())[0].entry == missed.entry
+
+
+async def test_another_proxy_will_do(connections: Connections, roles: Roles):
+    await publish(roles)
+    async with (
+        house(connections, roles, config=PATIENT) as here,
+        house(connections, roles, config=PATIENT) as there,
+    ):
+        await here.offer(1)
+        first = await here.worker()
+        [sent] = await first.take(1)
+        first.cut()
+
+        second = await RawClient.enter(there.url, ANN, resume=first.welcome.ticket)
+        assert (await second.serve(holding=[sent.entry])).lost == ()
+
+        assert await second.complete(there.told, [sent]) == (True,)
+
+
+async def test_the_old_connection_holds_nothing_any_more(connections: Connections, roles: Roles):
+    """It may seem open for a while, at another proxy too."""
+    await publish(roles)
+    async with (
+        house(connections, roles, config=PATIENT) as here,
+        house(connections, roles, config=PATIENT) as there,
+    ):
+        await here.offer(1)
+        old = await here.worker()
+        [sent] = await old.take(1)
+
+        new = await RawClient.enter(there.url, ANN, resume=old.welcome.ticket)
+        await new.serve(holding=[sent.entry])
+
+        assert await old.ask(Renewal, 0, (sent.entry,), answer=Lost) == Lost(1, (sent.entry,))
+        assert await old.complete(here.told, [sent]) == (False,)
+        assert await new.complete(there.told, [sent]) == (True,)
+
+
+async def test_the_old_connection_is_closed_where_it_is_seen(home: House):
+    old = await home.worker()
+    await RawClient.enter(home.url, ANN, resume=old.welcome.ticket)
+
+    assert (await old.closed())[0] == Close.GOING
+
+
+async def test_who_stays_away_loses_what_it_held(home: House):
+    await home.offer(2)
+    client = await home.worker()
+    sent = await client.take(2)
+    client.cut()
+    await until(lambda: nobody_holds(home))
+
+    other = await home.worker(BOB)
+    again = await other.take(2)
+    back = await RawClient.enter(home.url, ANN, resume=client.welcome.ticket)
+
+    assert {one.entry for one in again} == {one.entry for one in sent}
+    # Nobody knows what became of it: the sample may be what its worker died of.
+    assert {one.attempt for one in again} == {2}
+    entries = {one.entry for one in sent}
+    assert set((await back.serve(holding=list(entries))).lost) == entries
+    assert await back.complete(home.told, sent) == (False, False)
+
+
+async def test_what_was_taken_up_is_not_taken_away(home: House):
+    await home.offer(1)
+    first = await home.worker()
+    [sent] = await first.take(1)
+    first.cut()
+    second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
+    await second.serve(holding=[sent.entry])
+
+    await asyncio.sleep(3 * home.door._common.config.resume_seconds)
+
+    assert await second.complete(home.told, [sent]) == (True,)
+
+
+async def test_clean_goodbye_hands_back_at_once_and_is_no_attempt(
+    connections: Connections, roles: Roles
+):
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as home:
+        await home.offer(1)
+        client = await home.worker()
+        await client.take(1)
+        await client.leave()
+
+        [again] = await (await home.worker(BOB)).take(1)
+
+        assert again.attempt == 1
+
+
+async def test_unanswered_request_may_be_sent_again(connections: Connections, roles: Roles):
+    """Its answer was lost with the connection: it was done, and is done once."""
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as home:
+        await home.offer(1)
+        first = await home.worker()
+        [sent] = await first.take(1)
+        await first.say(Complete(9, 0, ((sent.entry, (record(home.told, sent),)),)))
+        await first.hear(Settled)
+        first.cut()
+
+        second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
+        assert (await second.serve(holding=[sent.entry])).lost == (sent.entry,)
+        assert await second.complete(home.told, [sent]) == (False,)
+        assert len(await roles.captions()) == 1
+
+
+async def test_ticket_of_another_is_worth_nothing(connections: Connections, roles: Roles):
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as home:
+        await home.offer(1)
+        ann = await home.worker()
+        [sent] = await ann.take(1)
+
+        bob = await RawClient.enter(home.url, BOB, resume=ann.welcome.ticket)
+        await bob.serve(holding=[sent.entry])
+        await bob.credit(1)
+
+        assert await bob.quiet(SampleSent)
+        assert await ann.complete(home.told, [sent]) == (True,)
+
+
+async def test_end_of_a_proxy_sends_its_clients_to_another(connections: Connections, roles: Roles):
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as there:
+        async with house(connections, roles, config=PATIENT) as here:
+            await here.offer(1)
+            client = await here.worker()
+            [sent] = await client.take(1)
+            closing = asyncio.create_task(client.closed())
+            await asyncio.sleep(0)
+        assert (await closing)[0] == Close.GOING
+
+        second = await RawClient.enter(there.url, ANN, resume=client.welcome.ticket)
+        assert (await second.serve(holding=[sent.entry])).lost == ()
+        assert await second.complete(there.told, [sent]) == (True,)
+
+
+async def test_samples_of_a_killed_proxy_run_out(own_server: RedisServer, tmp_path: Path):
+    """Nobody is left to hand them back; the leases end by themselves."""
+
+    told = settings(lease_seconds=1.0)
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path, told)
+        await publish(roles)
+        async with house(connections, roles) as there:
+            await there.offer(1)
+            document = tmp_path / "job.yaml"
+            document.write_text(f"auth: {{worker_tokens: [{{name: ann, token: {ANN}}}]}}\n")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "caption_flow", "proxy", "--config", str(document)),
+                *("--redis", own_server.url, "--job", roles.job.job),
+                *("--host", "127.0.0.1", "--port", "0"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            line = (await process.stdout.readline()).decode()
+            client = await RawClient.enter(line.split()[-1], ANN)
+            await client.serve()
+            [sent] = await client.take(1)
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+
+            other = await there.worker(BOB)
+            [again] = await other.take(1)
+
+            assert (again.entry, again.attempt) == (sent.entry, 2)
+
+
+async def test_redis_away_is_waited_for(own_server: RedisServer, tmp_path: Path):
+
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        await publish(roles)
+        async with house(connections, roles, config=PATIENT) as home:
+            await home.offer(3)
+            client = await home.worker()
+            [sent] = await client.take(1)
+            own_server.stop()
+            await client.say(Complete(50, 0, ((sent.entry, (record(home.told, sent),)),)))
+            await client.credit(1)
+
+            refused = await client.hear(Refused)
+            own_server.start()
+
+            assert (refused.id, refused.kind) == (50, "unreachable")
+            assert str(own_server.port) not in refused.text
+            await client.hear(SampleSent)
+            await client.say(Complete(51, 0, ((sent.entry, (record(home.told, sent),)),)))
+            assert (await client.hear(Settled)).ours == (True,)
+
+
+@pytest.mark.parametrize("ticket", ["", "nonsense", "0" * 64])
+async def test_ticket_that_is_none_resumes_nothing(home: House, ticket: str):
+    client = await RawClient.enter(home.url, ANN, resume=ticket)
+    assert not client.welcome.resumes
