@@ -111,11 +111,13 @@ class LocalJob:
 
     async def _watch(self, inspector: Inspector, watch: Callable[[Snapshot], None]) -> None:
         """Look after the roles until the job is done."""
+        books = Counts()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            self._supervisor.look_after()
+            self._supervisor.look_after(books)
             fed = self._supervisor.is_done(FEED)
             snapshot = await self._asked(inspector.snapshot)
+            books = snapshot.counts
             watch(snapshot)
             if self._ready is not None and self._are_at_work(snapshot.members):
                 self._ready()

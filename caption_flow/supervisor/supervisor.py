@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from caption_flow.errors import CaptionFlowError
+from caption_flow.model import Counts
 from caption_flow.retry import Backoff
 from caption_flow.supervisor.child import Child, Role
 
@@ -16,7 +17,9 @@ WATCH_SECONDS = 0.2
 # Of one role in quick succession, before it is given up. An image that kills workers is found
 # sooner, and so is a second one.
 MOST_RESTARTS = 12
-STEADY_SECONDS = 60.0  # a role that ran for so long begins anew to be restarted
+# A role that ran for so long begins anew to be restarted; not one that leaves the job where it was,
+# as workers do that reach no image.
+STEADY_SECONDS = 60.0
 EXIT_WRONG = 2  # a role that is wrongly configured is so again
 
 
@@ -38,9 +41,12 @@ class Supervisor:
         self._restarts: dict[str, Iterator[float]] = {}
         self._counts: dict[str, int] = {}
         self._due: dict[str, float] = {}
+        self._books = Counts()  # as they stand now, and as they stood when each role was started
+        self._stood: dict[str, Counts] = {}
 
     def start(self, role: Role) -> None:
         """Start a role, from the main thread: on Linux it ends with the thread that started it."""
+        self._stood[role.name] = self._books
         self._children[role.name] = Child(role, self._logs, self._environ)
 
     def is_done(self, name: str) -> bool:
@@ -51,8 +57,9 @@ class Supervisor:
         """Name the processes of the roles, but for those that ended well."""
         return {child.pid for child in self._children.values() if not self._is_well(child)}
 
-    def look_after(self) -> None:
+    def look_after(self, books: Counts) -> None:
         """Restart what has died; RoleFailed when that is in vain."""
+        self._books = books
         for name, child in self._children.items():
             code = child.code
             if code is None or self._is_well(child):
@@ -87,7 +94,7 @@ class Supervisor:
 
     def _next_delay(self, child: Child, code: int) -> float:
         name = child.role.name
-        if child.age >= STEADY_SECONDS:
+        if child.age >= STEADY_SECONDS and self._books != self._stood[name]:
             self._counts.pop(name, None)
             self._restarts.pop(name, None)
         self._counts[name] = self._counts.get(name, 0) + 1
