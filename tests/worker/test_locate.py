@@ -94,3 +94,12 @@ def test_only_a_hub_that_was_named_may_be_anywhere():
 )
 def test_hub_and_token_are_those_of_our_own_environment(environ: dict[str, str], hub: Hub):
     assert Hub.of(environ) == hub
+
+
+def test_a_job_of_others_is_shown_no_token_and_led_into_no_network_of_ours():
+    environ = {"HF_ENDPOINT": "http://mirror.local:8080", "HF_TOKEN": "hush"}
+
+    hub = Hub.of(environ, of_others=True)
+
+    assert hub.trusted == ()
+    assert hub.headers("http://mirror.local:8080/a") == {}
