@@ -29,6 +29,20 @@ class QueueUnreachable(CaptionFlowError):
     """Redis does not answer (yet); the caller may wait and try again."""
 
 
+class ServerUnreachable(QueueUnreachable):
+    """The proxy does not answer (yet); the caller may wait and try again."""
+
+
+class ServerUnfit(CaptionFlowError):
+    """The proxy does not let us in, or is not to be trusted; waiting does not help."""
+
+    exit_code = 2
+
+
+class Misunderstanding(CaptionFlowError):
+    """The proxy and this client do not speak the same protocol; waiting does not help."""
+
+
 class QueueFull(CaptionFlowError):
     """Redis has no memory left for what was to be written; the caller waits."""
 

@@ -7,8 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnreachable, StorageBlocked
-from caption_flow.lifecycle import Drain, OutOfTime
+from caption_flow.errors import (
+    CaptionFlowError,
+    QueueFull,
+    QueueUnreachable,
+    ServerUnreachable,
+    StorageBlocked,
+)
+from caption_flow.lifecycle import Drain
 from caption_flow.retry import Backoff
 
 logger = logging.getLogger(__name__)
@@ -19,6 +25,7 @@ LAST_SECONDS = 3.0  # for an answer, once the process should end
 NEXT_SECONDS = 0.5  # for each one after that, where it did not come
 
 _WAITED_FOR: tuple[tuple[type[CaptionFlowError], str], ...] = (
+    (ServerUnreachable, "the server"),
     (QueueUnreachable, "Redis"),
     (QueueFull, "room in Redis"),
     (StorageBlocked, "the folder of the parts"),

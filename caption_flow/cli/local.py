@@ -28,6 +28,8 @@ from caption_flow.queue.ports import Snapshot
 from caption_flow.supervisor.job import LocalJob, Plan, handed_down, redis_for
 from caption_flow.supervisor.supervisor import Supervisor
 
+# Where a worker of this host may be sent otherwise; those of this job come to its Redis.
+_ELSEWHERE = frozenset({"CAPTION_FLOW_SERVER", "CAPTION_FLOW_TOKEN"})
 LOGS = ".logs"  # under the data directory, by job: what the roles print
 
 
@@ -52,7 +54,7 @@ def run_job(
         config = msgspec.structs.replace(config, redis=server.url, job=job_name(config))
         with handed_down(config) as settings:
             environ = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
                 DUMP_VARIABLE: str(settings),
                 "CAPTION_FLOW_REDIS": server.url,
                 "CAPTION_FLOW_JOB": str(config.job),

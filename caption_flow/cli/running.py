@@ -12,7 +12,7 @@ from caption_flow.config import DownloadConfig, JobConfig
 from caption_flow.dataset.source import Source, SourceOptions, open_source
 from caption_flow.errors import ConfigError
 from caption_flow.fetch import DownloadLimits
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Drain, fastest_loop
 from caption_flow.patience import Patience
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.embedded import running_url
@@ -30,12 +30,6 @@ EMBEDDED = ".redis"  # under the data directory: the embedded server's own files
 
 def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
     """Run a role on the fastest event loop there is, and let signals drain it."""
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        factory = None
-    else:
-        factory = uvloop.new_event_loop
 
     drain = Drain()
 
@@ -43,11 +37,8 @@ def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
         drain.on_signals()
         return await main(drain)
 
-    try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(drained())
-    finally:
-        drain.stay_on_signals()
+    with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+        return runner.run(drained())
 
 
 @asynccontextmanager

@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caption_flow.cli.options import allowances, configured, networks, overrides, worker_config
-from caption_flow.cli.running import checked_redis, download_limits, find_job, run_async
-from caption_flow.cli.telling import Looking, Teller, telling
+from caption_flow.cli.options import configured, networks, overrides, worker_config
+from caption_flow.cli.running import download_limits, run_async
+from caption_flow.cli.workplace import Workplace, workplace
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
-from caption_flow.errors import ConfigError
+from caption_flow.errors import CaptionFlowError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
-from caption_flow.queue.job import RedisJob
-from caption_flow.queue.work import RedisWorkQueue
-from caption_flow.worker.consent import Consent
 from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
@@ -30,6 +27,19 @@ if TYPE_CHECKING:
 
 
 @click.command("worker")
+@click.option("--server", metavar="URL", help="wss:// URL of a proxy, where Redis is not reached.")
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    help="What lets us in there; better as CAPTION_FLOW_TOKEN, which ps does not show.",
+)
+@click.option("--ca-cert", metavar="FILE", help="Certificate that the proxy's is checked against.")
+@click.option(
+    "--no-verify-ssl",
+    is_flag=True,
+    default=None,
+    help="Trust whoever answers; for development only.",
+)
 @click.option("--gpu-id", type=click.IntRange(min=0), help="Which GPU; one worker for each.")
 @click.option("--name", help="Name of the worker in rows and monitors.")
 @click.option(
@@ -62,6 +72,10 @@ def command(
     redis: str | None,
     job: str | None,
     changes: tuple[str, ...],
+    server: str | None,
+    token: str | None,
+    ca_cert: str | None,
+    no_verify_ssl: bool | None,
     gpu_id: int | None,
     name: str | None,
     stages: tuple[str, ...],
@@ -82,6 +96,10 @@ def command(
         changes,
         redis=redis,
         job=job,
+        server=server,
+        token=token,
+        ca_cert=ca_cert,
+        verify_ssl=False if no_verify_ssl else None,
         gpu_id=gpu_id,
         name=name,
         stages=stages or None,
@@ -128,30 +146,32 @@ async def _work_until_over(config: WorkerConfig, drain: Drain, teller: Teller) -
         await run_hook(config.hook, drain)
 
 
-async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | None:
-    if config.redis is None:
-        raise ConfigError("No Redis is configured. Give --redis URL, or redis: in worker.yaml.")
-    async with checked_redis(config.redis, "worker", drain) as connections:
-        found = await find_job(connections, config.job, drain)
-        if found is None:
+def _run_hook(hook: str | tuple[str, ...]) -> None:
+    """Run what the operator wants to have run after us."""
+    shell = isinstance(hook, str)
+    spelt = hook if isinstance(hook, str) else shlex.join(hook)
+    try:
+        done = subprocess.run(hook, shell=shell, check=False)  # noqa: S603 - the operator's own
+    except OSError as exc:
+        raise HookFailed(f"post_exec_hook ({spelt}) cannot be run: {exc}.") from exc
+    if done.returncode:
+        raise HookFailed(f"post_exec_hook ({spelt}) has ended with code {done.returncode}.")
+
+
+async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
+    label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
+    name = member_name(config.name or label)
+    async with workplace(config, name, drain) as place:
+        if place is None:
             return None
-        job, published = found
-        label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
-        name = member_name(config.name or label)
-        told, outfit = Told.of(published), _outfit(config, job, drain)
-        crew = Crew(job, told, outfit, config, name=name, drain=drain)
-        heralding = Herald(
-            job, role="worker", name=name, figures=crew.figures, paused=lambda: crew.paused
-        )
-        teller.learn(job=job.job)
-        async with heralding as herald, Looking(teller, heralding, job.counts):
+        told, outfit = Told.of(place.published), _outfit(config, place, drain)
+        crew = Crew(place.job, told, outfit, config, name=name, drain=drain)
+        async with Herald(place.job, role="worker", name=name, figures=crew.figures) as herald:
             await crew.run(herald)
         return crew
 
 
-def _outfit(config: WorkerConfig, job: RedisJob, drain: Drain) -> Outfit:
-    consent = Consent(config)
-
+def _outfit(config: WorkerConfig, place: Workplace, drain: Drain) -> Outfit:
     def engine(settings: Broadcast, needed: Served) -> Engine:
         return make_engine(
             settings,
@@ -165,7 +185,7 @@ def _outfit(config: WorkerConfig, job: RedisJob, drain: Drain) -> Outfit:
 
     return Outfit(
         engine=engine,
-        queue=lambda consumer: RedisWorkQueue(job, name=consumer),
+        queue=place.queue,
         references=lambda settings: _references(config, settings),
     )
 

@@ -1,1 +1,1 @@
-"""Remote: the ports of the queue, over a WebSocket to a proxy."""
+"""Remote: the ports of the queue through a proxy, for processes that do not reach Redis."""

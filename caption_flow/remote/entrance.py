@@ -1,0 +1,208 @@
+"""Remote, the way in: a connection to a proxy, from the first packet to its welcome."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import cast
+
+import websockets
+from msgspec.structs import replace
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI, parse_uri
+
+from caption_flow import __version__
+from caption_flow.errors import ConfigError, Misunderstanding
+from caption_flow.remote.refusals import closed, unopened
+from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.frames import (
+    HELLO_SECONDS,
+    MOST_HEAD,
+    MOST_PAYLOAD,
+    PING_SECONDS,
+    SILENCE_SECONDS,
+    SUBPROTOCOL,
+    FromServer,
+    Hello,
+    Role,
+    Welcome,
+    from_server,
+    pack,
+)
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS = 15.0  # for a connection, TLS and the upgrade
+CLOSE_SECONDS = 2.0  # for a goodbye; whoever must end may be in a hurry
+MOST_MESSAGE = MOST_HEAD + MOST_PAYLOAD + 4  # bytes
+QUEUED = 64  # fragments read ahead of us
+_LENGTH = 4  # bytes before a head that tell its length
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 100
+
+# Not above INFO: at DEBUG the library writes down each header, and so the token.
+_library = logging.getLogger("caption_flow.remote.websockets")
+_library.setLevel(logging.WARNING)
+
+
+class Wire(ClientConnection):
+    """A connection that knows when it last heard anything.
+
+    An answer to a ping may have to wait behind images on a slow line, which are a sign of life too.
+    """
+
+    heard = 0.0  # on the monotonic clock
+    _reader = from_server()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self.heard = time.monotonic()
+        super().data_received(data)
+
+    async def frame(self) -> tuple[FromServer, bytes]:
+        """Read the next message: its frame and its payload. Raises Breach where it is none."""
+        # By fragments: an image that is one of its own is not copied once more.
+        head, *others = [part async for part in self.recv_streaming()]
+        if isinstance(head, str):
+            raise Breach(Close.MALFORMED, "A message is text; all are binary.")
+        parts = [part for part in others if part and isinstance(part, bytes)]
+        if len(head) != _LENGTH + int.from_bytes(head[:_LENGTH], "big"):
+            frame, payload = self._reader.read(b"".join([head, *parts]))
+            return frame, bytes(payload)
+        frame, _ = self._reader.read(head)
+        return frame, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def keep_alive(self) -> None:
+        """Ping until nothing has been heard for too long."""
+        while time.monotonic() - self.heard < SILENCE_SECONDS:
+            with suppress(TimeoutError):  # it waits where the line takes nothing any more
+                async with asyncio.timeout(PING_SECONDS):
+                    await self.ping()
+            await asyncio.sleep(PING_SECONDS)
+
+    async def end(self) -> None:
+        """Close in good order, or else without."""
+        try:
+            async with asyncio.timeout(2 * CLOSE_SECONDS):
+                await self.close()
+        except TimeoutError:
+            self.transport.abort()
+
+
+class Entrance:
+    """Where a proxy is, and what we show there."""
+
+    def __init__(
+        self, server: str, token: str, tls: ssl.SSLContext | None, *, role: Role, member: str
+    ) -> None:
+        """`tls`: what certificates are believed, for wss://."""
+        address = _address(server)
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise ConfigError("token holds characters that no token has; copy it anew")
+        self.place = f"{'wss' if address.secure else 'ws'}://{address.host}:{address.port}"
+        self._server = server
+        self._token = token
+        self._tls = tls if address.secure else None
+        self._hello = Hello(
+            role,
+            member_word(member),
+            socket.gethostname()[:_LONGEST],
+            os.getpid(),
+            f"caption-flow {__version__}",
+        )
+        if not address.secure and not _is_here(address.host):
+            logger.warning(
+                "The token and all images go to %s unencrypted; anybody on the way can read them. "
+                "Use wss://",
+                self.place,
+            )
+        if self._tls is not None and self._tls.verify_mode == ssl.CERT_NONE:
+            logger.warning(
+                "Whether %s is who it says is not checked: anybody on the way can read the token. "
+                "For development only",
+                self.place,
+            )
+
+    @asynccontextmanager
+    async def opened(self, ticket: str) -> AsyncIterator[tuple[Wire, Welcome]]:
+        """Connect, and take up what was held under this ticket; closes in the end."""
+        wire = await self._connect()
+        try:
+            yield wire, await self._greeted(wire, ticket)
+        except ConnectionClosed as exc:
+            raise closed(exc, self.place) from exc
+        except Breach as exc:
+            await wire.close(exc.code, exc.reason)
+            raise Misunderstanding(
+                f"{self.place} sends what this version cannot read ({exc}). "
+                "Install the version of caption-flow that it has."
+            ) from exc
+        finally:
+            await wire.end()
+
+    async def _connect(self) -> Wire:
+        try:
+            wire = await websockets.connect(
+                self._server,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                additional_headers={"Authorization": f"Bearer {self._token}"},
+                user_agent_header=self._hello.software,
+                compression=None,
+                ssl=self._tls,
+                open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
+                ping_interval=None,
+                max_size=MOST_MESSAGE,
+                max_queue=QUEUED,
+                logger=_library,
+                create_connection=Wire,
+            )
+        except (OSError, EOFError, WebSocketException) as exc:
+            raise unopened(exc, self.place) from exc
+        return cast("Wire", wire)
+
+    async def _greeted(self, wire: Wire, ticket: str) -> Welcome:
+        await wire.send(pack(replace(self._hello, resume=ticket)))
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                frame, _ = await wire.frame()
+        except TimeoutError as exc:
+            raise unopened(exc, self.place) from exc
+        if not isinstance(frame, Welcome):
+            raise Breach(Close.DISORDER, "The first frame is no welcome.")
+        return frame
+
+
+def member_word(name: str) -> str:
+    """Spell the name of a process as the protocol has it."""
+    return _ODD.sub("-", name)[-_LONGEST:]
+
+
+def _address(server: str) -> WebSocketURI:
+    way_out = "write wss://HOST:PORT"
+    if any(char.isspace() for char in server):
+        raise ConfigError(f"server holds a space; {way_out}")
+    try:
+        address = parse_uri(server)
+    except (InvalidURI, ValueError) as exc:
+        raise ConfigError(f"server is no URL; {way_out}") from exc
+    if address.user_info:
+        raise ConfigError(f"server holds a user; {way_out}, and give the token by itself")
+    return address
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
