@@ -66,3 +66,22 @@ def test_name_of_two_words_may_be_joined_either_way(monkeypatch: pytest.MonkeyPa
     found = main.LazyGroup().get_command(click.Context(main.cli), spelling)
 
     assert found is wanted
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_each_command_goes_by_both_spellings(name: str):
+    group, context = main.LazyGroup(), click.Context(main.cli)
+
+    assert group.get_command(context, name.replace("_", "-")) is group.get_command(context, name)
+
+
+def test_options_go_by_both_spellings():
+    words = ["--when_finished", "stay-connected", "--post_exec_hook", "a_b", "--drain_timeout=3"]
+    found = main.LazyGroup().get_command(click.Context(main.cli), "worker")
+    assert found is not None
+
+    given = found.make_context("worker", words, resilient_parsing=True).params
+
+    assert given["when_finished"] == "stay_connected"
+    assert given["post_exec_hook"] == "a_b"
+    assert given["drain_timeout"] == 3

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from caption_flow.grants import digest
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import SettingsTold
 from tests.e2e.desk import Desk, Ended, Running, alive, settings, wait_until
@@ -236,12 +237,10 @@ def _text(file: Path) -> str:
 
 async def test_client_can_connect_as_soon_as_an_orchestrator_says_so(desk: Desk, redis_url: str):
     draw(desk.folder / "photos", 3)
-    job, port = Job(redis_url, "j"), free_port()
-    (desk.folder / "orchestrator.yaml").write_text(
-        f"job: j\nredis: {redis_url}\nauth: {{worker_tokens: [{{name: ann, token: {TOKEN}}}]}}\n"
-    )
-    flags = (*SIMULATED, *settings(dataset__dataset_path="photos"), "--no-ssl", "--port", port)
-    running = desk.start("orchestrator", *flags)
+    job, port = Job(redis_url, "photos"), free_port()
+    (desk.folder / "orchestrator.yaml").write_text(example_with_a_proxy())
+    listen = ("--no-ssl", "--port", port)
+    running = desk.start("orchestrator", "--redis", redis_url, *SIMULATED, *listen)
     while READY not in running.out:
         assert not running.ended, running.err
         await asyncio.sleep(0.01)
@@ -261,6 +260,13 @@ async def test_client_can_connect_as_soon_as_an_orchestrator_says_so(desk: Desk,
     assert code == Close.GOING
     assert (ended.code, ended.seconds < IN_TIME) == (0, True)
     assert ended.out.splitlines().count(READY) == 1
+
+
+def example_with_a_proxy() -> str:
+    """The example of an orchestrator, with the lines that it only tells of."""
+    text = (Path(__file__).parents[2] / "examples" / "orchestrator.yaml").read_text()
+    text, told = text.split("  # host: ")
+    return text + f"  # host: {told}".replace("  # ", "  ").replace("0" * 64, digest(TOKEN))
 
 
 def _accepts(port: int) -> bool:
