@@ -24,7 +24,7 @@ from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.outbox import SLICE
 from caption_flow.proxy.ports import Admission, Refusal
-from caption_flow.proxy.session import Session
+from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.view import View
 from caption_flow.proxy.work_desk import WorkDesk
 from caption_flow.queue.job import RedisJob
@@ -45,8 +45,7 @@ DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk}
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
 
-_CLOSE_SECONDS = 2.0  # for the other end to answer a close
-_END_SECONDS = 5.0  # for all of them
+_END_SECONDS = 4.0  # for all of them
 _MOST_QUEUED = 4  # messages of a connection that were read and are not handled yet
 _MOST_MESSAGE = MOST_HEAD + 4  # bytes
 _WRITE_LIMIT = 64 << 10  # bytes that wait to be written before a sender waits
@@ -101,7 +100,7 @@ class Proxy:
             open_timeout=HELLO_SECONDS,
             ping_interval=PING_SECONDS,
             ping_timeout=SILENCE_SECONDS,
-            close_timeout=_CLOSE_SECONDS,
+            close_timeout=CLOSE_SECONDS,
             max_size=_MOST_MESSAGE,
             max_queue=_MOST_QUEUED,
             write_limit=_WRITE_LIMIT,

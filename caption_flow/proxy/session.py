@@ -28,6 +28,7 @@ from caption_flow.queue.ports import Member
 from caption_flow.wire.closing import Breach, Close, shortened
 from caption_flow.wire.frames import (
     HELLO_SECONDS,
+    SILENCE_SECONDS,
     Beat,
     Counted,
     CountsWanted,
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0  # the least between two that are passed on
 LEAVE_SECONDS = 2.0  # for a courtesy
+CLOSE_SECONDS = 2.0  # for the other end to answer a close
 _TICKET = re.compile(r"[0-9a-f]{32}")
 
 # Clients are not told where our Redis is.
@@ -86,6 +88,7 @@ class Session:
         self._beaten = -math.inf  # when, on the monotonic clock
         self._started = time.time()
         self._told: object = None  # the settings, as they were told last
+        self._flowing = time.monotonic()  # when the client last took in what was sent
 
     @property
     def member(self) -> str:
@@ -191,6 +194,7 @@ class Session:
         if not self.common.admission.allowed(self.grant):
             self.end(End(Close.UNAUTHORIZED, "This token was removed, or has expired."))
             return
+        self._look_at_flow()
         told = self.common.view.told
         if told is not None and told is not self._told:
             self._told = told
@@ -201,6 +205,13 @@ class Session:
             self.outbox.tell(orders)
         if self._desk is not None:
             self._desk.look()
+
+    def _look_at_flow(self) -> None:
+        """End it with a client that takes in nothing: pings wait behind what it does not take."""
+        if not self._connection.paused:
+            self._flowing = time.monotonic()
+        elif time.monotonic() - self._flowing > SILENCE_SECONDS:
+            self.end(End(Close.LATE, "For too long, nothing of what was sent was taken in."))
 
     # What the client says
 
@@ -279,7 +290,11 @@ class Session:
 
     async def _close(self, end: End) -> None:
         code = Close.GOING if end.code is None else end.code
-        await self._connection.close(code, shortened(end.reason))
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._connection.close(code, shortened(end.reason))
+        except TimeoutError:  # what was sent before is not taken in
+            self._connection.transport.abort()
 
 
 def refusal(id_: int, exc: CaptionFlowError) -> Refused:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 import pytest
@@ -36,6 +36,8 @@ KIB = 1 << 10
 class RawClient:
     """One connection. Frames that a test does not wait for are kept until it does."""
 
+    opened: ClassVar[list["RawClient"]] = []  # since the test began
+
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.ids = count()
@@ -51,13 +53,22 @@ class RawClient:
             "max_size": 80 << 20,
             "proxy": None,
         }
-        return cls(await connect(url, **(settings | options)))
+        client = cls(await connect(url, **(settings | options)))
+        cls.opened.append(client)
+        return client
 
     @classmethod
     async def enter(
-        cls, url: str, token: str, *, member: str = "m1", resume: str = "", role: str = "worker"
+        cls,
+        url: str,
+        token: str,
+        *,
+        member: str = "m1",
+        resume: str = "",
+        role: str = "worker",
+        **options: Any,
     ) -> Self:
-        client = await cls.open(url, token)
+        client = await cls.open(url, token, **options)
         await client.say(Hello(role, member, "host", 1, "test", resume=resume))
         client.welcome = await client.hear(Welcome)
         return client

@@ -1,10 +1,12 @@
 """Fixtures for the proxy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from caption_flow.queue.connect import Connections
+from tests.proxy.client import RawClient
 from tests.proxy.house import House, house, publish
 from tests.roles import Roles, brisk, roles
 
@@ -17,6 +19,15 @@ def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caption_flow.proxy.view.LOOK_SECONDS", 0.02)
     monkeypatch.setattr("caption_flow.proxy.line.TICK_SECONDS", 0.05)
     monkeypatch.setattr("caption_flow.queue.news.BLOCK_MS", 50)
+
+
+@pytest.fixture(autouse=True)
+async def parting() -> AsyncIterator[None]:
+    """Let no client of a test outlive it."""
+    yield
+    while RawClient.opened:
+        RawClient.opened.pop().cut()
+    await asyncio.sleep(0)
 
 
 @pytest.fixture
