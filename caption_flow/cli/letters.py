@@ -49,7 +49,7 @@ def show_table(letters: list[DeadLetter]) -> None:
     for letter in letters:
         why = letter.failure
         stage = why.stage or _FEEDER
-        cells = (_local(why.at), why.reason, stage, letter.sample.id, why.detail[:_LONGEST])
+        cells = (local(why.at), why.reason, stage, letter.sample.id, why.detail[:_LONGEST])
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
 
@@ -74,9 +74,9 @@ def _details(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     sample, why = letter.sample, letter.failure
     yield "reason", why.reason
     yield "detail", why.detail
-    yield "given up", f"{_local(why.at)} by {_who(why)}"
+    yield "given up", f"{local(why.at)} by {_who(why)}"
     for number, earlier in enumerate(letter.earlier, start=1):
-        said = f"{earlier.reason}, {earlier.detail}, {_local(earlier.at)} by {_who(earlier)}"
+        said = f"{earlier.reason}, {earlier.detail}, {local(earlier.at)} by {_who(earlier)}"
         yield f"earlier {number}", said
     yield "source", sample.source
     yield "shard", sample.shard
@@ -97,7 +97,8 @@ def _who(why: Failure) -> str:
     return f"{why.member}, stage {why.stage}, attempt {why.attempt}"
 
 
-def _local(at: float) -> str:
+def local(at: float) -> str:
+    """Spell a time for people here."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -29,7 +29,9 @@ COMMANDS = {
     "generate_cert": "Make a certificate for a proxy, or get one from Let's Encrypt.",
     "inspect_cert": "Show a certificate, and whether it fits its key and its host.",
     "dead": "Look at samples that were given up; retry or drop them.",
-    "auth": "Say who may come in through the proxy: make, add, remove and list tokens.",
+    "status": "Show how a job stands, once.",
+    "monitor": "Show how a job stands, until Ctrl-C.",
+    "contributors": "See who captioned how much; take back what somebody made.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }
 

@@ -172,17 +172,18 @@ def _job(
     if dump := environ.get(DUMP_VARIABLE):
         return LoadedJob(config=read_dump(Path(dump)), path=None)
     loaded = load_job(component, explicit, made)
-    _warn(loaded.warnings)
+    warn(loaded.warnings)
     return loaded
 
 
 def worker_config(explicit: Path | None, made: dict[str, object]) -> WorkerConfig:
     """Read the settings of a worker, and pass on their warnings."""
     loaded = load_worker(explicit, made)
-    _warn(loaded.warnings)
+    warn(loaded.warnings)
     return loaded.config
 
 
-def _warn(warnings: tuple[str, ...]) -> None:
+def warn(warnings: tuple[str, ...]) -> None:
+    """Pass warnings of a document on."""
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)

@@ -1,0 +1,98 @@
+"""`caption-flow status` and `monitor`: a job at a glance."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caption_flow.queue.connect import connect
+from caption_flow.queue.contributors import RedisContributors
+from caption_flow.queue.ports import Member
+from tests.audit.archive import Archive
+from tests.audit.office import ALL, Office
+from tests.e2e.desk import Desk, Ended
+from tests.redis_server import RedisServer
+from tests.roles import JOB, Roles, brisk, roles, settings, until
+
+__all__ = ["brisk", "roles"]
+
+
+@pytest.fixture
+async def archive(roles: Roles, tmp_path: Path) -> Iterator[Archive]:
+    """A job in its middle, of which bob wants not to be named."""
+    office = Office(roles, tmp_path / "pictures")
+    made = Archive(office)
+    await made.in_the_middle()
+    board = RedisContributors(roles.job.connections, JOB)
+    await board.spent("bob", 3600.0, anonymous=True)
+    await roles.job.beat(Member("worker", "rig", "host-a", 1, 0.0, 2e9, "working", {"rows": 3.0}))
+    yield made
+    office.close()
+
+
+async def status(desk: Desk, *words: object) -> Ended:
+    done = await asyncio.to_thread(desk.start("status", *words).wait)
+    assert done.code == 0, done.words
+    return done
+
+
+async def test_status_shows_books_streams_members_and_leaderboard(
+    archive: Archive, desk: Desk, redis_url: str
+):
+    shown = (await status(desk, "--redis", redis_url)).out
+
+    assert shown.startswith(f"{JOB}: planned, settings of version ")
+    for words in ("samples:caption", "captions", "host-a", "rows 3", "ada", "(anonymous: 1)"):
+        assert words in shown
+    assert "bob" not in shown
+    assert archive.makers()["bob"] == 3
+
+
+async def test_status_is_one_document(archive: Archive, desk: Desk, redis_url: str):
+    told = json.loads((await status(desk, "--redis", redis_url, "--json")).out)
+
+    books = told["books"]
+    assert told["job"] == JOB
+    assert (books["planned"], books["captioned"], books["dead"]) == (ALL, 8, 2)
+    assert books["in_chunks"] + books["in_flight"] == ALL - 10
+    assert {"stream": "captions", "waiting": 2, "held": 1} in told["streams"]
+    assert [member["name"] for member in told["members"]] == ["rig"]
+    first, second = told["leaderboard"]
+    assert (first["rank"], first["name"], first["captions"]) == (1, "ada", 5)
+    assert (second["kind"], second["name"], second["captions"]) == ("anonymous", "", 3)
+    assert (await archive.roles.counts()).captioned == 8
+
+
+async def test_monitor_looks_again_until_it_is_stopped(
+    archive: Archive, desk: Desk, redis_url: str
+):
+    (desk.folder / "monitor.yaml").write_text("refresh_rate: 0.1\nshow_contributors: false\n")
+    running = desk.start("monitor", "--redis", redis_url, "--job", JOB)
+    await until(lambda: running.out.count("settings of version 1") >= 2 or running.ended)
+    await archive.caption("ada", 1)
+    await until(lambda: running.out.count("settings of version 1") >= 5 or running.ended)
+
+    running.signal(signal.SIGINT)
+
+    done = await asyncio.to_thread(running.wait)
+    assert done.code == 0, done.words
+    assert "ada" not in done.out
+
+
+async def test_monitor_waits_for_a_server_that_is_away(desk: Desk, own_server: RedisServer):
+    async with connect(own_server.url, role="test") as connections:
+        await Roles(connections, desk.folder).feed_queue().publish(settings().encode(), "pictures")
+    (desk.folder / "monitor.yaml").write_text(f"redis: {own_server.url}\nrefresh_rate: 0.1\n")
+    running = desk.start("monitor")
+    await until(lambda: "settings of version 1" in running.out or running.ended)
+
+    own_server.stop()
+    await until(lambda: "No answer from" in running.out or running.ended)
+    seen = running.out.count("settings of version 1")
+    own_server.start()
+    await until(lambda: running.out.count("settings of version 1") > seen or running.ended)
+
+    assert not running.ended, running.err
