@@ -7,7 +7,6 @@ another one, or what they held runs out.
 import asyncio
 import http
 import logging
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,11 +17,11 @@ from websockets.http11 import Request, Response
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
-from caption_flow.grants import Grant, Role
+from caption_flow.grants import Role
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
+from caption_flow.proxy.door import Door
 from caption_flow.proxy.line import Line
-from caption_flow.proxy.outbox import SLICE
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.view import View
@@ -49,22 +48,7 @@ _END_SECONDS = 4.0  # for all of them
 _MOST_QUEUED = 4  # messages of a connection that were read and are not handled yet
 _MOST_MESSAGE = MOST_HEAD + 4  # bytes
 _WRITE_LIMIT = 64 << 10  # bytes that wait to be written before a sender waits
-# Linux: bytes that the kernel takes before the line does. Answers and pings stand behind them.
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _AGAIN = {"Retry-After": "2"}
-
-
-class Door(ServerConnection):
-    """A connection that knows whose token it came with."""
-
-    grant: Grant
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the kernel buffer little of what the line does not take."""
-        wire = transport.get_extra_info("socket")
-        with suppress(OSError, AttributeError):  # not everywhere known
-            wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, SLICE)
-        super().connection_made(transport)
 
 
 class Proxy:

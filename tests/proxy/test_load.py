@@ -1,14 +1,17 @@
 """What connections cost: Redis is asked no more for those that wait, and memory has its bound."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.proxy.outbox import MOST_ANSWERS
 from caption_flow.queue.connect import Connections
+from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import CountsWanted, Credit, Renewal, SampleSent
 from tests.proxy.client import RawClient
 from tests.proxy.house import BOB, BRISK, House, house, publish
@@ -107,6 +110,28 @@ async def test_client_that_takes_in_nothing_is_closed(home: House, monkeypatch: 
     await lazy.say(Credit(0, 20, 200 * MIB))
 
     await until(lambda: not home.door._sessions)
+
+
+async def test_message_in_endless_pieces_is_not_put_together(home: House):
+    client = await home.worker()
+
+    with contextlib.suppress(ConnectionClosed):
+        await client.connection.send(iter([b"x"] * 3000))
+
+    assert (await client.closed())[0] == Close.LARGE
+
+
+async def test_client_that_pings_and_never_reads_is_cut_off(home: House):
+    lazy = await home.worker()
+    lazy.connection.transport.pause_reading()
+    ping = bytes([0x89, 0x80 | 125]) + bytes(4 + 125)
+    written = 0
+    while home.door._sessions:
+        lazy.connection.transport.write(1000 * ping)
+        written += 1000 * len(ping)
+        await asyncio.sleep(0.001)
+
+    assert written < 64 * MIB
 
 
 async def test_renewals_are_done_while_a_large_image_goes_out(home: House):

@@ -1,0 +1,51 @@
+"""Proxy: a connection as the library makes it, and the bounds that the library has not."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from caption_flow.grants import Grant
+from caption_flow.proxy.outbox import SLICE
+from caption_flow.wire.closing import Close
+
+MOST_FRAGMENTS = 1024  # of a message; each takes memory, however small it is
+MOST_BUFFERED = 1 << 20  # bytes to be written; what we send ourselves waits for much less
+# Linux: bytes that the kernel takes before the line does. Answers and pings stand behind them.
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+
+
+class Door(ServerConnection):
+    """A connection that knows whose token it came with."""
+
+    grant: Grant
+    _fragments = 0  # of the message that is coming in
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the kernel buffer little of what the line does not take."""
+        wire = transport.get_extra_info("socket")
+        with suppress(OSError, AttributeError):  # not everywhere known
+            wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, SLICE)
+        super().connection_made(transport)
+
+    def process_event(self, event: Event) -> None:
+        """Pass on what has come, unless it comes in too many pieces."""
+        if isinstance(event, Frame):
+            if event.opcode is Opcode.CONT:
+                self._fragments += 1
+            elif event.opcode in {Opcode.TEXT, Opcode.BINARY}:
+                self._fragments = 0
+            if self._fragments > MOST_FRAGMENTS:
+                self.protocol.fail(Close.LARGE, "A message comes in too many pieces.")
+                self.send_data()
+                return
+        super().process_event(event)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has come; end it with a client that pings and takes in no answer."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MOST_BUFFERED:
+            self.transport.abort()
