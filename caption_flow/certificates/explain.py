@@ -22,7 +22,8 @@ from caption_flow.certificates.probe import (
     spelled_place,
 )
 
-_NO_ANSWER = (ConnectionRefusedError, gaierror)  # as long as a server is down: nothing to look at
+_LINE = (OSError, EOFError)  # those of TLS and of sockets; what was said over it is another matter
+_NO_ANSWER = (ConnectionRefusedError, gaierror)  # as long as a server is down
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _MOST_CAUSES = 10
 _MOST_NAMES = 5
@@ -39,15 +40,23 @@ _DEVELOPMENT = "for development only, pass --no-verify-ssl"
 async def explain(exc: BaseException, url: str, *, ca_cert: Path | None = None) -> str | None:
     """Say why TLS kept a connection to `url` from coming about; None: it was something else.
 
-    Asks the server once more, which takes seconds at most, unless nothing answered at all.
+    Asks the server once more, which takes seconds at most, unless nothing answered at all, or
+    something did in HTTP.
     """
     found = place_of(url)
-    if found is None or any(isinstance(cause, _NO_ANSWER) for cause in _causes(exc)):
+    if found is None or not _of_the_line(exc):
         return None
     secure, place = found
     if secure:
         return await asyncio.to_thread(_over_tls, exc, place, ca_cert)
     return await asyncio.to_thread(_without_tls, place)
+
+
+def _of_the_line(exc: BaseException) -> bool:
+    causes = list(_causes(exc))
+    return any(isinstance(cause, _LINE) for cause in causes) and not any(
+        isinstance(cause, _NO_ANSWER) for cause in causes
+    )
 
 
 def _over_tls(exc: BaseException, place: Place, ca_cert: Path | None) -> str | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import ssl
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import configured, job_config, overrides, telling_option
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
-from caption_flow.cli.telling import Looking, Teller, telling
+from caption_flow.cli.securing import secured
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
@@ -43,32 +42,36 @@ def command(
     made = overrides(
         changes, redis=redis, job=job, host=host, port=port, cert=cert, key=key, no_ssl=no_ssl
     )
-    with telling("proxy", progress) as teller:
-        config = job_config("proxy", explicit, made, dict(os.environ))
-        tls = tls_of(config)
-        run_async(lambda drain: _serve(config, tls, teller.follow(drain), teller))
-        click.echo("Stopped.")
+    config = job_config("proxy", explicit, made, dict(os.environ))
+    _refuse_in_the_open(config)
+    run_async(lambda drain: _serve(config, drain))
+    click.echo("Stopped.")
 
 
-def tls_of(config: JobConfig) -> ssl.SSLContext | None:
-    """Load the certificate; None: plain ws://, which must be wished for beyond this host."""
-    check_listening(config)
-    if config.no_ssl or config.tls is None:
-        return None
-    cert, key = config.tls
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+def _refuse_in_the_open(config: JobConfig) -> None:
+    """Refuse to let tokens and captions be read on the way, unless that is wished for."""
+    if config.tls is None and not config.no_ssl and not is_local(config.host):
+        raise ConfigError(
+            f"The proxy would listen on {config.host} without TLS, where tokens and captions could "
+            "be read on the way. Give --cert and --key (caption-flow generate_cert makes them), or "
+            "listen on 127.0.0.1; --no-ssl does it all the same."
+        )
+
+
+def is_local(host: str) -> bool:
+    """Whether only this host reaches an address."""
     try:
-        context.load_cert_chain(cert, key)
-    except OSError as exc:
-        raise ConfigError(f"cert: {cert} with the key {key} cannot be loaded: {exc}") from exc
-    return context
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
-async def _serve(
-    config: JobConfig, tls: ssl.SSLContext | None, drain: Drain, teller: Teller
-) -> None:
+async def _serve(config: JobConfig, drain: Drain) -> None:
     url = redis_url(config)
-    async with checked_redis(url, "proxy", drain, most=MOST_CONNECTIONS) as connections:
+    async with (
+        secured(config) as tls,
+        checked_redis(url, "proxy", drain, most=MOST_CONNECTIONS) as connections,
+    ):
         name = known_job(config) or await _found(connections, drain)
         if name is None:
             return

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
-from caption_flow.certificates.contexts import client_context
+from caption_flow.certificates.contexts import client_context, server_context
 from caption_flow.certificates.explain import explain
 from tests import require
 from tests.certificates.pairs import DAY, Pair, authority, pair
@@ -208,6 +209,24 @@ async def test_server_that_speaks_something_else_is_another_matter():
 
         assert await why(f"ws://127.0.0.1:{port}") is None
         assert await why(f"wss://127.0.0.1:{port}") is None
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_server_that_answers_is_not_asked_again(tmp_path: Path, scheme: str):
+    """As with 429: asking once more would be one more that is too many."""
+    asked = []
+
+    def refuse(connection: ServerConnection, _: Request) -> Response:
+        asked.append(connection.remote_address)
+        return connection.respond(429, "Too often.")
+
+    made = pair(tmp_path)
+    tls = server_context(made.cert, made.key) if scheme == "wss" else None
+    async with serve(_listen, "127.0.0.1", 0, ssl=tls, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await why(f"{scheme}://127.0.0.1:{port}", made.cert) is None
+
+    assert len(asked) == 1
 
 
 async def test_connection_that_broke_later_is_another_matter(tmp_path: Path):
