@@ -16,7 +16,7 @@ from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
-from caption_flow.proxy.listed import ListedTokens
+from caption_flow.proxy.admission import token_admission
 from caption_flow.proxy.server import MOST_CONNECTIONS, proxy
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob, only_job
@@ -76,9 +76,8 @@ async def _serve(config: JobConfig, drain: Drain) -> None:
         if name is None:
             return
         job = RedisJob(connections, name)
-        admission = ListedTokens(config.auth.grants())
-        teller.learn(job=name)
         async with (
+            token_admission(job, config.auth.grants(), config.proxy) as admission,
             proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds) as door,
             door.listening(config.host, config.port, tls) as port,
             Herald(job, role="proxy", name=member_name("proxy"), figures=door.figures) as herald,

@@ -15,7 +15,6 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, digest
 from caption_flow.proxy.accounts import Accounts
 from caption_flow.proxy.addresses import Addresses
-from caption_flow.proxy.listed import UNKNOWN, bearer
 from caption_flow.proxy.origin import Origins
 from caption_flow.proxy.ports import Allowance, Refusal
 from caption_flow.proxy.presence import Presence
@@ -26,7 +25,9 @@ from caption_flow.queue.usage import RedisUsage
 
 logger = logging.getLogger(__name__)
 
+_SCHEME = "bearer "
 _FORWARDED = "X-Forwarded-For"
+_UNKNOWN = Refusal(401, "This token is unknown here, or has expired.\n")
 _NOT_YET = Refusal(
     503, "The queue does not tell which tokens are good. Try again.\n", {"Retry-After": "2"}
 )
@@ -51,9 +52,9 @@ class TokenAdmission:
         origin = self._origins.of(address, headers.get_all(_FORWARDED))
         if wait := self._addresses.knock(origin):
             return _too_much(wait, "This address connects too often.")
-        token = bearer(headers)
+        token = _bearer(headers)
         if not token or not token.isascii():
-            return UNKNOWN  # no guess, and so no failed login
+            return _UNKNOWN  # no guess, and so no failed login
         sha256 = digest(token)
         if wait := self._addresses.banned(origin, sha256):
             return _too_much(wait, "Too many logins of this address have failed.")
@@ -68,7 +69,7 @@ class TokenAdmission:
             return _NOT_YET
         if wait := self._addresses.failed(origin):
             logger.warning("Too many logins of %s have failed; it waits %.0f s", origin, wait)
-        return UNKNOWN
+        return _UNKNOWN
 
     async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
         """Count a connection; False where the token has as many as it may."""
@@ -81,9 +82,9 @@ class TokenAdmission:
         """Count a connection no more."""
         await self._presence.leave(grant, ticket)
 
-    def allowed(self, grant: Grant) -> bool:
-        """Whether the token is still good."""
-        return self._watch.current(grant) is not None
+    def current(self, grant: Grant) -> Grant | None:
+        """Give what the token allows now; None: it was removed, or has expired."""
+        return self._watch.current(grant)
 
     async def allowance(self, grant: Grant, samples: int) -> Allowance:
         """Say how many of the wanted samples may be claimed now."""
@@ -106,6 +107,14 @@ async def token_admission(
         presence = await stack.enter_async_context(Presence(usage))
         accounts = await stack.enter_async_context(Accounts(usage))
         yield TokenAdmission(watch, presence, accounts, config)
+
+
+def _bearer(headers: Headers) -> str | None:
+    """Find the token that a request brings; None where it brings none, or several."""
+    given = headers.get_all("Authorization")
+    if len(given) != 1 or not given[0].lower().startswith(_SCHEME):
+        return None
+    return given[0][len(_SCHEME) :].strip()
 
 
 def _too_much(wait: float, why: str) -> Refusal:

@@ -1,7 +1,7 @@
 """Proxy: who may come in and how much each may have, as a protocol. Tokens implement it.
 
 The server asks `admit` before a connection is upgraded. A session enters when it has said hello,
-is `allowed` for as long as it lasts, asks for an `allowance` before it claims for its client, and
+lasts while its grant is `current`, asks for an `allowance` before it claims for its client, and
 says what was sent.
 """
 
@@ -48,8 +48,11 @@ class Admission(Protocol):
         """Count a connection no more."""
         ...
 
-    def allowed(self, grant: Grant) -> bool:
-        """Whether the token is still good. Asked often, of every connection: no I/O."""
+    def current(self, grant: Grant) -> Grant | None:
+        """Give what the token allows now; None: it was removed, or has expired.
+
+        Asked often, of every connection: no I/O.
+        """
         ...
 
     async def allowance(self, grant: Grant, samples: int) -> Allowance:

@@ -191,10 +191,13 @@ class Session:
 
     def look(self) -> None:
         """Follow what has changed; the view calls this twice a second."""
-        if not self.common.admission.allowed(self.grant):
+        now = self.common.admission.current(self.grant)
+        if now is None:
             self.end(End(Close.UNAUTHORIZED, "This token was removed, or has expired."))
             return
-        self._look_at_flow()
+        if now.stages != self.grant.stages:
+            self.end(End(Close.EXCESS, "The stages of this token are others now. Come back."))
+            return
         told = self.common.view.told
         if told is not None and told is not self._told:
             self._told = told

@@ -7,7 +7,7 @@ from typing import Any
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, digest
-from caption_flow.proxy.listed import ListedTokens
+from caption_flow.proxy.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import Proxy, proxy
 from caption_flow.queue import keys
@@ -76,7 +76,9 @@ async def house(
     """Open a proxy; another one of the same job is another call."""
     async with AsyncExitStack() as stack:
         job = RedisJob(connections, roles.job.job)
-        opened = proxy(job, admission or ListedTokens(GRANTS), config, lease_seconds=LEASE)
+        if admission is None:
+            admission = await stack.enter_async_context(token_admission(job, GRANTS, config))
+        opened = proxy(job, admission, config, lease_seconds=LEASE)
         door = await stack.enter_async_context(opened)
         port = await stack.enter_async_context(door.listening("127.0.0.1", 0))
         yield House(door, port, roles)

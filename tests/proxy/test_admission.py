@@ -146,7 +146,7 @@ async def test_edits_are_followed_by_each_proxy_within_a_second(opened: Open, to
     for grant in grants:
         await tokens.put(grant)
     proxies = [await opened(), await opened()]
-    assert all(one.allowed(grant) for one in proxies for grant in grants)
+    assert all(one.current(grant) for one in proxies for grant in grants)
 
     async with within(SOON):
         await tokens.remove("removed", "worker")
@@ -154,9 +154,9 @@ async def test_edits_are_followed_by_each_proxy_within_a_second(opened: Open, to
         ended = grant_of("expired", "expired", expires=time.time() + 0.3)
         await tokens.put(ended, instead_of=digest("expired"))
         for one in proxies:
-            await until(lambda one=one: not any(one.allowed(grant) for grant in grants[:3]))
+            await until(lambda one=one: not any(one.current(grant) for grant in grants[:3]))
 
-    assert all(one.allowed(grants[3]) for one in proxies)
+    assert all(one.current(grants[3]) for one in proxies)
     assert [await status(one, "removed") for one in proxies] == [401, 401]
     assert [await status(one, "expired") for one in proxies] == [401, 401]
     assert [await status(one, "new") for one in proxies] == [0, 0]
@@ -168,7 +168,7 @@ async def test_token_of_the_document_cannot_be_removed_in_redis(opened: Open, to
     await tokens.put(grant_of("Ben", "mark"))
     await until(lambda: admission.admit(bearing("mark"), FAR))
 
-    assert admission.allowed(anna)
+    assert admission.current(anna)
 
 
 async def test_limits_that_are_changed_close_nothing(opened: Open, tokens: RedisTokens):
@@ -180,7 +180,7 @@ async def test_limits_that_are_changed_close_nothing(opened: Open, tokens: Redis
         return await admission.admit(bearing("a"), FAR) == new
 
     await until(changed)
-    assert admission.allowed(old)
+    assert admission.current(old)
     assert await admission.enter(old, "1")
     assert not await admission.enter(old, "2")
 
@@ -211,7 +211,7 @@ async def test_emptied_redis_locks_nobody_out(opened: Open, tokens: RedisTokens,
     await job.client.flushall()
 
     for _ in range(20):
-        assert admission.allowed(anna)
+        assert admission.current(anna)
         await asyncio.sleep(0.05)
 
 
@@ -269,7 +269,7 @@ async def test_nobody_is_sent_away_while_redis_does_not_tell_who_is_good(
 
             await until(cannot_tell)
             assert await status(admission, "a") == 0
-            assert admission.allowed(anna)
+            assert admission.current(anna)
 
 
 # Addresses
@@ -550,7 +550,7 @@ async def test_token_that_was_removed_gets_nothing(opened: Open, tokens: RedisTo
     await tokens.put(anna := grant_of("Anna", "a"))
     admission = await opened()
     await tokens.remove("Anna", "worker")
-    await until(lambda: not admission.allowed(anna))
+    await until(lambda: not admission.current(anna))
 
     assert (await admission.allowance(anna, 5)).samples == 0
     assert not await admission.enter(anna, "1")
