@@ -164,8 +164,8 @@ async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
     async with workplace(config, name, drain) as place:
         if place is None:
             return None
-        told, outfit = Told.of(place.published), _outfit(config, place, drain)
-        crew = Crew(place.job, told, outfit, config, name=name, drain=drain)
+        told, outfit = Told.of(place.published), _outfit(place.config, place, drain)
+        crew = Crew(place.job, told, outfit, place.config, name=name, drain=drain)
         async with Herald(place.job, role="worker", name=name, figures=crew.figures) as herald:
             await crew.run(herald)
         return crew

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from caption_flow.cli.running import checked_redis, find_job
+from caption_flow.cli.running import ASK_SECONDS, checked_redis, find_job
 from caption_flow.config import WorkerConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.lifecycle import Drain, cancel
@@ -28,6 +28,7 @@ class Workplace(Struct, frozen=True):
 
     job: RedisJob | RemoteJob
     published: Settings  # as the worker begins
+    config: WorkerConfig  # with the stages that may be served there
     queue: Callable[[str], WorkQueue]  # by the name of its consumer
 
 
@@ -68,7 +69,7 @@ async def _at_redis(config: WorkerConfig, drain: Drain) -> AsyncIterator[Workpla
             yield None
             return
         job, published = found
-        yield Workplace(job, published, lambda consumer: RedisWorkQueue(job, name=consumer))
+        yield Workplace(job, published, config, lambda consumer: RedisWorkQueue(job, name=consumer))
 
 
 @asynccontextmanager
@@ -76,16 +77,21 @@ async def _remote(config: WorkerConfig, name: str, drain: Drain) -> AsyncIterato
     entrance = Entrance(
         str(config.server),
         str(config.token).strip(),
-        _believed(config),
         role="worker",
         member=member_word(name),
+        verify_ssl=config.verify_ssl,
+        ca_cert=Path(config.ca_cert) if config.ca_cert else None,
     )
     async with Link(entrance) as link:
         job = RemoteJob(link)
         watching = asyncio.create_task(_watch(job, drain))
         try:
             published = await _published(job, link, drain)
-            yield None if published is None else Workplace(job, published, lambda _: job.queue())
+            if published is None:
+                yield None
+            else:
+                config = _narrowed(config, link.welcome.stages)
+                yield Workplace(job, published, config, lambda _: job.queue())
         finally:
             await cancel(watching)
         if link.failure is not None:
@@ -109,15 +115,15 @@ async def _published(job: RemoteJob, link: Link, drain: Drain) -> Settings | Non
         if not told:
             logger.info("Waiting for a job from %s", link.place)
             told = True
-        await drain.wait(0.25)
+        await drain.wait(ASK_SECONDS)
     return None
 
 
-def _believed(config: WorkerConfig) -> ssl.SSLContext:
-    """Make what certificates we believe."""
-    if not config.verify_ssl:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    return ssl.create_default_context(cafile=config.ca_cert and Path(config.ca_cert).expanduser())
+def _narrowed(config: WorkerConfig, granted: Sequence[str]) -> WorkerConfig:
+    """Serve no other stages than the token is for: no model is loaded for the others."""
+    if not granted:
+        return config
+    stages = tuple(name for name in config.stages or granted if name in granted)
+    if not stages:
+        raise ConfigError(f"stages: the token is for {', '.join(granted)} only.")
+    return replace(config, stages=stages)

@@ -172,6 +172,7 @@ class Session:
                 lease_seconds=newest.settings.lease_seconds if newest else common.lease_seconds,
                 most_payload=0,
                 stages=self.grant.stages,
+                most_text=common.config.max_caption_bytes,
             )
         )
         logger.info("%s has come, from %s", self.member, hello.host)

@@ -6,10 +6,10 @@ import logging
 import os
 import re
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import cast
 
 import websockets
@@ -20,6 +20,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from caption_flow import __version__
+from caption_flow.certificates.contexts import client_context
+from caption_flow.certificates.explain import explain
 from caption_flow.errors import ConfigError, Misunderstanding
 from caption_flow.remote.refusals import closed, unopened
 from caption_flow.wire.closing import Breach, Close
@@ -101,16 +103,25 @@ class Entrance:
     """Where a proxy is, and what we show there."""
 
     def __init__(
-        self, server: str, token: str, tls: ssl.SSLContext | None, *, role: Role, member: str
+        self,
+        server: str,
+        token: str,
+        *,
+        role: Role,
+        member: str,
+        verify_ssl: bool = True,
+        ca_cert: Path | None = None,
     ) -> None:
-        """`tls`: what certificates are believed, for wss://."""
         address = _address(server)
         if not (token.isascii() and token.isprintable() and " " not in token):
             raise ConfigError("token holds characters that no token has; copy it anew")
         self.place = f"{'wss' if address.secure else 'ws'}://{address.host}:{address.port}"
         self._server = server
         self._token = token
-        self._tls = tls if address.secure else None
+        self._ca_cert = ca_cert
+        self._tls = None
+        if address.secure:
+            self._tls = client_context(verify_ssl=verify_ssl, ca_cert=ca_cert)
         self._hello = Hello(
             role,
             member_word(member),
@@ -124,7 +135,7 @@ class Entrance:
                 "Use wss://",
                 self.place,
             )
-        if self._tls is not None and self._tls.verify_mode == ssl.CERT_NONE:
+        if address.secure and not verify_ssl:
             logger.warning(
                 "Whether %s is who it says is not checked: anybody on the way can read the token. "
                 "For development only",
@@ -166,7 +177,8 @@ class Entrance:
                 create_connection=Wire,
             )
         except (OSError, EOFError, WebSocketException) as exc:
-            raise unopened(exc, self.place) from exc
+            why = await explain(exc, self._server, ca_cert=self._ca_cert)
+            raise unopened(exc, self.place, why) from exc
         return cast("Wire", wire)
 
     async def _greeted(self, wire: Wire, ticket: str) -> Welcome:
@@ -175,7 +187,7 @@ class Entrance:
             async with asyncio.timeout(HELLO_SECONDS):
                 frame, _ = await wire.frame()
         except TimeoutError as exc:
-            raise unopened(exc, self.place) from exc
+            raise unopened(exc, self.place, None) from exc
         if not isinstance(frame, Welcome):
             raise Breach(Close.DISORDER, "The first frame is no welcome.")
         return frame

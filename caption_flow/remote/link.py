@@ -22,7 +22,7 @@ from caption_flow.remote.refusals import Away
 from caption_flow.remote.requests import Request
 from caption_flow.remote.talk import Talk
 from caption_flow.retry import Backoff
-from caption_flow.wire.frames import MOST_CHANNELS, Frame, Orders, pack
+from caption_flow.wire.frames import MOST_CHANNELS, Frame, Orders, Welcome, pack
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,11 @@ class Link:
     def failure(self) -> CaptionFlowError | None:
         """What ended the link for good."""
         return self._talk.failure
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the proxy said of us last."""
+        return self._talk.welcome
 
     @property
     def settings(self) -> Settings | None:
@@ -169,7 +174,7 @@ class Link:
 
     async def _connected(self) -> None:
         """Work over one connection, until it breaks or is needed no more."""
-        async with self._entrance.opened(self._talk.ticket) as (wire, welcome):
+        async with self._entrance.opened(self._talk.welcome.ticket) as (wire, welcome):
             logger.info("Connected to %s as %s", self.place, welcome.contributor)
             outbox = Outbox(wire)
             since = time.monotonic()

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
-    InvalidMessage,
     InvalidStatus,
     InvalidURI,
     WebSocketException,
@@ -31,17 +30,6 @@ _MOST_WORDS = 300  # characters of what a server says
 _MOST_WAIT = 600.0  # seconds that we wait because a server says so
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
-_WAY_OUT = "Give its certificate, or that of its authority, with --ca-cert FILE"
-# What OpenSSL finds wrong with a certificate, by its number.
-_CERTIFICATES = {
-    9: "is not valid yet. Is the clock of this machine right?",
-    10: "has expired. Its operator has to renew it.",
-    18: f"is signed by itself. {_WAY_OUT}; or, for development only, use --no-verify-ssl.",
-    19: f"is signed by an authority that nobody knows. {_WAY_OUT}.",
-    20: f"is signed by an authority that this machine does not know. {_WAY_OUT}.",
-    62: "is for another host. Use the name that it was made for in --server.",
-    64: "is for another address. Use the name that it was made for in --server.",
-}
 _STATUSES: dict[int, tuple[type[CaptionFlowError], str]] = {
     400: (Misunderstanding, "{place} does not understand how we ask."),
     401: (
@@ -87,14 +75,13 @@ class Away(ServerUnreachable):
         self.wait = wait  # seconds that it asks for
 
 
-def unopened(error: Exception, place: str) -> CaptionFlowError:
-    """Say why a connection could not be opened."""
+def unopened(error: Exception, place: str, why: str | None) -> CaptionFlowError:
+    """Say why a connection could not be opened; `why`: what TLS has to do with it."""
     if isinstance(error, InvalidStatus):
         return _refused(error.response, place)
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = _CERTIFICATES.get(error.verify_code, f"is refused: {error.verify_message}.")
-        return ServerUnfit(f"The certificate of {place} {what}")
-    return Away(_trouble(error).format(place=place))
+        return ServerUnfit(why or f"The certificate of {place} is refused: {error}")
+    return Away(why or _trouble(error).format(place=place))
 
 
 def closed(error: ConnectionClosed, place: str) -> CaptionFlowError:
@@ -131,12 +118,6 @@ def _said(
 def _trouble(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "No host has the name in {place}. Check --server, and whether there is a network."
-    if isinstance(error, ssl.SSLError):
-        return "{place} speaks no TLS that we understand. Does it listen with ws://?"
-    if isinstance(error, ConnectionResetError):
-        return "{place} broke off at once. If that goes on: is it right that it is ws:// or wss://?"
-    if isinstance(error, InvalidMessage | EOFError):
-        return "{place} does not answer in HTTP. Does it listen with wss://?"
     if isinstance(error, TimeoutError):
         return "{place} did not answer in time."
     if isinstance(error, InvalidURI | InvalidHandshake | WebSocketException):

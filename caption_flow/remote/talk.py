@@ -53,7 +53,7 @@ _KINDS: dict[str, type[CaptionFlowError]] = {
     "full": QueueFull,
     "unfit": QueueUnfit,
 }
-_NO_WELCOME = Welcome("", "", False, 0.0, 0.0, 0)  # noqa: FBT003 - an array on the wire
+NO_WELCOME = Welcome("", "", False, 0.0, 0.0, 0)  # noqa: FBT003 - an array on the wire
 
 
 class Opening(Struct, frozen=True):
@@ -73,7 +73,6 @@ class Talk:
         self.mark: str | None = None  # of the settings
         self.stages: tuple[str, ...] = ()  # all that the job ever had
         self.orders = Orders(paused=False, drain=False)
-        self.ticket = ""
         self.channels: dict[int, Channel] = {}
         self._place = place
         self._ids = count()
@@ -82,7 +81,7 @@ class Talk:
         self._opening: dict[int, Opening] = {}  # by the ids of what was sent
         self._send: Callable[[Frame], None] = _nowhere
         self._is_up = False  # there is a connection
-        self._welcome = _NO_WELCOME  # on the connection that is there, or was last
+        self.welcome = NO_WELCOME  # on the connection that is there, or was last
         self._telling: set[Channel] = set()  # whose workers are woken in a moment
         self._watching: list[Answer] = []  # who waits for news
 
@@ -119,7 +118,7 @@ class Talk:
         self._opening[id_] = Opening(channel, serve, held)
         channel.opening = True
         # Of more than a frame can name, the rest is sent again, and known.
-        named = held[:MOST_ENTRIES] if self._welcome.resumes else ()
+        named = held[:MOST_ENTRIES] if self.welcome.resumes else ()
         self._send(replace(serve, id=id_, holding=named))
 
     def give_credit(self, channel: Channel) -> None:
@@ -142,7 +141,7 @@ class Talk:
 
     def up(self, welcome: Welcome, send: Callable[[Frame], None]) -> None:
         """Go on over a new connection."""
-        self._welcome, self._send, self.ticket = welcome, send, welcome.ticket
+        self.welcome, self._send = welcome, send
         self._is_up = True
         for channel in list(self.channels.values()):
             self.open(channel)
@@ -237,7 +236,7 @@ class Talk:
         if not isinstance(reply, Serving):
             raise Breach(Close.MALFORMED, "An answer is not one to what was asked.")
         if not channel.open:
-            welcome = self._welcome
+            welcome = self.welcome
             lost = reply.lost if welcome.resumes else opening.held
             channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
             self._ask_no_more_about(set(lost), channel)

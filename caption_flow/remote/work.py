@@ -138,12 +138,17 @@ class RemoteWorkQueue:
 
     async def complete(self, done: Sequence[tuple[Lease, Outcomes]]) -> list[bool]:
         """Hand in what stages made of samples; False where the lease was lost."""
+        most = self._link.welcome.most_text
         made = [(lease, tuple(map(records.encode, outcomes))) for lease, outcomes in done]
-        large = [lease for lease, of in made if any(len(one) > MOST_RECORD for one in of)]
+        large = [
+            lease
+            for (lease, records_), (_, outcomes) in zip(made, done, strict=True)
+            if any(len(record) > MOST_RECORD for record in records_) or _is_long(outcomes, most)
+        ]
         if large:
             # Whoever hands that in is turned away, and so would be the next worker.
             logger.warning("Gave up %d samples whose captions are too large", len(large))
-            await self.fail([(lease, _too_large(lease)) for lease in large])
+            await self.fail([(lease, _too_large(lease, most)) for lease in large])
         ours = await self._settle(Complete, [pair for pair in made if pair[0] not in large])
         return [ours.get(lease.entry, False) for lease, _ in done]
 
@@ -242,6 +247,12 @@ def _record(failure: Failure) -> bytes:
     return records.encode(replace(failure, detail=failure.detail[:_MOST_DETAIL]))
 
 
-def _too_large(lease: Lease) -> Failure:
-    what = f"its caption has more than {MOST_RECORD >> 10} KiB, which no proxy takes"
+def _is_long(outcomes: Outcomes, most: int) -> bool:
+    texts = (text for outcome in outcomes for made in outcome.outputs.values() for text in made)
+    # No character takes less than a byte, so that most texts need not be measured.
+    return any(4 * len(text) > most and len(text.encode()) > most for text in texts)
+
+
+def _too_large(lease: Lease, most: int) -> Failure:
+    what = f"its caption is larger than the proxy takes: {most:,} bytes of a text"
     return Failure(TOO_LARGE, what, time.time(), lease.stage, lease.attempt)

@@ -81,6 +81,7 @@ class Welcome(Frame, frozen=True, array_like=True, tag=2):
     most_bytes: int = MOST_BYTES
     features: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()  # that the token is for; none: all
+    most_text: int = 64 << 10  # bytes, of one text of a caption
 
 
 class SettingsTold(Frame, frozen=True, array_like=True, tag=3):

@@ -43,7 +43,7 @@ async def queue(link: Link) -> RemoteWorkQueue:
 
 
 def entrance_to(proxy: StubProxy, token: str = "cf_secret") -> Entrance:
-    return Entrance(proxy.url, token, None, role="worker", member="host-worker-1a2b3c")
+    return Entrance(proxy.url, token, role="worker", member="host-worker-1a2b3c")
 
 
 async def until_failed(link: Link) -> Exception:

@@ -1,71 +1,50 @@
 """Whom a client believes, and what it says where it cannot or should not."""
 
-import datetime
 import logging
 import socket
 import ssl
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from caption_flow.errors import ConfigError, ServerUnfit
+from caption_flow.certificates.contexts import server_context
+from caption_flow.errors import CertificateUnfit, ConfigError, ServerUnfit
 from caption_flow.remote.entrance import Entrance, member_word
 from caption_flow.remote.link import Link
+from tests.certificates.pairs import Pair, pair
 from tests.remote.conftest import until_failed
 from tests.remote.stub import StubProxy
 from tests.roles import until
 
-DAY = datetime.timedelta(days=1)
+
+def entrance(url: str, token: str = "cf_secret", **trust: Any) -> Entrance:
+    return Entrance(url, token, role="worker", member="me", **trust)
 
 
-def certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 30) -> Path:
-    """A certificate that is signed by itself, its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxy")])
-    now = datetime.datetime.now(datetime.UTC)
-    san = x509.DNSName(host) if host[0].isalpha() else x509.IPAddress(ip_address(host))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 60 * DAY)
-        .not_valid_after(now + days * DAY)
-        .add_extension(x509.SubjectAlternativeName([san]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "proxy.pem"
-    path.write_bytes(key.private_bytes(pem, *plain) + made.public_bytes(pem))
-    return path
-
-
-def server_side(path: Path) -> ssl.SSLContext:
+def unchecked(made: Pair) -> ssl.SSLContext:
+    """Load what no server of ours would."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
+    context.load_cert_chain(made.cert, made.key)
     return context
 
 
-def believing(path: Path | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=path)
-
-
-def entrance(url: str, tls: ssl.SSLContext | None = None) -> Entrance:
-    return Entrance(url, "cf_secret", tls, role="worker", member="me")
-
-
 async def test_certificate_that_was_given_is_believed(tmp_path: Path):
-    path = certificate(tmp_path)
+    made = pair(tmp_path)
     async with (
-        StubProxy(server_side(path)) as stub,
-        Link(entrance(stub.url, believing(path))) as link,
+        StubProxy(server_context(made.cert, made.key)) as stub,
+        Link(entrance(stub.url, ca_cert=made.cert)) as link,
+    ):
+        await stub.visit()
+        assert link.failure is None
+
+
+async def test_no_certificate_is_asked_for_where_that_is_wished(tmp_path: Path):
+    made = pair(tmp_path, names=["other.test"])
+    async with (
+        StubProxy(server_context(made.cert, made.key)) as stub,
+        Link(entrance(stub.url, verify_ssl=False)) as link,
     ):
         await stub.visit()
         assert link.failure is None
@@ -74,52 +53,43 @@ async def test_certificate_that_was_given_is_believed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("made", "given", "words"),
     [
-        ({}, False, "is signed by itself. Give its certificate"),
-        ({"host": "other.example"}, True, "is for another"),
-        ({"days": -1}, True, "has expired"),
+        ({}, False, "pass --ca-cert FILE"),
+        ({"names": ["other.test"]}, True, "for other.test, not for 127.0.0.1"),
+        ({"begins": timedelta(days=-9), "ends": timedelta(days=-1)}, True, "expired"),
     ],
 )
 async def test_certificate_that_is_not_believed_ends_the_link(
-    tmp_path: Path, made: dict[str, object], given: bool, words: str
+    tmp_path: Path, made: dict[str, Any], given: bool, words: str
 ):
-    path = certificate(tmp_path, **made)  # type: ignore[arg-type]
+    files = pair(tmp_path, **made)
     async with (
-        StubProxy(server_side(path)) as stub,
-        Link(entrance(stub.url, believing(path if given else None))) as link,
+        StubProxy(unchecked(files)) as stub,
+        Link(entrance(stub.url, ca_cert=files.cert if given else None)) as link,
     ):
         failure = await until_failed(link)
 
     assert isinstance(failure, ServerUnfit)
     assert words in str(failure)
+    assert failure.exit_code == 2
 
 
-async def test_host_of_another_name_is_told(tmp_path: Path):
-    path = certificate(tmp_path)
-    async with StubProxy(server_side(path)) as stub:
-        url = stub.url.replace("127.0.0.1", "localhost")
-        async with Link(entrance(url, believing(path))) as link:
-            failure = await until_failed(link)
-
-    assert "is for another host" in str(failure)
-
-
-async def test_plain_server_is_no_reason_to_give_up(
+async def test_plain_server_is_told_and_waited_for(
     stub: StubProxy, caplog: pytest.LogCaptureFixture
 ):
-    """As while a load balancer is set up; but it is said."""
-    async with Link(entrance(stub.url.replace("ws:", "wss:"), believing(None))) as link:
-        await until(lambda: "is it right that it is ws:// or wss://?" in caplog.text)
+    async with Link(entrance(stub.url.replace("ws:", "wss:"))) as link:
+        await until(lambda: "speaks no TLS" in caplog.text)
         assert link.failure is None
 
 
 async def test_server_of_tls_is_told_to_who_speaks_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
+    made = pair(tmp_path)
     async with (
-        StubProxy(server_side(certificate(tmp_path))) as stub,
+        StubProxy(server_context(made.cert, made.key)) as stub,
         Link(entrance(stub.url.replace("wss:", "ws:"))),
     ):
-        await until(lambda: "Does it listen with wss://?" in caplog.text)
+        await until(lambda: "Connect with wss://" in caplog.text)
 
 
 async def test_absent_server_is_waited_for(caplog: pytest.LogCaptureFixture):
@@ -132,6 +102,11 @@ async def test_absent_server_is_waited_for(caplog: pytest.LogCaptureFixture):
 async def test_name_of_no_host_is_told(caplog: pytest.LogCaptureFixture):
     async with Link(entrance("ws://no-such-host.invalid:1")):
         await until(lambda: "No host has the name in" in caplog.text)
+
+
+def test_missing_certificate_is_refused_at_once(tmp_path: Path):
+    with pytest.raises(CertificateUnfit, match=r"gone\.pem"):
+        entrance("wss://localhost", ca_cert=tmp_path / "gone.pem")
 
 
 @pytest.mark.parametrize(
@@ -148,17 +123,14 @@ async def test_name_of_no_host_is_told(caplog: pytest.LogCaptureFixture):
 def test_token_on_a_plain_line_is_warned_of(
     caplog: pytest.LogCaptureFixture, url: str, warns: bool
 ):
-    entrance(url, believing(None))
+    entrance(url)
 
     assert ("unencrypted" in caplog.text) is warns
 
 
 def test_trust_in_anybody_is_warned_of(caplog: pytest.LogCaptureFixture):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     with caplog.at_level(logging.WARNING):
-        entrance("wss://project.example", context)
+        entrance("wss://project.example", verify_ssl=False)
 
     assert "is not checked" in caplog.text
 
@@ -166,7 +138,7 @@ def test_trust_in_anybody_is_warned_of(caplog: pytest.LogCaptureFixture):
 @pytest.mark.parametrize("token", ["two words", "line\r\nHost: other", "caf\xe9"])
 def test_token_that_is_none_is_refused(token: str):
     with pytest.raises(ConfigError, match="token"):
-        Entrance("ws://localhost", token, None, role="worker", member="me")
+        entrance("ws://localhost", token)
 
 
 @pytest.mark.parametrize("url", ["ws://", "ws://host:port", "ws://a b", "ws://user:word@host"])
