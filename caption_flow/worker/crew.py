@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # between two looks for other settings
 COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
 
-_COUNTED = ("samples", "captions", "failed", "images", "in_hand", "engine_deaths", *SHARES)
+_COUNTED = (
+    *("samples", "captions", "failed", "declined", "images", "in_hand", "engine_deaths"),
+    *SHARES,
+)
 
 
 class Outfit(Struct, frozen=True):
@@ -121,7 +124,8 @@ class Crew:
 
     @property
     def _state(self) -> str:
-        wanting = [*self._troubles, *self._declines]
+        held = [post.declining for post in self._posts.values() if post.declining]
+        wanting = [*self._troubles, *self._declines, *held]
         does = "working" if self._running() or not wanting else "idle"
         return f"{does}: {wanting[0].splitlines()[0]}" if wanting else does
 

@@ -45,6 +45,8 @@ class Declines:
 
     def __init__(self, *, of_others: bool = False) -> None:
         self._of_others = of_others  # whose job it is
+        self.count = 0  # declined in all
+        self.why = ""  # all are declined now; "" while some are not
         self._row = 0  # declined since the last that was captioned
         self._rests_until = 0.0  # on the monotonic clock
         self._told: set[str] = set()
@@ -64,8 +66,10 @@ class Declines:
         """Whether a failure is no attempt of the sample, since it is ours."""
         if not self._of_others or not self._is_ours(lease, exc):
             return False
+        self.count += 1
         self._row += 1
         if self._row % IN_A_ROW == 0:
+            self.why = f"hands back samples: {self.detail(exc, str(exc))}"
             self._rests_until = time.monotonic() + REST.delay(self._row // IN_A_ROW)
         reason = getattr(exc, "reason", "")
         first = reason not in self._told
@@ -82,6 +86,7 @@ class Declines:
     def captioned(self) -> None:
         """Note that not all is declined."""
         self._row = 0
+        self.why = ""
 
     def _is_ours(self, lease: Lease, exc: Exception) -> bool:
         if isinstance(exc, Declined | CutOff):

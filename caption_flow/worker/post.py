@@ -18,7 +18,14 @@ from caption_flow.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 SHARES = ("free_share", "idle_share")  # figures that are shares of the time
-_LASTING = ("samples", "captions", "failed", "images", "engine_deaths")  # stay when it leaves
+_LASTING = (
+    "samples",
+    "captions",
+    "failed",
+    "declined",
+    "images",
+    "engine_deaths",
+)  # stay when it leaves
 
 
 class Shift(Struct, frozen=True):
@@ -52,6 +59,11 @@ class Post:
     def figures(self) -> dict[str, float]:
         """What the Worker of now counts."""
         return {} if self._shift is None else self._shift.worker.figures()
+
+    @property
+    def declining(self) -> str:
+        """What keeps the Worker of now from all samples that come."""
+        return "" if self._shift is None else self._shift.worker.declining
 
     def serves(self, needed: Served | None) -> bool:
         """Whether the engine is still needed, and has no more of its device than it may have."""

@@ -92,12 +92,18 @@ class Worker:
             "samples": self.settler.samples,
             "captions": self.settler.completed,
             "failed": self.settler.failed,
+            "declined": self._declines.count,
             "images": self._meter.images,
             "in_hand": len(self._hands),
             "engine_deaths": self._engine.deaths,
             "free_share": free,
             "idle_share": idle,
         }
+
+    @property
+    def declining(self) -> str:
+        """Say what keeps us from all samples that come; "" where nothing does."""
+        return self._declines.why
 
     async def adopt(self, duty: Duty) -> None:
         """Work by other settings from the next visit on."""
