@@ -104,7 +104,7 @@ class Consumer:
             taken = await self._delivered(count + 1) if unseen else []
             taken = taken or await self._take(count, wait=wait)
         except GroupGone:
-            self._grouped = False
+            self._lose_groups()
             return []
         except QueueUnreachable:
             self._reclaims.let_others_renew()
@@ -125,7 +125,7 @@ class Consumer:
         try:
             return await self._scripts.run(script, at, arguments)
         except GroupGone:
-            self._grouped = False
+            self._lose_groups()
             return None
 
     async def adopt(self, stream: str, former: str) -> dict[EntryId, int]:
@@ -299,13 +299,18 @@ class Consumer:
 
     async def _make_groups(self) -> None:
         """Make the groups where they are missing, and tidy them."""
-        tidied = self._reclaims.tidied
+        there = self._reclaims.grouped
         for stream in self._streams:
-            await self._scripts.run("group", [stream], [self._group])
-            if stream not in tidied:
+            if stream not in there:
+                await self._scripts.run("group", [stream], [self._group])
                 await self._forget_the_dead(stream)
-                tidied.add(stream)
+                there.add(stream)
         self._grouped = True
+
+    def _lose_groups(self) -> None:
+        """Note that a group is gone, and perhaps all of them."""
+        self._grouped = False
+        self._reclaims.grouped.clear()
 
     async def _forget_the_dead(self, stream: str) -> None:
         with translated():

@@ -1,6 +1,6 @@
 """Queue: when to look for leases that ran out, and from where on; see Consumer.
 
-Consumers of one process may share it, so that their looks do not grow with their number.
+Consumers of one process may share it, so that what they ask does not grow with their number.
 """
 
 import time
@@ -13,7 +13,7 @@ class Reclaims:
     def __init__(self, *, grace: float) -> None:
         """`grace`: seconds for others to renew, when the server was away."""
         self.cursors: dict[str, str] = defaultdict(lambda: "0-0")  # of XAUTOCLAIM
-        self.tidied: set[str] = set()  # streams whose dead consumers were forgotten
+        self.grouped: set[str] = set()  # streams whose groups are there, and tidy
         self._grace = grace
         self._next: dict[str, float] = {}  # on the monotonic clock
         self._rest = 0.0  # likewise: until then at no stream
