@@ -103,22 +103,9 @@ async def test_markdown_is_the_leaderboard(archive: Archive, operator: Operator)
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "a|b",
-            "<script>alert(1)</script>",
-            "[x](https://evil.example)",
-            "![](https://t.example/p)",
-        ),
-        *(
-            "www.evil.example",
-            "`code`",
-            "**bold**",
-            "_it_",
-            "a\nb",
-            "\u202eevil",
-            "\x1b[31m",
-            "&lt;",
-        ),
+        *("a|b", "<script>alert(1)</script>", "[x](https://evil.example)"),
+        *("![](https://t.example/p)", "www.evil.example", "`code`", "**bold**", "_it_"),
+        *("a\nb", "\u202eevil", "\x1b[31m", "&lt;"),
     ],
 )
 def test_name_of_a_stranger_stays_text(name: str):
