@@ -7,6 +7,7 @@ together send at most what is allowed, and as many batches as there are proxies.
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from caption_flow.config.sizes import spelt
@@ -18,6 +19,7 @@ from caption_flow.queue.token_port import Had, Usage
 
 logger = logging.getLogger(__name__)
 
+LEAVE_SECONDS = 2.0  # for a courtesy
 TELL_SECONDS = 1.0  # what others were sent is no older than that
 HELD_SECONDS = 0.05  # until it is worth asking again, where others here are about to be sent
 MOST_SECONDS = 5.0  # likewise, where a limit holds: it may be raised
@@ -48,7 +50,9 @@ class Accounts(Beside):
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
-        await self._tell()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._tell()
 
     async def _run(self) -> None:
         while True:
