@@ -10,6 +10,7 @@ from cryptography import x509
 
 from caption_flow.wire.frames import Hello, Welcome
 from tests.certificates.pairs import DAY, pair
+from tests.certificates.serving import serving
 from tests.cli.test_mistakes import assert_refused
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk, Running, wait_until
@@ -42,13 +43,10 @@ class Lab:
     def __init__(self, desk: Desk, redis_url: str) -> None:
         self.desk = desk
         self.redis = ("--redis", redis_url)
-        self.images = draw(desk.folder / "photos", 8)
-        self.pair = pair(desk.folder)
+        self.pair = pair(desk.folder, names=["localhost"])
         self.port = free_port()
         (desk.folder / "job.yaml").write_text(DOCUMENT)
         self.document = ("--config", "job.yaml", *self.redis)
-        fed = desk.run("feed", self.images, *self.document)
-        assert fed.code == 0, fed.words
 
     def proxy(self, *flags: str) -> Running:
         """Start one, and wait until it listens."""
@@ -66,6 +64,11 @@ class Lab:
         """Start one that comes from elsewhere."""
         server = ("--server", url.format(port=self.port), "--exit-when-done")
         return self.desk.start("worker", *server, *flags, environ={"CAPTION_FLOW_TOKEN": TOKEN})
+
+    def refused(self, worker: Running, *words: str) -> None:
+        """The worker says this and ends, since waiting would not help."""
+        assert_refused(worker.wait(), 2, *words)
+        self.told(worker, *words)
 
     def told(self, worker: Running, *words: str) -> None:
         """The worker says this, and no token and nothing of Python's."""
@@ -88,18 +91,23 @@ def lab(desk: Desk, redis_url: str) -> Lab:
     return Lab(desk, redis_url)
 
 
-def test_worker_from_elsewhere_captions_over_tls(lab: Lab):
+def test_workers_from_elsewhere_caption_over_tls(lab: Lab):
+    """One believes the certificate that it was given, one believes anybody, and is warned."""
+    images = draw(lab.desk.folder / "photos", 8)
+    fed = lab.desk.run("feed", images, *lab.document)
     lab.proxy_with_tls()
-    worker = lab.worker("wss://localhost:{port}", "--ca-cert", str(lab.pair.cert))
+    trusting = lab.worker("wss://localhost:{port}", "--ca-cert", str(lab.pair.cert))
+    careless = lab.worker("wss://127.0.0.1:{port}", "--no-verify-ssl")
+    sink = lab.desk.start("sink", *lab.document, "--job", "photos", "--exit-when-done")
 
-    done = worker.wait()
-    sunk = lab.desk.run("sink", *lab.document, "--job", "photos", "--exit-when-done")
+    ended = [trusting.wait(), careless.wait(), sink.wait()]
 
-    assert (done.code, sunk.code) == (0, 0), done.words + sunk.words
+    assert [end.code for end in (fed, *ended)] == [0] * 4, ended
     found = rows(lab.desk.folder / "caption_data" / "photos")
-    assert said(found) == sorted(digests(lab.images).items())
+    assert said(found) == sorted(digests(images).items())
     assert {row["contributor"] for row in found} == {"ann"}
-    assert "Warning" not in done.err
+    assert "is not checked" not in trusting.err
+    assert "is not checked" in careless.err
 
 
 async def test_renewed_certificate_is_shown_while_connections_go_on(lab: Lab):
@@ -138,3 +146,43 @@ def test_certificate_that_has_expired_is_refused_by_the_proxy(lab: Lab):
     done = lab.proxy("--cert", str(made.cert), "--key", str(made.key)).wait()
 
     assert_refused(done, 2, f"{made.cert} expired on")
+
+
+# What a worker says that does not get in
+
+
+def test_worker_that_does_not_get_in_says_why(lab: Lab):
+    lab.proxy_with_tls()
+    trusted = ("--ca-cert", str(lab.pair.cert))
+    other = pair(lab.desk.folder, "other").cert
+    address = lab.worker("wss://127.0.0.1:{port}", *trusted)
+    unknown = lab.worker("wss://localhost:{port}")
+    changed = lab.worker("wss://localhost:{port}", "--ca-cert", str(other))
+    absent = lab.worker("wss://localhost:{port}", "--ca-cert", "no.pem")
+    plain = lab.worker("ws://localhost:{port}")
+
+    place = f"localhost:{lab.port} shows a self-signed certificate"
+    lab.refused(address, "shows a certificate for localhost, not for 127.0.0.1", "generate_cert")
+    lab.refused(unknown, place, "--ca-cert FILE", "--no-verify-ssl")
+    lab.refused(changed, place, f"neither in {other}")
+    lab.refused(absent, "no.pem cannot be read")
+    lab.told(plain, "speaks TLS. Connect with wss:// instead of ws://")
+
+
+async def test_certificate_that_has_expired_is_told_and_ends_the_worker(lab: Lab):
+    """The proxy itself would not have begun with it."""
+    made = pair(lab.desk.folder, "late", begins=-2 * DAY, ends=-DAY)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+    async with serving(context) as lab.port:
+        worker = lab.worker("wss://localhost:{port}", "--ca-cert", str(made.cert))
+
+        await asyncio.to_thread(lab.refused, worker, "expired on", "must renew the certificate")
+
+
+def test_wss_instead_of_ws_is_told(lab: Lab):
+    proxy = lab.proxy("--no-ssl")
+    worker = lab.worker("wss://localhost:{port}")
+
+    lab.told(worker, "speaks no TLS. Connect with ws://")
+    assert not proxy.ended
