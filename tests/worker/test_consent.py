@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from caption_flow.config import WorkerConfig
@@ -14,8 +17,9 @@ from caption_flow.config.sampling import Sampling, SamplingChange
 from caption_flow.config.schema import ImagesConfig, SimulatedConfig
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
-from caption_flow.errors import ConfigError
+from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.worker.consent import MOST_PIXELS, MOST_REQUESTS, Consent
+from caption_flow.worker.permitted import ARGUMENTS
 from tests.roles import settings
 
 SERVER = "wss://project.example:8765"
@@ -417,3 +421,42 @@ def test_a_stage_goes_to_no_model_of_another():
 def test_a_server_that_cannot_be_meant_is_told(text: str):
     with pytest.raises(ConfigError, match=r"^allow_endpoints holds .*API_KEY$"):
         WorkerConfig(allow_endpoints=(text,))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+NAMES = st.sampled_from([*ARGUMENTS, "load_format", "model"]) | st.text(max_size=20)
+
+
+@settings_of_hypothesis(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, JSON, max_size=4), st.dictionaries(st.text(), JSON, max_size=2))
+def test_whatever_is_sent_is_judged(given_args: dict[str, Any], extra: dict[str, Any]):
+    bad = stage(engine_args=given_args, sampling=Sampling(extra=extra))
+
+    followed, declined = judged(settings(engine="vllm", stages=(bad, GOOD)))
+
+    assert "good" not in declined
+    assert "\n" not in declined.get("bad", "")
+    if declined:
+        return
+    args = followed.stages[0].engine_args
+    assert args.keys() <= {*ARGUMENTS, "load_format"}
+    assert args["load_format"] in {"safetensors", "mistral"}
+
+
+def long_seed(digits: int) -> bytes:
+    told = settings(engine="vllm", stages=(arguments(seed=0), GOOD))
+    return told.encode().replace(
+        b'"engine_args":{"seed":0', b'"engine_args":{"seed":' + b"9" * digits
+    )
+
+
+def test_numbers_of_any_length_are_read_and_judged():
+    _, declined = judged(Broadcast.decode(long_seed(300)))
+
+    assert "vllm.seed" in declined["bad"]
+    with pytest.raises(CaptionFlowError):
+        Broadcast.decode(long_seed(6000))
