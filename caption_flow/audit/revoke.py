@@ -74,10 +74,10 @@ class Revocation:
         for _ in range(MOST_ROUNDS):
             found, parts = await self._round()
             done = _sum(done, found)
-            if not found.samples and not parts.busy:
-                return done
             if parts.full:
                 return _sum(done, Revoked(left=(_FULL,)))
+            if not found.samples and not parts.busy:
+                return done
             await asyncio.sleep(BUSY_SECONDS if parts.busy else 0)
         return _sum(done, Revoked(left=(_BUSY,)))
 

@@ -7,10 +7,13 @@ Captions and tokens are counted where rows become truth, by `commit`, `record`, 
 from collections import defaultdict
 from typing import Any
 
+from msgspec.structs import replace
+
 from caption_flow.model import Credit
 from caption_flow.queue.border import translated
 from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.tokens import RedisTokens
 
 
 class RedisContributors(RedisJob):
@@ -25,7 +28,14 @@ class RedisContributors(RedisJob):
             # A name may have colons.
             name, _, counter = field.decode().rpartition(":")
             counters[name][counter] = value.decode()
-        return [_contributor(name, counters[name]) for name in sorted(counters)]
+        hidden = await self._hidden()
+        found = [_contributor(name, counters[name]) for name in sorted(counters)]
+        return [replace(one, anonymous=hidden.get(one.name, one.anonymous)) for one in found]
+
+    async def _hidden(self) -> dict[str, bool]:
+        """Tell of each whose token is known here whether it wants not to be named."""
+        grants = await RedisTokens(self).grants()
+        return {grant.name: grant.anonymous for grant in grants if grant.role == "worker"}
 
     async def spent(self, contributor: str, seconds: float, *, anonymous: bool) -> None:
         """Add time that its workers were connected with work in hand; it was seen now."""

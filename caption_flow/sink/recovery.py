@@ -135,7 +135,7 @@ class Recovery:
         revisions = {part: told[part].revision for part in self._rows if part in told}
         if any(revision != self._revisions.get(part, "") for part, revision in revisions.items()):
             self._suspects, self._rows = Known(()), {}
-        self._revisions = {part: record.revision for part, record in told.items()}
+        self._revisions = {part: one.revision for part, one in told.items() if one.revision}
 
     async def _settle_rival(self, part: str, ids: Sequence[str]) -> None:
         """Note what became of another's part; it is waited for where it may hold one of these."""

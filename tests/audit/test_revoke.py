@@ -9,8 +9,10 @@ import pytest
 from caption_flow.audit import rewrite
 from caption_flow.audit.revoke import Revoked
 from caption_flow.config.vllm import Stage
+from caption_flow.dataset.rewriting import revision
 from caption_flow.errors import StorageUnfit
 from caption_flow.lifecycle import Drain
+from caption_flow.sink.recovery import Recovery, read_record, record
 from tests.audit.archive import EARLY, LATE, STEPS, Archive
 from tests.audit.office import ALL, Office
 from tests.roles import Roles, ends, pictures, running, settings, until
@@ -254,6 +256,67 @@ async def test_two_at_once_take_back_each_row_once(archive: Archive):
     assert sum(done.rows for done in both) == 5
     await archive.check()
     await archive.finish()
+
+
+async def test_no_more_is_taken_back_than_may_wait(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+):
+    await archive.all_offered()
+    for _ in range(2):
+        await archive.caption("ada", 2)
+        await archive.caption("bob", 1)
+        await archive.write()
+    monkeypatch.setattr(rewrite, "MOST_WAITING", 0)
+    none = await archive.revoke()
+    monkeypatch.setattr(rewrite, "MOST_WAITING", 1000)
+    rest = await archive.revoke()
+
+    assert (none.rows, rest.rows) == (0, 4)
+    assert "Let a feeder feed them" in none.left[0]
+    await archive.check()
+
+
+async def test_part_that_an_earlier_version_recorded_is_looked_at(archive: Archive):
+    await archive.in_the_middle()
+    for part in archive.roles.folder.published():
+        old = record(4, {})
+        await archive.roles.client.hset(archive.office.lane.parts, part, old)
+    await archive.roles.client.delete(archive.office.lane.contributors)
+
+    assert (await archive.revoke()).rows == 5
+
+    await archive.check()
+
+
+# Counters
+
+
+async def test_counters_are_right_after_redis_was_emptied(archive: Archive):
+    await archive.in_the_middle()
+    await archive.revoke(since=LATE)
+    [revised, _] = [revision(archive.roles.folder, p) for p in archive.roles.folder.published()]
+    await archive.roles.client.flushall()
+
+    await Recovery(archive.roles.caption_queue(), archive.roles.folder).run()
+
+    assert await archive.counted() == archive.tally()
+    told = await archive.roles.caption_queue().records()
+    assert revised in {read_record(value).revision for value in told.values()}
+    await archive.office.finish()
+    assert await archive.counted() == archive.tally()
+    assert archive.office.captioned() == archive.office.ids()
+
+
+async def test_counters_are_right_after_parts_were_merged_or_lost(archive: Archive):
+    await archive.in_the_middle()
+    archive.office.merge()
+    await archive.office.fix()
+    assert await archive.counted() == archive.tally()
+
+    archive.roles.folder.file("part-merged").unlink()
+    await archive.office.fix()
+
+    assert await archive.counted() == {}
 
 
 # Beside others

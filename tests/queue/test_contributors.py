@@ -5,9 +5,11 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caption_flow.grants import Grant, digest
 from caption_flow.model import Credit
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.contributors_port import Contributor, Standing, leaderboard
+from caption_flow.queue.tokens import RedisTokens
 from tests.queue.shop import Shop, failed, letters_of
 
 
@@ -37,6 +39,18 @@ async def test_any_name_is_kept(shop: Shop):
         await board.spent(name, 1.0, anonymous=False)
 
     assert [one.name for one in await board.contributors()] == sorted(names)
+
+
+async def test_token_has_the_last_word_on_being_named(shop: Shop):
+    board, tokens = board_of(shop), RedisTokens(shop.job)
+    await board.spent("ada", 1.0, anonymous=False)
+    await tokens.put(Grant("ada", "worker", digest("ada"), anonymous=True))
+    [before] = await board.contributors()
+    await board.spent("ada", 1.0, anonymous=True)
+    await tokens.remove("ada", "worker")
+    [after] = await board.contributors()
+
+    assert (before.anonymous, after.anonymous) == (True, True)
 
 
 async def test_failures_are_the_contributors(shop: Shop):

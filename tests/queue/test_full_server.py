@@ -3,8 +3,11 @@
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from caption_flow.errors import QueueFull
+from caption_flow.queue.contributors import RedisContributors
+from caption_flow.queue.recall import RedisRecall
 from tests.queue.shop import (
     PLENTY,
     Shop,
@@ -13,7 +16,9 @@ from tests.queue.shop import (
     entries_of,
     failed,
     ids_of,
+    letters_of,
     offers_of,
+    outcome_of,
     rejection_of,
     renew,
 )
@@ -135,3 +140,24 @@ async def test_feeder_that_starts_on_a_full_server_claims_chunks(shop: Shop):
 
     async with full(shop):
         assert await shop.feeder().claim_chunk() == lease
+
+
+async def test_what_a_contributor_made_can_be_taken_back(shop: Shop):
+    await shop.offer(2)
+    worker = await shop.worker()
+    [lease, _] = await worker.claim(2)
+    made = replace(outcome_of(lease), contributor="ada")
+    await worker.complete([(lease, (made,))])
+    recall = RedisRecall(shop.job, stages=shop.stages)
+    found = [one async for some in recall.under_way("ada", 0.0) for one in some]
+
+    async with full(shop):
+        assert await recall.recall(found, "ada") == 1
+        with pytest.raises(QueueFull):
+            await RedisContributors(shop.job.connections, shop.job.job).spent(
+                "ada", 1.0, anonymous=False
+            )
+
+    [letter] = await letters_of(shop.dead)
+    assert (letter.failure.reason, letter.failure.contributor) == ("revoked", "ada")
+    await shop.check_books()
