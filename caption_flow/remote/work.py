@@ -201,15 +201,15 @@ class RemoteWorkQueue:
     ) -> dict[EntryId, bool]:
         leases = [lease for lease, *_ in group]
         ours = self._channel.begin_settling(leases)
-        listed = tuple(
-            (lease.entry, *rest) if rest else lease.entry
+        listed = {
+            lease.entry: (lease.entry, *rest) if rest else lease.entry
             for lease, *rest in group
             if lease.entry in ours
-        )
+        }
         settled, reply = False, None
         try:
             if listed:
-                frame = kind(0, self._number, listed)
+                frame = kind(0, self._number, tuple(listed.values()))
                 sent, reply = await self._link.ask(frame, self._channel)
             settled = True
         finally:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from caption_flow.model import Failure, Lease
 from caption_flow.remote.channel import WINDOW
 from caption_flow.remote.link import Link
@@ -188,6 +190,20 @@ async def test_renewal_names_what_nobody_has_claimed_yet(stub: StubProxy, queue:
         assert await renewing == leases
     assert set(frame.entries) == {entry(0), entry(1), entry(2)}
     assert [lease.entry for lease in await queue.claim(5)] == [entry(1)]
+
+
+async def test_many_leases_are_renewed_in_several_frames(
+    stub: StubProxy, queue: RemoteWorkQueue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.remote.work.MOST_ENTRIES", 2)
+    visit, leases = await claimed(stub, queue, *range(5))
+    async with queue.renewals() as renew:
+        renewing = asyncio.create_task(renew(leases))
+        for number in range(3):
+            frame = await visit.next(Renewal)
+            await visit.send(Lost(frame.id, frame.entries[:1] if number == 1 else ()))
+
+        assert await renewing == [leases[2]]
 
 
 async def test_sample_that_comes_again_waits_until_the_worker_has_let_go_of_it(

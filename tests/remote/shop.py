@@ -1,0 +1,108 @@
+"""The job of the queue's tests, whose workers come through a proxy.
+
+The proxy believes what it is told of samples here; tests/proxy/ has what it does not believe.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pytest
+
+from caption_flow.config.proxy import ProxyConfig
+from caption_flow.config.vllm import Stage
+from caption_flow.grants import Grant, digest
+from caption_flow.model import Failure, Lease, Outcomes
+from caption_flow.proxy import judge
+from caption_flow.proxy.listed import ListedTokens
+from caption_flow.proxy.server import proxy
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.job import RedisJob
+from caption_flow.remote.entrance import Entrance
+from caption_flow.remote.link import Link
+from caption_flow.remote.work import RemoteWorkQueue
+from tests.queue.shop import LEASE_SECONDS, Shop
+from tests.roles import settings, until
+
+CONTRIBUTORS = ("someone", "ada")
+
+
+class RemoteShop(Shop):
+    """Makes workers that come through a proxy of its own."""
+
+    def __init__(self, connections: Connections, *stages: str) -> None:
+        super().__init__(connections, *stages)
+        self._stack = AsyncExitStack()
+        self.url = ""
+
+    async def open(self) -> None:
+        told = settings(
+            stages=tuple(
+                Stage(name=name, model="", prompts=("Describe.",)) for name in self.stages
+            ),
+            lease_seconds=LEASE_SECONDS,
+        )
+        await self.feeder("publisher").publish(told.encode(), "data")
+        grants = [Grant(name, "worker", digest(f"token-of-{name}")) for name in CONTRIBUTORS]
+        door = await self._stack.enter_async_context(
+            proxy(
+                RedisJob(self.job.connections, self.job.job),
+                ListedTokens(grants),
+                ProxyConfig(),
+                lease_seconds=LEASE_SECONDS,
+            )
+        )
+        port = await self._stack.enter_async_context(door.listening("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{port}"
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def worker(  # type: ignore[override]
+        self,
+        name: str = "worker",
+        contributor: str = "",
+        *,
+        order: Sequence[str] = (),
+        only: Sequence[str] | None = None,
+        former: Sequence[str] = (),
+    ) -> RemoteWorkQueue:
+        token = f"token-of-{contributor or 'someone'}"
+        entrance = Entrance(self.url, token, role="worker", member=name.replace(" ", "-"))
+        link = await self._stack.enter_async_context(Link(entrance))
+        worker = WholeClaims(link)
+        await worker.serve(
+            order or self.stages, only=only, former=former, lease_seconds=LEASE_SECONDS
+        )
+        await until(lambda: worker._channel.open)
+        return worker
+
+    async def dump(self) -> dict[str, Any]:
+        found = await super().dump()
+        found.pop(self.job.keys.members, None)
+        return found
+
+
+class WholeClaims(RemoteWorkQueue):
+    """Claims all that there is, as one answer of Redis gives it."""
+
+    async def claim(self, count: int) -> list[Lease]:
+        found: list[Lease] = []
+        while len(found) < count and (more := await super().claim(count - len(found))):
+            found += more
+        return found
+
+
+def believe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the proxy take what it is told as it is."""
+
+    def outcomes(made: Outcomes, *_: object) -> Outcomes:
+        return made
+
+    def failure(record: bytes, *_: object) -> Failure:
+        return msgspec.json.decode(record, type=Failure)
+
+    monkeypatch.setattr(judge, "outcomes", outcomes)
+    monkeypatch.setattr(judge, "failure", failure)
+    monkeypatch.setattr(judge, "suspicion", failure)
