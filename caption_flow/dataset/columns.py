@@ -33,7 +33,7 @@ _EXACT = range(-(2**53), 2**53 + 1)  # integers that a double holds as they are
 
 # Who made what of a row: its columns `contributor`, `worker`, … are those of the last stage.
 STAGES = "stages"
-_STAGE = pa.struct(
+STAGE = pa.struct(
     [
         ("stage", pa.string()),
         ("contributor", pa.string()),
@@ -47,7 +47,7 @@ _STAGE = pa.struct(
 LATER: Mapping[str, pa.DataType] = {
     "quality_flags": pa.list_(pa.string()),
     "attempts": pa.int32(),
-    STAGES: pa.list_(_STAGE),
+    STAGES: pa.list_(STAGE),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -9,13 +10,14 @@ import pyarrow as pa
 from caption_flow.dataset.columns import (
     EXTRA,
     LATER,
+    STAGE,
     STAGES,
     ColumnSchema,
     arrow_type,
     as_json,
     split,
 )
-from caption_flow.model import Caption, Outcome
+from caption_flow.model import Caption
 
 _LEADING: tuple[tuple[str, pa.DataType], ...] = (
     ("id", pa.string()),
@@ -81,7 +83,27 @@ def column_names(agreed: ColumnSchema) -> dict[str, str]:
 def table(captions: Sequence[Caption], agreed: ColumnSchema, schema: pa.Schema) -> pa.Table:
     """Make rows of captions."""
     names = column_names(agreed)
-    return pa.Table.from_pylist([_row(c, agreed, names) for c in captions], schema=schema)
+    rows = pa.Table.from_pylist([_row(c, agreed, names) for c in captions], schema=schema)
+    if STAGES not in agreed.later:  # then a row is taken for the work of who made the last
+        return rows
+    place = schema.get_field_index(STAGES)
+    return rows.set_column(place, schema.field(place), _stages(captions))
+
+
+def _stages(captions: Sequence[Caption]) -> pa.Array:
+    """Say who made what; by columns, since rows of lists of structs take three times as long."""
+    made = [outcome for caption in captions for outcome in caption.outcomes]
+    columns: tuple[list[Any], ...] = (
+        [outcome.stage for outcome in made],
+        [outcome.contributor or None for outcome in made],
+        [outcome.prompt_tokens for outcome in made],
+        [outcome.output_tokens for outcome in made],
+        [datetime.fromtimestamp(outcome.captioned_at, UTC) for outcome in made],
+    )
+    arrays = [pa.array(each, kind.type) for each, kind in zip(columns, STAGE, strict=True)]
+    ends = [0, *accumulate(len(caption.outcomes) for caption in captions)]
+    stages = pa.StructArray.from_arrays(arrays, fields=list(STAGE))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), stages)
 
 
 def _row(caption: Caption, agreed: ColumnSchema, names: Mapping[str, str]) -> dict[str, Any]:
@@ -102,8 +124,6 @@ def _row(caption: Caption, agreed: ColumnSchema, names: Mapping[str, str]) -> di
         elif value not in _NOTHING_TO_SAY:
             _keep(extra, name, value)
     row |= _account(caption)
-    if STAGES in agreed.later:  # else the row is taken for the last one's work
-        row[STAGES] = [_stage(outcome) for outcome in caption.outcomes]
     row[EXTRA] = as_json(extra) if extra else None
     return row
 
@@ -140,16 +160,6 @@ def _account(caption: Caption) -> dict[str, Any]:
         "worker": last.worker,
         "contributor": last.contributor or None,
         "captioned_at": datetime.fromtimestamp(last.captioned_at, UTC),
-    }
-
-
-def _stage(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "stage": outcome.stage,
-        "contributor": outcome.contributor or None,
-        "prompt_tokens": outcome.prompt_tokens,
-        "output_tokens": outcome.output_tokens,
-        "captioned_at": datetime.fromtimestamp(outcome.captioned_at, UTC),
     }
 
 
