@@ -85,7 +85,8 @@ async def _serve(config: JobConfig, drain: Drain) -> None:
         ):
             herald.state = "working"
             way = "ws" if tls is None else "wss"
-            click.echo(f"Serving job {name} on {way}://{config.host}:{port}")
+            host = f"[{config.host}]" if ":" in config.host else config.host
+            click.echo(f"Serving job {name} on {way}://{host}:{port}")
             await drain.wait()
 
 

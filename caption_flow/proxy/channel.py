@@ -1,36 +1,25 @@
-"""Proxy, one channel of a worker: what it serves and holds, and what is sent to it on its credit.
-
-Samples are claimed as there is credit for them; images follow as there is credit in bytes. Their
-memory is a group of them at a time on each connection, whatever the credit.
-"""
+"""Proxy, one channel of a worker: what it serves and holds, and what is claimed on its credit."""
 
 import asyncio
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from msgspec import Struct
-
-from caption_flow.errors import CaptionFlowError, QueueUnreachable
+from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Failure, following
+from caption_flow.proxy.images import Images
 from caption_flow.proxy.view import Known
 from caption_flow.queue.relay import Handout, Holding, RelayQueue
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.frames import (
-    MOST_BYTES,
-    MOST_ENTRIES,
     MOST_HEAD,
-    MOST_PAYLOAD,
     MOST_SAMPLES,
     Credit,
-    Did,
     Fetch,
     Frame,
-    ImageSent,
     Notice,
     SampleSent,
     Serve,
@@ -42,23 +31,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_CLAIMED = 32  # samples at a time; then others have their turn
-MOST_HELD = 4 * MOST_SAMPLES  # of a channel: beyond that, none is claimed for it
-GROUP_BYTES = 1 << 20  # of images in work at once; one alone may be larger
+MOST_HELD = 4 * MOST_SAMPLES  # over a connection: beyond that, none is claimed for it
+MOST_PAST = 2 * MOST_SAMPLES  # of a channel that are known to have been held
 _FRAME_BYTES = 1024  # of a frame, but for what it says of its sample
 _HASH = 12  # hex digits of a ticket's hash
-
-
-class _Fetching(Struct):
-    """Images that a client has asked for."""
-
-    id: int
-    wanted: deque[Holding]
 
 
 class Channel:
     """The consumer that a client has for one of its engines."""
 
-    def __init__(self, number: int, session: "Session") -> None:
+    def __init__(self, number: int, session: "Session", open_: Mapping[int, "Channel"]) -> None:
+        """`open_`: all channels of the session."""
         self.number = number
         self.held: dict[EntryId, Holding] = {}
         self.stages: dict[str, None] = {}  # that it ever served; what is in hand may be of them
@@ -68,23 +51,19 @@ class Channel:
             contributor=session.grant.name,
             reclaims=session.common.reclaims,
         )
+        self.images = Images(number, session, self.queue, self.held)
         self._session = session
+        self._open = open_
         self._common = session.common
         self._served: tuple[str, ...] = ()
         self._former: tuple[str, ...] = ()
-        self._order: tuple[str, ...] = ()
         self._past: dict[EntryId, None] = {}  # that were held, the latest
         self._samples = 0  # credit
-        self._bytes = 0  # likewise; the last image may overdraw it
         self._dry = False  # the last claim found less than was wanted
         self._may_claim = asyncio.Event()
-        self._pushes: deque[Holding] = deque()
-        self._fetches: deque[_Fetching] = deque()
-        self._may_send = asyncio.Event()
         self._retries = Backoff(ceiling=2.0)
         self._noticed = ""  # why nothing is claimed, as the client was told
         self._pause = 0.0  # seconds until it is worth asking again whether more is allowed
-        self._closed = False
 
     # What it serves
 
@@ -115,7 +94,6 @@ class Channel:
             only=self._served,
             former=self._former,
         )
-        self._order = known.order
 
     # What it holds
 
@@ -138,7 +116,7 @@ class Channel:
             self.held.pop(entry, None)
             self._past.pop(entry, None)
             self._past[entry] = None
-            if len(self._past) > MOST_HELD:
+            if len(self._past) > MOST_PAST:
                 del self._past[next(iter(self._past))]
         self.wake()
 
@@ -146,31 +124,19 @@ class Channel:
 
     def credit(self, credit: Credit) -> None:
         """Note that more may be sent."""
-        if self._samples + credit.samples > MOST_SAMPLES or self._bytes + credit.bytes > MOST_BYTES:
+        if self._samples + credit.samples > MOST_SAMPLES:
             raise Breach(Close.DISORDER, "There is more credit than there may be.")
         self._samples += credit.samples
-        self._bytes += credit.bytes
+        self.images.credit(credit.bytes)
         self.wake()
 
     def fetch(self, fetch: Fetch) -> None:
         """Note that images are asked for."""
-        asked = sum(len(each.wanted) for each in self._fetches)
-        if asked + len(fetch.entries) > MOST_ENTRIES or len(self._fetches) >= MOST_SAMPLES:
-            raise Breach(Close.DISORDER, "More images are asked for at once than may be.")
-        known = zip(fetch.entries, self.mine(fetch.entries), strict=True)
-        wanted = deque(holding or _lost(entry) for entry, holding in known)
-        self._fetches.append(_Fetching(fetch.id, wanted))
-        self._may_send.set()
+        self.images.fetch(fetch.id, dict(zip(fetch.entries, self.mine(fetch.entries), strict=True)))
 
     def wake(self) -> None:
-        """Look again at what may be done."""
+        """Look again at what may be claimed."""
         self._may_claim.set()
-        self._may_send.set()
-
-    def close(self) -> None:
-        """Send no more images; one that is half out is sent, since nothing can go between."""
-        self._closed = True
-        self.wake()
 
     async def run_claims(self) -> None:
         """Claim and send samples, for ever."""
@@ -193,7 +159,8 @@ class Channel:
         orders = self._session.orders
         if orders.paused or orders.drain or not (self._served or self._former):
             return 0
-        return max(0, min(self._samples, MOST_CLAIMED, MOST_HELD - len(self.held)))
+        held = sum(len(channel.held) for channel in self._open.values())
+        return max(0, min(self._samples, MOST_CLAIMED, MOST_HELD - held))
 
     async def _claim(self) -> list[Handout]:
         stages, line = (*self._served, *self._former), self._common.line
@@ -242,8 +209,7 @@ class Channel:
             await self._session.outbox.send(self._frame(handout, pushed=pushed))
             self._common.figures.samples += 1
             if pushed:
-                self._pushes.append(holding)
-                self._may_send.set()
+                self.images.push(holding)
 
     def _frame(self, handout: Handout, *, pushed: bool) -> Frame:
         holding = handout.holding
@@ -278,76 +244,8 @@ class Channel:
         await self.queue.fail([(holding, why)])
         self.forget([holding.entry])
 
-    # Images
-
-    async def run_pushes(self) -> None:
-        """Send images, until closed."""
-        failures = 0
-        while True:
-            while not (self._closed or self._fetches or (self._pushes and self._bytes > 0)):
-                self._may_send.clear()
-                await self._may_send.wait()
-            if self._closed:
-                return
-            try:
-                async with self._session.images:
-                    await (self._send_fetched() if self._fetches else self._send_pushed())
-                failures = 0
-            except QueueUnreachable as exc:
-                logger.debug("No images for %s: %s", self._session.member, exc)
-                failures += 1
-                await asyncio.sleep(self._retries.delay(failures))
-
-    async def _send_pushed(self) -> None:
-        group = _group(self._pushes, most=min(GROUP_BYTES, self._bytes))
-        held = [holding for holding in group if holding.entry in self.held]
-        images = await self.queue.images(held)
-        for _ in group:
-            self._pushes.popleft()
-        for holding in held:
-            self._bytes -= await self._send_image(holding, images.pop(holding.entry, b""))
-
-    async def _send_fetched(self) -> None:
-        fetching = self._fetches[0]
-        group = _group(fetching.wanted, most=GROUP_BYTES)
-        images = await self.queue.images([one for one in group if one.entry in self.held])
-        sent = 0
-        for holding in group:
-            fetching.wanted.popleft()
-            sent += await self._send_image(holding, images.pop(holding.entry, b""))
-        admission, grant = self._common.admission, self._session.grant
-        await admission.spend(grant, allowed=0, samples=0, bytes_=sent)
-        if not fetching.wanted:
-            self._fetches.popleft()
-            await self._session.outbox.answer(Did(fetching.id))
-
-    async def _send_image(self, holding: Holding, image: bytes) -> int:
-        if len(image) > MOST_PAYLOAD:
-            image = b""
-        frame = ImageSent(self.number, holding.entry, gone=not image)
-        await self._session.outbox.send(frame, image)
-        self._common.figures.bytes += len(image)
-        return len(image)
-
 
 def consumer(contributor: str, ticket: str, channel: int) -> str:
     """Name a channel among those who hold samples: nobody else can come by it."""
     hashed = hashlib.sha256(ticket.encode()).hexdigest()[:_HASH]
     return f"{quote(contributor, safe='')}~{hashed}.{channel}"
-
-
-def _group(holdings: Iterable[Holding], *, most: int) -> list[Holding]:
-    """Take the first few whose images are this large together; one at least."""
-    group: list[Holding] = []
-    size = 0
-    for holding in holdings:
-        if group and size + holding.bytes > most:
-            break
-        group.append(holding)
-        size += holding.bytes
-    return group
-
-
-def _lost(entry: EntryId) -> Holding:
-    """Stand for a sample that is held no more, whose image nobody gets."""
-    return Holding(entry, "", entry, 0, (), elsewhere=False, bytes=0, noted=0)

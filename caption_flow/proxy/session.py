@@ -75,7 +75,7 @@ class Session:
         self.hello: Hello
         self.outbox = Outbox(connection)
         self.orders = Orders(paused=False, drain=False)
-        self.images = asyncio.Lock()  # around a group of images, read and sent
+        self.image_lock = asyncio.Lock()  # around a group of images, read and sent
         self.released = asyncio.Event()  # it claims nothing more, and settles nothing
         self._connection = connection
         self._desks = desks

@@ -93,12 +93,12 @@ class WorkDesk:
             await channel.serve(serve, view.newest, view.stages)
             await session.outbox.answer(Serving(serve.id))
             return
-        channel = Channel(serve.channel, session)
+        channel = Channel(serve.channel, session, self._channels)
         await channel.serve(serve, view.newest, view.stages)
         lost = await self._resume(channel, serve)
         self._channels[serve.channel] = channel
         self._claiming[serve.channel] = session.spawn(channel.run_claims())
-        session.spawn(channel.run_pushes())
+        session.spawn(channel.images.run())
         await session.outbox.answer(Serving(serve.id, lost))
 
     async def _resume(self, channel: Channel, serve: Serve) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class WorkDesk:
         await self._session.outbox.answer(Lost(renewal.id, gone))
 
     async def _leave(self, channel: Channel, leave: Leave) -> None:
-        channel.close()
+        channel.images.close()
         await cancel(self._claiming.pop(leave.channel))
         del self._channels[leave.channel]
         await channel.queue.abandon(attempted=False)

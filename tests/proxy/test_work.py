@@ -435,6 +435,36 @@ async def test_many_samples_are_each_captioned_once(home: House, count: int):
     assert len({caption.sample.id for caption in await home.roles.captions()}) == count
 
 
+async def test_nothing_is_claimed_in_a_pause(home: House, monkeypatch: pytest.MonkeyPatch):
+    client = await home.worker()
+    view = home.door._common.view
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "orders", lambda _: Orders(paused=True, drain=False))
+        await until(lambda: next(iter(home.door._sessions)).orders.paused)
+        await home.offer(1)
+        await client.credit(1)
+        assert await client.quiet(SampleSent)
+
+    await client.hear(SampleSent)
+    told = [await client.hear(Orders) for _ in range(3)]
+    assert [orders.paused for orders in told] == [False, True, False]
+
+
+async def test_no_connection_holds_more_than_it_may(home: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("caption_flow.proxy.channel.MOST_HELD", 3)
+    await home.offer(6)
+    client = await home.worker()
+    await client.serve(1)
+    await client.credit(4)
+    first = [await client.hear(SampleSent) for _ in range(3)]
+    await client.credit(4, channel=1)
+    assert await client.quiet(SampleSent)
+
+    await client.complete(home.told, first[:1])
+
+    await client.hear(SampleSent)
+
+
 def test_record_of_the_tests_is_an_honest_one():
     told = settings()
     sent = SampleSent(0, "1-1", "caption", b"{}", "1-1", 1, (), b"", pushed=False)

@@ -1,0 +1,152 @@
+"""Proxy, images of one channel: those that are pushed on credit, and those that are fetched.
+
+Their memory is a group of them at a time on each connection, whatever the credit.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from caption_flow.errors import QueueUnreachable
+from caption_flow.model import EntryId
+from caption_flow.queue.relay import Holding, RelayQueue
+from caption_flow.retry import Backoff
+from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.frames import (
+    MOST_BYTES,
+    MOST_ENTRIES,
+    MOST_PAYLOAD,
+    MOST_SAMPLES,
+    Did,
+    ImageSent,
+)
+
+if TYPE_CHECKING:
+    from caption_flow.proxy.session import Session
+
+logger = logging.getLogger(__name__)
+
+GROUP_BYTES = 1 << 20  # of images in work at once; one alone may be larger
+
+
+class _Fetching(Struct):
+    """Images that a client has asked for."""
+
+    id: int
+    wanted: deque[Holding]
+
+
+class Images:
+    """Sends the images of what one channel holds."""
+
+    def __init__(
+        self, channel: int, session: "Session", queue: RelayQueue, held: Collection[EntryId]
+    ) -> None:
+        """`held`: what the channel holds, as it changes."""
+        self._channel = channel
+        self._session = session
+        self._queue = queue
+        self._held = held
+        self._credit = 0  # bytes; the last image may overdraw it
+        self._pushes: deque[Holding] = deque()
+        self._fetches: deque[_Fetching] = deque()
+        self._may_send = asyncio.Event()
+        self._retries = Backoff(ceiling=2.0)
+        self._closed = False
+
+    def credit(self, bytes_: int) -> None:
+        """Note that more may be sent."""
+        if self._credit + bytes_ > MOST_BYTES:
+            raise Breach(Close.DISORDER, "There is more credit in bytes than there may be.")
+        self._credit += bytes_
+        self._may_send.set()
+
+    def push(self, holding: Holding) -> None:
+        """Have an image sent unasked, as there is credit."""
+        self._pushes.append(holding)
+        self._may_send.set()
+
+    def fetch(self, id_: int, wanted: Mapping[EntryId, Holding | None]) -> None:
+        """Have images sent that are asked for; None: it is held no more, and nobody gets it."""
+        asked = sum(len(each.wanted) for each in self._fetches)
+        if asked + len(wanted) > MOST_ENTRIES or len(self._fetches) >= MOST_SAMPLES:
+            raise Breach(Close.DISORDER, "More images are asked for at once than may be.")
+        holdings = deque(holding or _lost(entry) for entry, holding in wanted.items())
+        self._fetches.append(_Fetching(id_, holdings))
+        self._may_send.set()
+
+    def close(self) -> None:
+        """Send no more; one that is half out is sent, since nothing can go between."""
+        self._closed = True
+        self._may_send.set()
+
+    async def run(self) -> None:
+        """Send images, until closed."""
+        failures = 0
+        while await self._wanted():
+            try:
+                async with self._session.image_lock:
+                    await (self._send_fetched() if self._fetches else self._send_pushed())
+                failures = 0
+            except QueueUnreachable as exc:
+                logger.debug("No images for %s: %s", self._session.member, exc)
+                failures += 1
+                await asyncio.sleep(self._retries.delay(failures))
+
+    async def _wanted(self) -> bool:
+        """Wait until there is something to send; False once closed."""
+        while not (self._closed or self._fetches or (self._pushes and self._credit > 0)):
+            self._may_send.clear()
+            await self._may_send.wait()
+        return not self._closed
+
+    async def _send_pushed(self) -> None:
+        group = _group(self._pushes, most=min(GROUP_BYTES, self._credit))
+        held = [holding for holding in group if holding.entry in self._held]
+        images = await self._queue.images(held)
+        for _ in group:
+            self._pushes.popleft()
+        for holding in held:
+            self._credit -= await self._send(holding, images.pop(holding.entry, b""))
+
+    async def _send_fetched(self) -> None:
+        fetching, session = self._fetches[0], self._session
+        group = _group(fetching.wanted, most=GROUP_BYTES)
+        images = await self._queue.images([one for one in group if one.entry in self._held])
+        sent = 0
+        for holding in group:
+            fetching.wanted.popleft()
+            sent += await self._send(holding, images.pop(holding.entry, b""))
+        await session.common.admission.spend(session.grant, allowed=0, samples=0, bytes_=sent)
+        if not fetching.wanted:
+            self._fetches.popleft()
+            await session.outbox.answer(Did(fetching.id))
+
+    async def _send(self, holding: Holding, image: bytes) -> int:
+        if len(image) > MOST_PAYLOAD:
+            image = b""
+        frame = ImageSent(self._channel, holding.entry, gone=not image)
+        await self._session.outbox.send(frame, image)
+        self._session.common.figures.bytes += len(image)
+        return len(image)
+
+
+def _group(holdings: Iterable[Holding], *, most: int) -> list[Holding]:
+    """Take the first few whose images are this large together; one at least."""
+    group: list[Holding] = []
+    size = 0
+    for holding in holdings:
+        if group and size + holding.bytes > most:
+            break
+        group.append(holding)
+        size += holding.bytes
+    return group
+
+
+def _lost(entry: EntryId) -> Holding:
+    """Stand for a sample that is held no more, whose image nobody gets."""
+    return Holding(entry, "", entry, 0, (), elsewhere=False, bytes=0, noted=0)
