@@ -77,5 +77,5 @@ class Patience:
             return await self._drain.within(seconds, call)
         except OutOfTime as exc:
             raise Interrupted(
-                f"Stopped while waiting for an answer; none came within {seconds:g} s."
+                f"Stopped while waiting for Redis. No answer came within {seconds:g} s."
             ) from exc

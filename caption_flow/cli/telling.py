@@ -88,6 +88,13 @@ class Teller:
         """Whether it was asked to end."""
         return self._drain is not None and self._drain.asked
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing was left to do when it ended."""
+        line = self._line
+        settled = (line.captioned or 0) + (line.dead or 0)
+        return not self.stopped or bool(line.plan_done and settled == line.planned)
+
     def begin(self) -> None:
         """Tell from now on."""
         if self.wanted:
@@ -159,7 +166,7 @@ def telling(role: str, progress: str | None) -> Iterator[Teller]:
             said = str(exc) if isinstance(exc, CaptionFlowError) else ""
             teller.end(code, "failed" if code else "stopped", said)
             raise
-        teller.end(teller.code, "stopped" if teller.stopped else "done")
+        teller.end(teller.code, "done" if teller.done else "stopped")
 
 
 def _code_of(error: BaseException) -> int:

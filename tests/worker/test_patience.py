@@ -128,7 +128,7 @@ async def test_call_that_hangs_is_given_up_soon_after_the_process_should_end(
     async with running(patience(Event().wait)) as waiting:  # type: ignore[arg-type]
         assert not (await wait({waiting}, timeout=0.1))[0]
         drain.ask()
-        with pytest.raises(Interrupted, match="none came within"):
+        with pytest.raises(Interrupted, match="No answer came within"):
             await ends(waiting)
         with pytest.raises(Interrupted):
             await ends(patience(Event().wait, last=True))  # type: ignore[arg-type]
