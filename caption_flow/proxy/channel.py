@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -240,7 +241,7 @@ class Channel:
     async def _give_up(self, holding: Holding, size: int) -> None:
         """Fail a sample that no client could be told of: it would come round for ever."""
         detail = f"what is said of it takes {size:,} bytes, more than a frame to a client may hold"
-        why = Failure("too_large", detail, 0.0, holding.stage, holding.attempt)
+        why = Failure("too_large", detail, time.time(), holding.stage, holding.attempt, "proxy")
         await self.queue.fail([(holding, why)])
         self.forget([holding.entry])
 

@@ -75,8 +75,10 @@ class Line(Beside):
             try:
                 await self._round()
                 self._failures = 0
-            except CaptionFlowError as exc:
-                logger.debug("No look for samples: %s", exc)
+            except Exception as exc:
+                # Of any kind: nobody would notice the end of this task but those who wait.
+                ours = isinstance(exc, CaptionFlowError)
+                logger.log(logging.DEBUG if ours else logging.ERROR, "No look: %r", exc)
                 self._failures += 1
                 await asyncio.sleep(Backoff(ceiling=2.0).delay(self._failures))
 

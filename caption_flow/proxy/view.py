@@ -118,7 +118,10 @@ class View(Beside):
 
     async def _run(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # of any kind: nobody would notice the end of this task
+                logger.exception("A look at the job has failed")
             await asyncio.sleep(LOOK_SECONDS)
 
 

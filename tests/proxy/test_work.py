@@ -7,7 +7,7 @@ import pytest
 
 from caption_flow.codec import records
 from caption_flow.config.vllm import Stage
-from caption_flow.model import Counts, Failure, Reference
+from caption_flow.model import Counts, Failure, Reference, Sample
 from caption_flow.wire.frames import (
     Beat,
     Complete,
@@ -400,6 +400,20 @@ async def test_unreadable_sample_is_passed_over(home: House):
     await client.hear(SampleSent)
 
     assert await client.quiet(SampleSent)
+
+
+async def test_sample_that_no_frame_could_hold_is_given_up(home: House):
+    sample = Sample("big.jpg", "pictures", ".", ".:0", "/big.jpg", columns={"x": "y" * (1 << 20)})
+    stream = home.roles.job.lane.samples("caption")
+    await home.roles.client.xadd(stream, {"sample": msgspec.json.encode(sample), "bytes": 9})
+    client = await home.worker()
+    await client.credit(1)
+    await until(home.roles.dead)
+
+    [letter] = (await home.roles.dead()).values()
+    assert letter.failure.reason == "too_large"
+    await home.offer(1)
+    assert sample_of(await client.hear(SampleSent)).id == "00000.jpg"
 
 
 async def test_record_is_that_of_the_streams(home: House):
