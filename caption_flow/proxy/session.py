@@ -45,6 +45,7 @@ from caption_flow.wire.frames import (
 
 logger = logging.getLogger(__name__)
 
+MOST_FRAMES = 2000  # of one connection in a second; then it has to wait
 BEAT_SECONDS = 1.0  # the least between two that are passed on
 LEAVE_SECONDS = 2.0  # for a courtesy
 CLOSE_SECONDS = 2.0  # for the other end to answer a close
@@ -221,8 +222,12 @@ class Session:
 
     async def _read_for_ever(self) -> None:
         while True:
-            frame, payload = self._reader.read(await self._connection.recv())
-            await self._handle(frame, payload)
+            until = time.monotonic() + 1.0
+            for _ in range(MOST_FRAMES):
+                frame, payload = self._reader.read(await self._connection.recv())
+                await self._handle(frame, payload)
+                await asyncio.sleep(0)  # so that the others have their turn, whatever comes here
+            await asyncio.sleep(until - time.monotonic())
 
     async def _handle(self, frame: FromClient, payload: memoryview) -> None:
         handler = self._handlers.get(type(frame))

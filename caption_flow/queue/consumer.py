@@ -135,6 +135,7 @@ class Consumer:
         """
         answer = await self.settle("adopt", [stream], [self._group, former, self._name])
         self._unseen = True
+        self._held.setdefault(stream, set())  # so that it is among our streams when we leave
         return {entry.decode(): deliveries for entry, deliveries in answer or ()}
 
     async def recall(self, stream: str, attempts: Mapping[EntryId, int]) -> list[Delivery]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.proxy.outbox import MOST_ANSWERS
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
-from caption_flow.wire.frames import CountsWanted, Credit, Renewal, SampleSent
+from caption_flow.wire.frames import Counted, CountsWanted, Credit, Renewal, SampleSent
 from tests.proxy.client import RawClient
 from tests.proxy.house import BOB, BRISK, House, house, publish
 from tests.roles import Roles, until
@@ -110,6 +111,18 @@ async def test_client_that_takes_in_nothing_is_closed(home: House, monkeypatch: 
     await lazy.say(Credit(0, 20, 200 * MIB))
 
     await until(lambda: not home.door._sessions)
+
+
+async def test_flood_of_small_frames_has_its_pace(home: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("caption_flow.proxy.session.MOST_FRAMES", 100)
+    client = await home.worker()
+    begun = time.monotonic()
+
+    for _ in range(250):
+        await client.credit(0, 0)
+    await client.ask(CountsWanted, answer=Counted)
+
+    assert time.monotonic() - begun > 1.0
 
 
 async def test_message_in_endless_pieces_is_not_put_together(home: House):
