@@ -90,7 +90,7 @@ async def _remote(config: WorkerConfig, name: str, drain: Drain) -> AsyncIterato
             if published is None:
                 yield None
             else:
-                config = _narrowed(config, link.welcome.stages)
+                config = narrowed(config, link.welcome.stages)
                 yield Workplace(job, published, config, lambda _: job.queue())
         finally:
             await cancel(watching)
@@ -119,7 +119,7 @@ async def _published(job: RemoteJob, link: Link, drain: Drain) -> Settings | Non
     return None
 
 
-def _narrowed(config: WorkerConfig, granted: Sequence[str]) -> WorkerConfig:
+def narrowed(config: WorkerConfig, granted: Sequence[str]) -> WorkerConfig:
     """Serve no other stages than the token is for: no model is loaded for the others."""
     if not granted:
         return config

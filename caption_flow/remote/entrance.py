@@ -15,7 +15,7 @@ from typing import cast
 import websockets
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
@@ -113,7 +113,7 @@ class Entrance:
         ca_cert: Path | None = None,
     ) -> None:
         address = _address(server)
-        if not (token.isascii() and token.isprintable() and " " not in token):
+        if not (token.isascii() and token.isprintable()):
             raise ConfigError("token holds characters that no token has; copy it anew")
         self.place = f"{'wss' if address.secure else 'ws'}://{address.host}:{address.port}"
         self._server = server
@@ -177,7 +177,9 @@ class Entrance:
                 create_connection=Wire,
             )
         except (OSError, EOFError, WebSocketException) as exc:
-            why = await explain(exc, self._server, ca_cert=self._ca_cert)
+            why = None
+            if not isinstance(exc, InvalidStatus):  # that says it all
+                why = await explain(exc, self._server, ca_cert=self._ca_cert)
             raise unopened(exc, self.place, why) from exc
         return cast("Wire", wire)
 

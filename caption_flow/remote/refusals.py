@@ -11,9 +11,8 @@ from http import HTTPStatus
 
 from websockets.exceptions import (
     ConnectionClosed,
-    InvalidHandshake,
     InvalidStatus,
-    InvalidURI,
+    ProxyError,
     WebSocketException,
 )
 from websockets.http11 import Response
@@ -118,9 +117,11 @@ def _said(
 def _trouble(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "No host has the name in {place}. Check --server, and whether there is a network."
+    if isinstance(error, ProxyError):
+        return "{place} is not reached by way of HTTPS_PROXY or HTTP_PROXY. Is that right?"
     if isinstance(error, TimeoutError):
         return "{place} did not answer in time."
-    if isinstance(error, InvalidURI | InvalidHandshake | WebSocketException):
+    if isinstance(error, WebSocketException):
         return "{place} answers, but not as a proxy of caption-flow."
     return "No answer from {place}. Is it up, and --server right?"
 

@@ -110,8 +110,8 @@ class Talk:
 
     def open(self, channel: Channel) -> None:
         """Open a channel, or say what it serves from now on."""
-        serve = channel.serve
-        if not self._is_up or serve is None or channel.opening:
+        serve, known = channel.serve, self.channels.get(channel.number) is channel
+        if not (known and self._is_up) or serve is None or channel.opening:
             return
         held = () if channel.open else channel.holding()
         id_ = next(self._ids)
@@ -152,7 +152,7 @@ class Talk:
         self._send, self._is_up = _nowhere, False
         self._opening.clear()
         asked, self._asked = list(self._asked.values()), {}
-        for channel in self.channels.values():
+        for channel in list(self.channels.values()):
             channel.cut()
         for request in asked:
             if isinstance(request.frame, Leave):
@@ -301,7 +301,7 @@ class Talk:
         self._waiting.clear()
         for request in requests:
             request.give(error)
-        for channel in self.channels.values():
+        for channel in list(self.channels.values()):
             channel.fail(error)
 
     def _tell_news(self, result: object) -> None:

@@ -49,6 +49,7 @@ class Visit:
         self.hello = hello
         self.opens = True  # channels, by itself
         self.serves: list[Serve] = []  # what it was told of them
+        self.beats: list[Beat] = []
         self.credit = [0, 0]  # samples and bytes, given so far
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
 
@@ -87,7 +88,9 @@ class Visit:
                 self.serves.append(frame)
                 if self.opens:
                     await self.send(Serving(frame.id, self.lost))
-            elif not isinstance(frame, Beat):
+            elif isinstance(frame, Beat):
+                self.beats.append(frame)
+            else:
                 self._frames.put_nowait(frame)
 
 

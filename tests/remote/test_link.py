@@ -338,3 +338,4 @@ async def test_silence_is_noticed(stub: StubProxy, monkeypatch: pytest.MonkeyPat
         assert len(stub.headers) == 1
         first.wire.transport.pause_reading()
         await stub.visit(1)
+        first.cut()

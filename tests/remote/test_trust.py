@@ -135,7 +135,7 @@ def test_trust_in_anybody_is_warned_of(caplog: pytest.LogCaptureFixture):
     assert "is not checked" in caplog.text
 
 
-@pytest.mark.parametrize("token", ["two words", "line\r\nHost: other", "caf\xe9"])
+@pytest.mark.parametrize("token", ["line\r\nHost: other", "caf\xe9"])
 def test_token_that_is_none_is_refused(token: str):
     with pytest.raises(ConfigError, match="token"):
         entrance("ws://localhost", token)
