@@ -14,10 +14,14 @@ from caption_flow.queue.ports import Member
 from tests.audit.archive import Archive
 from tests.audit.office import ALL, Office
 from tests.e2e.desk import Desk, Ended
+from tests.e2e.desk import settings as flags
+from tests.e2e.pictures import draw, rows
 from tests.redis_server import RedisServer
 from tests.roles import JOB, Roles, brisk, roles, settings, until
 
 __all__ = ["brisk", "roles"]
+
+SIMULATED = flags(engine="simulated")
 
 
 @pytest.fixture
@@ -64,6 +68,21 @@ async def test_status_is_one_document(archive: Archive, desk: Desk, redis_url: s
     assert (first["rank"], first["name"], first["captions"]) == (1, "ada", 5)
     assert (second["kind"], second["name"], second["captions"]) == ("anonymous", "", 3)
     assert (await archive.roles.counts()).captioned == 8
+
+
+def test_job_that_has_ended_is_looked_at_in_its_own_redis(desk: Desk):
+    images = draw(desk.folder / "photos", 5)
+    assert desk.run("run", images, *SIMULATED).code == 0
+
+    told = json.loads(desk.run("status", "--json").out)
+    [own] = desk.run("contributors", "list", "--json").out.splitlines()
+
+    assert (told["done"], told["books"]["captioned"]) == (True, 5)
+    assert [(line["kind"], line["captions"]) for line in told["leaderboard"]] == [("own", 5)]
+    found = rows(desk.folder / "caption_data" / "photos")
+    counted = json.loads(own)
+    assert (counted["name"], counted["captions"]) == ("", len(found))
+    assert counted["output_tokens"] == sum(row["output_tokens"] for row in found)
 
 
 async def test_monitor_looks_again_until_it_is_stopped(
