@@ -48,12 +48,13 @@ class Outbox:
             while (frame := self._next()) is not None:
                 await self.send(frame)
 
-    async def send(self, frame: Frame, payload: bytes | None = None) -> None:
+    async def send(self, frame: Frame, payload: bytes = b"") -> None:
         """Send at once what is not said in the way of answers."""
-        if payload:
-            await self._connection.send(_pieces(pack(frame), payload))
+        head = pack(frame)
+        if len(payload) <= SLICE:
+            await self._connection.send(head + payload)  # to copy it costs less than more pieces
         else:
-            await self._connection.send(pack(frame))
+            await self._connection.send(_pieces(head, payload))
 
     def _next(self) -> Frame | None:
         if self._latest:
