@@ -12,7 +12,6 @@ from caption_flow.cli.options import configured, job_config, overrides, telling_
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
 from caption_flow.cli.securing import secured
 from caption_flow.config import JobConfig
-from caption_flow.errors import ConfigError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience

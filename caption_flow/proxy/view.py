@@ -86,7 +86,7 @@ class View(Beside):
         return Orders(paused=False, drain=False)
 
     async def look(self) -> None:
-        """Read the settings if they are others, and let the sessions see for themselves."""
+        """Read what may have changed, and let the sessions see for themselves."""
         try:
             await self._look()
         except CaptionFlowError as exc:

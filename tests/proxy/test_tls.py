@@ -7,12 +7,12 @@ import pytest
 
 from caption_flow.certificates.contexts import server_context
 from caption_flow.config.proxy import ProxyConfig
-from caption_flow.proxy.listed import ListedTokens
 from caption_flow.proxy.server import proxy
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from tests.certificates.pairs import pair
 from tests.proxy.house import GRANTS
+from tests.proxy.listed import ListedTokens
 from tests.roles import LEASE, PATIENCE, Roles
 
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01"  # how it begins

@@ -15,13 +15,13 @@ from caption_flow.config.vllm import Stage
 from caption_flow.grants import Grant, digest
 from caption_flow.model import Failure, Lease, Outcomes
 from caption_flow.proxy import judge
-from caption_flow.proxy.listed import ListedTokens
 from caption_flow.proxy.server import proxy
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
+from tests.proxy.listed import ListedTokens
 from tests.queue.shop import LEASE_SECONDS, Shop
 from tests.roles import settings, until
 
