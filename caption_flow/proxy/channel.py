@@ -15,12 +15,14 @@ from caption_flow.proxy.view import Known
 from caption_flow.queue.relay import Handout, Holding, RelayQueue
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import MOST_ENTRIES, Frame
 from caption_flow.wire.frames import (
+    MOST_BYTES,
     MOST_HEAD,
     MOST_SAMPLES,
     Credit,
     Fetch,
-    Frame,
+    ImageSent,
     Notice,
     SampleSent,
     Serve,

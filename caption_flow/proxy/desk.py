@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from caption_flow.wire.closing import Close
-from caption_flow.wire.frames import Frame
+from caption_flow.wire.fields import Frame
 
 if TYPE_CHECKING:
     from caption_flow.proxy.session import Session

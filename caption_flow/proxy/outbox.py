@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from websockets.asyncio.server import ServerConnection
 
-from caption_flow.wire.frames import Frame, pack
+from caption_flow.wire.fields import Frame
+from caption_flow.wire.frames import pack
 
 MOST_ANSWERS = 64  # that wait
 SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered

@@ -26,18 +26,17 @@ from caption_flow.proxy.desk import Desk, End, Handler, MakeDesk
 from caption_flow.proxy.outbox import Outbox
 from caption_flow.queue.ports import Member
 from caption_flow.wire.closing import Breach, Close, shortened
+from caption_flow.wire.fields import Frame, Refusal
 from caption_flow.wire.frames import (
     HELLO_SECONDS,
     SILENCE_SECONDS,
     Beat,
     Counted,
     CountsWanted,
-    Frame,
     FromClient,
     Hello,
     Orders,
     Reader,
-    Refusal,
     Refused,
     Welcome,
     from_client,

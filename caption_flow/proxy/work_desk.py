@@ -10,6 +10,7 @@ from caption_flow.proxy.channel import Channel, consumer
 from caption_flow.proxy.desk import End, Handler
 from caption_flow.proxy.settle import Settling
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
     Complete,
     Credit,
@@ -17,7 +18,6 @@ from caption_flow.wire.frames import (
     Did,
     Fail,
     Fetch,
-    Frame,
     Leave,
     Lost,
     Release,

@@ -25,6 +25,7 @@ from caption_flow.certificates.explain import explain
 from caption_flow.errors import ConfigError, Misunderstanding
 from caption_flow.remote.refusals import closed, unopened
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import Role
 from caption_flow.wire.frames import (
     HELLO_SECONDS,
     MOST_HEAD,
@@ -34,7 +35,6 @@ from caption_flow.wire.frames import (
     SUBPROTOCOL,
     FromServer,
     Hello,
-    Role,
     Welcome,
     from_server,
     pack,

@@ -9,6 +9,7 @@ from caption_flow.model import EntryId
 from caption_flow.remote.bridge import Answer
 from caption_flow.remote.channel import Channel
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
     Complete,
     Counted,
@@ -17,7 +18,6 @@ from caption_flow.wire.frames import (
     Did,
     Fail,
     Fetch,
-    Frame,
     Leave,
     Lost,
     Refused,

@@ -26,9 +26,8 @@ from caption_flow.remote.channel import Channel
 from caption_flow.remote.refusals import words
 from caption_flow.remote.requests import REPLIES, Replies, Request
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import MOST_ENTRIES, Frame
 from caption_flow.wire.frames import (
-    MOST_ENTRIES,
-    Frame,
     FromServer,
     ImageSent,
     Leave,

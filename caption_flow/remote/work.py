@@ -17,17 +17,14 @@ from caption_flow.queue.ports import Deferral
 from caption_flow.remote.bridge import Answer
 from caption_flow.remote.link import ANSWER_SECONDS, Link
 from caption_flow.remote.requests import entries
+from caption_flow.wire.fields import MOST_ENTRIES, MOST_RECORD, MOST_SETTLED, Frame
 from caption_flow.wire.frames import (
-    MOST_ENTRIES,
     MOST_HEAD,
-    MOST_RECORD,
-    MOST_SETTLED,
     Complete,
     CountsWanted,
     Defer,
     Fail,
     Fetch,
-    Frame,
     Leave,
     Release,
     Renewal,

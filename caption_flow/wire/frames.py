@@ -4,13 +4,32 @@ docs/protocol.md tells what each is for. What is read from a message is of the r
 within its bounds, or the message is a Breach; whether it is allowed now is for who reads it.
 """
 
-from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from caption_flow.model import Counts, EntryId
+from caption_flow.wire import administering, asking, feeding
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.fields import (
+    Channel,
+    Deferred,
+    Done,
+    Entries,
+    Entry,
+    Failed,
+    Figures,
+    Frame,
+    Line,
+    MemberName,
+    Record,
+    Refusal,
+    RequestId,
+    Role,
+    Stages,
+    Word,
+)
 
 T = TypeVar("T")
 
@@ -20,40 +39,11 @@ MOST_HEAD = 1 << 20  # bytes
 MOST_PAYLOAD = 64 << 20  # bytes, of an image from the server
 MOST_SAMPLES = 4096  # credit outstanding on a channel
 MOST_BYTES = 256 << 20  # likewise
-MOST_CHANNELS = 64
-MOST_ENTRIES = 4096  # named in one frame
-MOST_SETTLED = 256  # samples settled in one frame
-MOST_RECORD = 256 << 10  # bytes, of what a client says of one sample
 HELLO_SECONDS = 10.0
 PING_SECONDS = 10.0
 SILENCE_SECONDS = 20.0  # without an answer to a ping
 
 _LENGTH = 4  # bytes before the head that tell its length
-
-Role: TypeAlias = Literal["worker", "feeder", "monitor", "admin"]
-Refusal: TypeAlias = Literal["unreachable", "full", "unfit", "failed"]
-RequestId: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Channel: TypeAlias = Annotated[int, Meta(ge=0, lt=MOST_CHANNELS)]
-Entry: TypeAlias = Annotated[EntryId, Meta(pattern=r"\A[0-9]{1,20}-[0-9]{1,20}\Z")]
-MemberName: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,100}\Z")]
-Word: TypeAlias = Annotated[str, Meta(max_length=100)]
-Line: TypeAlias = Annotated[str, Meta(max_length=1000)]
-Stages: TypeAlias = Annotated[tuple[Word, ...], Meta(max_length=1000)]
-Entries: TypeAlias = Annotated[tuple[Entry, ...], Meta(max_length=MOST_ENTRIES)]
-# JSON, as it stands in the streams: so names that are not UTF-8 pass, and nothing is read twice.
-Record: TypeAlias = Annotated[bytes, Meta(max_length=MOST_RECORD)]
-Outcomes: TypeAlias = Annotated[tuple[Record, ...], Meta(max_length=100)]
-Done: TypeAlias = Annotated[tuple[tuple[Entry, Outcomes], ...], Meta(max_length=MOST_SETTLED)]
-Failed: TypeAlias = Annotated[tuple[tuple[Entry, Record], ...], Meta(max_length=MOST_SETTLED)]
-Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
-Deferred: TypeAlias = Annotated[
-    tuple[tuple[Entry, Record, Delay], ...], Meta(max_length=MOST_SETTLED)
-]
-Figures: TypeAlias = Annotated[dict[Word, float], Meta(max_length=100)]
-
-
-class Frame(Struct, frozen=True, array_like=True):
-    """What one message holds; subclasses have their number as tag."""
 
 
 class Hello(Frame, frozen=True, array_like=True, tag=1):
@@ -82,6 +72,8 @@ class Welcome(Frame, frozen=True, array_like=True, tag=2):
     features: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()  # that the token is for; none: all
     most_text: int = 64 << 10  # bytes, of one text of a caption
+    job: str = ""  # its name
+    most_image: int = 0  # bytes, of one that is offered
 
 
 class SettingsTold(Frame, frozen=True, array_like=True, tag=3):
@@ -279,6 +271,9 @@ FromClient: TypeAlias = (
     | Suspect
     | Release
     | Leave
+    | feeding.FromFeeder
+    | asking.FromMonitor
+    | administering.FromAdmin
 )
 FromServer: TypeAlias = (
     Welcome
@@ -293,6 +288,9 @@ FromServer: TypeAlias = (
     | Did
     | Lost
     | Settled
+    | feeding.ToFeeder
+    | asking.Report
+    | administering.ToAdmin
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -13,11 +13,11 @@ from websockets.http11 import Request, Response
 
 from caption_flow.codec import records
 from caption_flow.model import Sample
+from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
     SUBPROTOCOL,
     Beat,
     Credit,
-    Frame,
     Hello,
     ImageSent,
     SampleSent,

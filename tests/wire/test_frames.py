@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from caption_flow.wire import frames
 from caption_flow.wire.closing import REASON_BYTES, Breach, Close, shortened
+from caption_flow.wire.fields import MOST_ENTRIES
 from caption_flow.wire.frames import (
-    MOST_ENTRIES,
     MOST_HEAD,
     Complete,
     Credit,
