@@ -7,7 +7,8 @@ prepared it, sent it to its other process and encoded it before.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -122,6 +123,9 @@ class VllmEngine:
             trust_remote_code=self._trust_remote_code,
             share=self._share,
         )
+        for stage in self._stages:
+            with _in_sampling_of(stage):
+                self._all_params(stage)  # before the model, which takes its time to load
         try:
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as exc:  # of any kind: what models, drivers and plugins raise
@@ -134,12 +138,10 @@ class VllmEngine:
                 f'The stage "{stage.name}" shows its images to "{self.model}", which takes none '
                 'here. Give the stage a model that does, or say "image: false".'
             )
-        try:
-            self._check_params(stage)
-        except ConfigError:
-            raise  # it says itself what is wrong
-        except Exception as exc:  # of any kind: vLLM has several for a value it will not have
-            raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
+        config, tokenizer = self._llm.vllm_config, self._llm.renderer.tokenizer
+        with _in_sampling_of(stage):
+            for params in self._all_params(stage):
+                params.verify(config.model_config, config.speculative_config, None, tokenizer)
         try:
             for prompt in stage.prompts:
                 await self._prompts.rendered(stage, stage.system_prompt, prompt)
@@ -152,13 +154,11 @@ class VllmEngine:
         if stage.structured_outputs is not None:
             await self._try_form(stage)
 
-    def _check_params(self, stage: Stage) -> None:
-        config, tokenizer = self._llm.vllm_config, self._llm.renderer.tokenizer
+    def _all_params(self, stage: Stage) -> list[Any]:
+        """Make the parameters of each way of sampling that a stage has."""
         rungs = [rung for check in stage.quality for rung in check.retry_sampling]
-        for sampling in (stage.sampling, *map(stage.sampling.changed, rungs)):
-            trial = replace(stage, sampling=sampling, structured_outputs=None)
-            params = self._params(trial)
-            params.verify(config.model_config, config.speculative_config, None, tokenizer)
+        ways = (stage.sampling, *map(stage.sampling.changed, rungs))
+        return [self._params(replace(stage, sampling=w, structured_outputs=None)) for w in ways]
 
     async def _try_form(self, stage: Stage) -> None:
         """Let the model say a word in the form that its answers must have."""
@@ -202,6 +202,17 @@ class VllmEngine:
             self._sampling.put(key, made)
         # vLLM may write into what it is given.
         return made.clone()
+
+
+@contextmanager
+def _in_sampling_of(stage: Stage) -> Iterator[None]:
+    """Tell where it is wrong."""
+    try:
+        yield
+    except ConfigError:
+        raise  # it says itself what is wrong
+    except Exception as exc:  # of any kind: vLLM has several for a value it will not have
+        raise EngineUnfit(f'The sampling of the stage "{stage.name}": {exc}') from exc
 
 
 def _shown(request: Request) -> dict[str, Any]:

@@ -185,6 +185,10 @@ def test_sampling_that_vllm_refuses_ends_the_run_and_costs_no_sample(wrong: Wron
     assert "Gave up" not in wrong.sampled.err
 
 
+def test_sampling_that_vllm_refuses_is_told_before_a_model_is_loaded(wrong: Wrong):
+    assert "EngineCore" not in wrong.sampled.err
+
+
 def test_wrong_engine_is_told_without_a_traceback(wrong: Wrong):
     assert "Traceback" not in wrong.misspelt.err + wrong.missing.err + wrong.sampled.err
 
