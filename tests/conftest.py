@@ -1,5 +1,6 @@
 """Fixtures for all tests: a real Redis, empty at the start of each test."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import pytest
 
 from caption_flow.queue.connect import Connections, connect
 from tests.redis_server import RedisServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what vLLM notes of the architectures of models, which takes it a process each.
+
+    Else it would look for that in the home of each test, and find nothing.
+    """
+    os.environ["VLLM_CACHE_ROOT"] = str(config.cache.mkdir("vllm"))
 
 
 @pytest.fixture(scope="session")
