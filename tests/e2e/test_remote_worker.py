@@ -12,7 +12,7 @@ from caption_flow.model import Failure, Lease
 from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
-from tests.certificates.pairs import Pair
+from tests.certificates.pairs import Pair, pair
 from tests.e2e.desk import Desk, Running, settings, wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import digests, draw, rows, said
