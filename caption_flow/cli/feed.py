@@ -27,13 +27,15 @@ from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.source import Source
 from caption_flow.ear import Ear
+from caption_flow.engine.aside import aside
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
-from caption_flow.lifecycle import Beside, Drain
-from caption_flow.patience import Patience
+from caption_flow.lifecycle import Beside, Drain, cancel
+from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Budget
@@ -85,8 +87,8 @@ def command(
 
 async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
     settings = broadcast(config)
-    source = await asyncio.to_thread(source_of, config)  # which may ask a server far away
     async with _Leaving(drain):
+        source = await _opened(config, drain)
         await check_prompts(config, source, drain)
     name = member_name("feed")
     budget = config.budget.bytes
@@ -132,6 +134,21 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             await feeder.run()
         await queue.close()
     return feeder
+
+
+async def _opened(config: JobConfig, drain: Drain) -> Source:
+    """Open the source, which may ask a server far away; Interrupted when we should end meanwhile.
+
+    Who opens is left behind then.
+    """
+    opening = asyncio.create_task(aside(lambda: source_of(config)))
+    asked = asyncio.create_task(drain.wait())
+    await asyncio.wait({opening, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if opening.done():
+        return opening.result()
+    await cancel(opening)
+    raise Interrupted("Stopped before the data set was open.")
 
 
 class _Leaving(Beside):
