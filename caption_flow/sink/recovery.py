@@ -72,6 +72,11 @@ class Recovery:
             self.epoch = epoch
             await self._record_again()  # which lets another epoch begin
 
+    async def look_again(self) -> None:
+        """Look once more, if anything may have changed: rows may have been taken out of parts."""
+        if await self._queue.epoch() != self.epoch:
+            await self.run()
+
     async def make_sure(self, part: str, ids: Sequence[str]) -> None:
         """Let `doubles` tell all samples of a part of ours that stand in another.
 

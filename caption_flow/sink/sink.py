@@ -169,8 +169,7 @@ class Sink:
         """Leave out what stands in a part already."""
         ids = [c.sample.id for c in captions]
         if self._recovery.doubles(ids):
-            # Their rows may have been taken out of parts since we looked.
-            await self._patience(self._recovery.run)
+            await self._patience(self._recovery.look_again)
         doubles = self._recovery.doubles(ids)
         await self._discard([c.entry for c in captions if c.sample.id in doubles])
         return [c for c in captions if c.sample.id not in doubles]
