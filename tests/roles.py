@@ -27,6 +27,7 @@ from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.look import look
 from caption_flow.feed.planner import Planner
 from caption_flow.feed.selection import EVERYTHING, Selection
+from caption_flow.feed.whereabouts import FolderWhereabouts
 from caption_flow.fetch import Client
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import (
@@ -245,7 +246,7 @@ class Roles:
         return Planner(
             queue,
             source,
-            self.folder,
+            FolderWhereabouts(queue, self.folder),
             introduce=lambda: queue.remind(Settings(1, self.told.encode()), "pictures"),
             chunk_size=chunk_size,
             drain=drain or Drain(),

@@ -33,6 +33,7 @@ from caption_flow.engine.aside import aside
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
+from caption_flow.feed.whereabouts import FolderWhereabouts
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Beside, Drain, cancel
 from caption_flow.patience import Interrupted, Patience
@@ -101,13 +102,14 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
         )
 
         folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+        whereabouts = FolderWhereabouts(queue, folder)
         memory = await Patience(drain)(
-            lambda: bring(queue, settings, dataset_identity(config), folder)
+            lambda: bring(queue, settings, dataset_identity(config), whereabouts)
         )
         planner = Planner(
             queue,
             source,
-            folder,
+            whereabouts,
             introduce=memory.introduce,
             chunk_size=config.chunk_size,
             drain=drain,

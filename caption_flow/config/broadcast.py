@@ -1,15 +1,19 @@
 """The settings document: what a worker and a sink must know of the job, as it stands in Redis."""
 
 import hashlib
+import re
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caption_flow.config.dataset import DownloadConfig
-from caption_flow.config.openai import OpenaiConfig
+from caption_flow.config.openai import Endpoint, OpenaiConfig
 from caption_flow.config.schema import ImagesConfig, JobConfig, SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError
+
+_SECRET = re.compile(r"(api|access|private|secret|auth)\w*key|password|secret|authori|cookie", re.I)
 
 
 class Broadcast(Struct, frozen=True):
@@ -81,3 +85,15 @@ def fingerprint(stage: Stage) -> str:
     """Tell the prompts of a stage from all others, in 16 hex digits."""
     asked = msgspec.json.encode([stage.system_prompt, *stage.prompts])
     return hashlib.sha256(asked).hexdigest()[:16]
+
+
+def without_secrets(settings: Broadcast) -> Broadcast:
+    """Leave out what is for the workers of the job's own operator alone."""
+    pool = settings.openai
+    endpoints = tuple(_bare(endpoint) for endpoint in pool.endpoints)
+    return replace(settings, openai=replace(pool, endpoints=endpoints))
+
+
+def _bare(endpoint: Endpoint) -> Endpoint:
+    body = {name: value for name, value in endpoint.extra_body.items() if not _SECRET.search(name)}
+    return replace(endpoint, headers={}, extra_body=body)

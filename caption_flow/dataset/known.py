@@ -17,11 +17,12 @@ class Known:
     """A set of sample ids in 16 bytes each, filled once and then asked."""
 
     def __init__(self, ids: Iterable[str]) -> None:
-        joined = bytearray()  # grows in place: a list of digests would take four times as much
-        for id_ in ids:
-            joined += digest(id_)
-        # S, not V: numpy sorts and compares byte strings, and equal lengths make that exact.
-        self._digests = np.sort(np.frombuffer(joined, dtype=f"S{DIGEST_BYTES}"))
+        self._digests = _sorted(joined_digests(ids))
+
+    @classmethod
+    def joined(cls, digests: bytes | bytearray) -> "Known":
+        """Make a set of digests, one after another."""
+        return cls.of(_sorted(digests))
 
     @classmethod
     def of(cls, digests: Any) -> "Known":
@@ -59,6 +60,12 @@ def known_in(
     folder: PartFolder, recorded: Collection[str] = (), given_up: Iterable[str] = ()
 ) -> Known:
     """Know the samples of all finished parts, those recorded but not renamed yet among them."""
+    finished = (id_ for part in finished_parts(folder, recorded) for id_ in folder.ids(part))
+    return Known(chain(finished, given_up))
+
+
+def finished_parts(folder: PartFolder, recorded: Collection[str] = ()) -> list[str]:
+    """Name the finished parts, those recorded but not renamed yet among them."""
     published = folder.published()
     pending = sorted(set(recorded) - set(published))
     missing = [part for part in pending if not folder.exists(part)]
@@ -68,8 +75,20 @@ def known_in(
             "Set storage.data_dir to the folder that the sinks write to, since what is "
             "captioned already cannot be told from what is new without it."
         )
-    finished = (id_ for part in [*published, *pending] for id_ in folder.ids(part))
-    return Known(chain(finished, given_up))
+    return [*published, *pending]
+
+
+def joined_digests(ids: Iterable[str]) -> bytearray:
+    """Write the digests of ids one after another."""
+    joined = bytearray()  # grows in place: a list of digests would take four times as much
+    for id_ in ids:
+        joined += digest(id_)
+    return joined
+
+
+def _sorted(joined: bytes | bytearray) -> Any:
+    # S, not V: numpy sorts and compares byte strings, and equal lengths make that exact.
+    return np.sort(np.frombuffer(joined, dtype=f"S{DIGEST_BYTES}"))
 
 
 def digest(id_: str) -> bytes:

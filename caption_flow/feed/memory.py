@@ -9,9 +9,8 @@ import logging
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.changes import changes
-from caption_flow.dataset.parts import PartFolder
-from caption_flow.dataset.versions import newest_version
 from caption_flow.errors import CaptionFlowError
+from caption_flow.feed.whereabouts import Whereabouts
 from caption_flow.lifecycle import Beside
 from caption_flow.queue.ports import FeedQueue, Settings
 
@@ -22,12 +21,12 @@ SHOWN = 5  # paths of settings that differ
 
 
 async def bring(
-    queue: FeedQueue, ours: Broadcast, dataset: str, folder: PartFolder
+    queue: FeedQueue, ours: Broadcast, dataset: str, whereabouts: Whereabouts
 ) -> "SettingsMemory":
     """Make the settings those of the job where they are new to it; say so where it keeps others."""
     first = 1
     if await queue.settings_mark() is None:
-        first += await asyncio.to_thread(newest_version, folder)
+        first += await whereabouts.newest_version()
     settings = await queue.publish(ours.encode(), dataset, least=first)
     _compare(ours, settings)
     return SettingsMemory(queue, settings, dataset)

@@ -9,17 +9,17 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from itertools import chain, islice
+from itertools import islice
 
 import msgspec
 
-from caption_flow.dataset.known import Known, known_in
-from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.known import Known
 from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.position import Position
 from caption_flow.feed.selection import EVERYTHING, Selection
 from caption_flow.feed.sift import sift
+from caption_flow.feed.whereabouts import Whereabouts
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Chunk, Listed
 from caption_flow.patience import Patience
@@ -44,7 +44,7 @@ class Planner:
         self,
         queue: FeedQueue,
         source: Source,
-        folder: PartFolder,
+        whereabouts: Whereabouts,
         *,
         introduce: Callable[[], Awaitable[object]],
         chunk_size: int,
@@ -55,7 +55,7 @@ class Planner:
         self._selection = selection
         self._queue = queue
         self._source = source
-        self._folder = folder
+        self._whereabouts = whereabouts
         self._introduce = introduce
         self._known = Known(())
         self._ready_for: tuple[int, str] | None = None  # the plan that `_known` was read for
@@ -149,23 +149,11 @@ class Planner:
         """Find what is known, anew where the queue went back meanwhile: so samples go upstream."""
         while True:
             epoch = await self._patience(self._queue.epoch)
-            known = await self._read_known(position)
+            known = await self._patience(
+                lambda: self._whereabouts.known(later=position.generation > 1)
+            )
             if await self._patience(self._queue.epoch) == epoch:
                 return known
-
-    async def _read_known(self, position: Position) -> Known:
-        """Find what is captioned, given up or on its way already, so that only the rest is planned.
-
-        A sample only moves downstream, so it is looked for in the order of the flow: whatever
-        moves meanwhile is seen at least once.
-        """
-        # In the first generation nothing that Redis knows of is planned twice; what stands in
-        # the folder then is from before Redis was emptied.
-        later = position.generation > 1
-        underway = await self._patience(self._queue.underway) if later else []
-        dead = await self._patience(self._queue.dead_ids)
-        recorded = await self._patience(self._queue.parts) if later else set[str]()
-        return await asyncio.to_thread(known_in, self._folder, recorded, chain(underway, dead))
 
     async def _look(self) -> Position:
         return self._note(await self._patience(self._queue.position))

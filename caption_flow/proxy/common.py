@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
@@ -12,10 +12,10 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import cancel
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission
+from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.reclaims import Reclaims
-from caption_flow.queue.relay import RelayQueue
 from caption_flow.retry import Backoff
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ logger = logging.getLogger(__name__)
 ABANDON_TRIES = 8  # then leases run out by themselves
 
 
+class Held(Protocol):
+    """What is held for a client under a name of its own."""
+
+    async def abandon(self, *, attempted: bool) -> None:
+        """Hand it all back; `attempted`: nobody knows what became of it."""
+        ...
+
+
 class Figures(Struct):
     """What a proxy counts."""
 
@@ -34,6 +42,7 @@ class Figures(Struct):
     bytes: int = 0  # of images, sent
     captions: int = 0  # samples taken with captions
     failed: int = 0  # samples given up
+    fed: int = 0  # samples offered
     breaches: int = 0
 
 
@@ -47,17 +56,18 @@ class Common(Struct):
     reclaims: Reclaims
     config: ProxyConfig
     lease_seconds: float  # while the job has no settings that say
+    supply: Supply = Supply()
     figures: Figures = field(default_factory=Figures)
     sessions: dict[str, "Session"] = field(default_factory=dict)  # by ticket
     _later: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    def abandon_later(self, queues: Sequence[RelayQueue]) -> None:
+    def abandon_later(self, queues: Sequence[Held]) -> None:
         """Let a client that was cut off come back; else what it held goes to others."""
         task = asyncio.create_task(self._abandon_later(queues))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
-    async def abandon(self, queues: Sequence[RelayQueue], *, attempted: bool) -> None:
+    async def abandon(self, queues: Sequence[Held], *, attempted: bool) -> None:
         """Hand back what is still held under the names of these."""
         for queue in queues:
             for delay in (Backoff().delay(n) for n in range(1, ABANDON_TRIES + 1)):
@@ -72,6 +82,6 @@ class Common(Struct):
         """Wait for nobody any more."""
         await cancel(*self._later)
 
-    async def _abandon_later(self, queues: Sequence[RelayQueue]) -> None:
+    async def _abandon_later(self, queues: Sequence[Held]) -> None:
         await asyncio.sleep(self.config.resume_seconds)
         await self.abandon(queues, attempted=True)

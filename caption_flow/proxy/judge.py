@@ -28,7 +28,7 @@ MOST_DETAIL = 1000  # characters of a failure, beyond which it is cut
 MOST_SIDE = 1 << 20  # pixels
 MOST_IMAGE = 1 << 32  # bytes
 
-_REASON = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+REASON = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _FORMAT = re.compile(r"[a-z0-9]{1,20}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INT64 = range(-(2**63), 2**63)
@@ -78,11 +78,11 @@ def outcomes(made: Outcomes, holding: Holding, known: Sequence[Known], client: C
 def failure(record: bytes, holding: Holding, client: Client) -> Failure:
     """Judge why a sample failed; raises Breach."""
     told = _read(_failure, record, "A failure")
-    if not _REASON.fullmatch(told.reason):
+    if not REASON.fullmatch(told.reason):
         raise Breach(Close.MALFORMED, "The reason of a failure is not one word.")
     return replace(
         told,
-        detail=_shown(told.detail),
+        detail=shown(told.detail),
         at=time.time(),
         stage=holding.stage,
         attempt=holding.attempt,
@@ -197,10 +197,11 @@ def _is_sane(picture: Picture) -> bool:
     )
 
 
-def _shown(detail: str) -> str:
+def shown(detail: str) -> str:
+    """Make a text of a stranger fit to be shown, and not too long."""
     cut = "…" if len(detail) > MOST_DETAIL else ""
     return "".join(c if c.isprintable() else " " for c in detail[:MOST_DETAIL]) + cut
 
 
 def _quoted(name: str) -> str:
-    return f'"{_shown(name[:40])}"'
+    return f'"{shown(name[:40])}"'

@@ -21,9 +21,11 @@ from caption_flow.grants import Role
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
+from caption_flow.proxy.feeding import FeedDesk
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
+from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
 from caption_flow.proxy.work_desk import WorkDesk
 from caption_flow.queue.job import RedisJob
@@ -40,7 +42,7 @@ from caption_flow.wire.frames import (
 
 logger = logging.getLogger(__name__)
 
-DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk}
+DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk, "feeder": FeedDesk}
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
 
@@ -132,6 +134,8 @@ class Proxy:
                 Refusal(426, f"This server speaks {SUBPROTOCOL}.\n", {"Upgrade": "websocket"}),
             )
         connection.grant = answer
+        most = self._common.supply.most_payload(answer.role)
+        connection.protocol.max_message_size = _MOST_MESSAGE + most
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
@@ -150,7 +154,12 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy(
-    job: RedisJob, admission: Admission, config: ProxyConfig, *, lease_seconds: float
+    job: RedisJob,
+    admission: Admission,
+    config: ProxyConfig,
+    *,
+    lease_seconds: float,
+    supply: Supply = Supply(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Proxy]:
     """Put a proxy together around a job; it listens when it is asked to."""
     async with View(job) as view, Line(News(job)) as line:
@@ -163,6 +172,7 @@ async def proxy(
             reclaims=Reclaims(grace=lease_seconds / 2),
             config=config,
             lease_seconds=lease_seconds,
+            supply=supply,
         )
         yield Proxy(common)
 

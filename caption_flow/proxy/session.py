@@ -48,6 +48,7 @@ MOST_FRAMES = 2000  # of one connection in a second; then it has to wait
 BEAT_SECONDS = 1.0  # the least between two that are passed on
 LEAVE_SECONDS = 2.0  # for a courtesy
 CLOSE_SECONDS = 2.0  # for the other end to answer a close
+_MEMBERS: Mapping[Role, str] = {"feeder": "feed"}  # roles that members have by another word
 _TICKET = re.compile(r"[0-9a-f]{32}")
 
 # Clients are not told where our Redis is.
@@ -81,7 +82,8 @@ class Session:
         self._desks = desks
         self._desk: Desk | None = None  # once the client has its place
         self._handlers: Mapping[type[Frame], Handler]
-        self._reader: Reader[FromClient] = from_client()
+        self._most_payload = common.supply.most_payload(grant.role)
+        self._reader: Reader[FromClient] = from_client(most_payload=self._most_payload)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._last_id = -1
@@ -170,9 +172,12 @@ class Session:
                 resumes=bool(hello.resume),
                 resume_seconds=common.config.resume_seconds,
                 lease_seconds=newest.settings.lease_seconds if newest else common.lease_seconds,
-                most_payload=0,
+                most_payload=self._most_payload,
                 stages=self.grant.stages,
                 most_text=common.config.max_caption_bytes,
+                job=common.job.job,
+                most_image=common.supply.most_image,
+                budget=(common.supply.budget.bytes, common.supply.budget.samples),
             )
         )
         logger.info("%s has come, from %s", self.member, hello.host)
@@ -263,7 +268,7 @@ class Session:
 
     def _word(self, state: str, figures: Mapping[str, float]) -> Member:
         return Member(
-            role=self.grant.role,
+            role=_MEMBERS.get(self.grant.role, self.grant.role),
             name=self.member,
             host=self.hello.host,
             pid=self.hello.pid,

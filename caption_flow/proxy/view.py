@@ -6,16 +6,13 @@ by them still come in.
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from caption_flow.config.broadcast import Broadcast, fingerprint
-from caption_flow.config.openai import Endpoint
+from caption_flow.config.broadcast import Broadcast, fingerprint, without_secrets
 from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import Beside
@@ -27,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 REMEMBERED = 8  # documents
-
-_SECRET = re.compile(r"(api|access|private|secret|auth)\w*key|password|secret|authori|cookie", re.I)
 
 
 class Known(Struct, frozen=True):
@@ -123,15 +118,3 @@ class View(Beside):
             except Exception:  # of any kind: nobody would notice the end of this task
                 logger.exception("A look at the job has failed")
             await asyncio.sleep(LOOK_SECONDS)
-
-
-def without_secrets(settings: Broadcast) -> Broadcast:
-    """Leave out what is for the workers of the job's own operator alone."""
-    pool = settings.openai
-    endpoints = tuple(_bare(endpoint) for endpoint in pool.endpoints)
-    return replace(settings, openai=replace(pool, endpoints=endpoints))
-
-
-def _bare(endpoint: Endpoint) -> Endpoint:
-    body = {name: value for name, value in endpoint.extra_body.items() if not _SECRET.search(name)}
-    return replace(endpoint, headers={}, extra_body=body)

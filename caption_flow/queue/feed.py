@@ -8,13 +8,15 @@ from contextlib import AbstractAsyncContextManager
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError, QueueUnfit
 from caption_flow.keeper import Renew
-from caption_flow.model import Chunk, ChunkLease, Offer
+from caption_flow.model import Chunk, ChunkLease, EntryId, Offer
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
-from caption_flow.queue.consumer import Consumer, readable
+from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
 from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings, Withdrawn
+from caption_flow.queue.reclaims import Reclaims
+from caption_flow.queue.renewals import renewed
 
 # Versions between settings that were seen and those that take their place once they are forgotten:
 # more than anybody publishes in the moments in which a feeder has not looked.
@@ -32,6 +34,7 @@ class RedisFeedQueue(RedisJob):
         stages: Sequence[str],
         lease_seconds: float,
         host: str = "",
+        reclaims: Reclaims | None = None,
     ) -> None:
         super().__init__(job.connections, job.job)
         self._name = name
@@ -45,6 +48,7 @@ class RedisFeedQueue(RedisJob):
             group=keys.FEEDERS,
             name=name,
             lease_seconds=lease_seconds,
+            reclaims=reclaims,
         )
 
     def serve(self, stages: Sequence[str]) -> None:
@@ -86,6 +90,15 @@ class RedisFeedQueue(RedisJob):
                 brought,
                 *self._stages,
             ],
+        )
+
+    async def begin(self, document: bytes, dataset: str, *, version: int, by: str) -> None:
+        """Make the settings those of a job that has none; others stay."""
+        await self._list()
+        await self.scripts.run(
+            "remind",
+            [self.keys.settings, self.keys.stages],
+            [document, dataset, 1, version, by, self._host, document, *self._stages],
         )
 
     async def position(self) -> str:
@@ -138,20 +151,26 @@ class RedisFeedQueue(RedisJob):
                     ids.append(keys.id_from(member))
         return ids
 
-    async def claim_chunk(self) -> ChunkLease | None:
-        """Lease a chunk; None when none came for a moment."""
-        taken = await self._consumer.take(1)
-        chunks = readable(taken, lambda d: records.chunk_from(d.entry, d.fields))
-        if not chunks:
-            return None
-        [chunk], [delivery] = chunks, taken
-        try:
-            with translated():
-                cursor = await self.client.hget(self.lane.cursors, chunk.id)
-        except (CaptionFlowError, asyncio.CancelledError):
-            self._consumer.again(delivery)
-            raise
-        return ChunkLease(delivery.entry, chunk, int(cursor or 0), delivery.attempt)
+    async def claim_chunk(self, *, wait: bool = True) -> ChunkLease | None:
+        """Lease a chunk; None when none came for a moment, or without `wait` is there."""
+        taken = await self._consumer.take(1, wait=wait)
+        return await self._lease(taken)
+
+    async def adopt(self, former: str) -> list[ChunkLease]:
+        """Take up the chunks that another consumer of the same client holds."""
+        held = await self._consumer.adopt(self.lane.chunks, former)
+        found = await self._consumer.recall(self.lane.chunks, held)
+        leases = [await self._lease([delivery]) for delivery in found]
+        return [lease for lease in leases if lease is not None]
+
+    async def renew(self, entries: Sequence[EntryId]) -> set[EntryId]:
+        """Begin leases anew; answers those that were lost."""
+        stream = self.lane.chunks
+        return await renewed(self.scripts, stream, keys.FEEDERS, self._name, list(entries))
+
+    async def abandon(self, *, attempted: bool) -> None:
+        """Hand back all that is held under our name, see Consumer."""
+        await self._consumer.abandon(attempted=attempted)
 
     async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
         """Add the chunk's next samples and move its cursor past them."""
@@ -225,6 +244,19 @@ class RedisFeedQueue(RedisJob):
     async def close(self) -> None:
         """Take our name off the group."""
         await self._consumer.leave()
+
+    async def _lease(self, taken: list[Delivery]) -> ChunkLease | None:
+        chunks = readable(taken, lambda d: records.chunk_from(d.entry, d.fields))
+        if not chunks:
+            return None
+        [chunk], [delivery] = chunks, taken
+        try:
+            with translated():
+                cursor = await self.client.hget(self.lane.cursors, chunk.id)
+        except (CaptionFlowError, asyncio.CancelledError):
+            self._consumer.again(delivery)
+            raise
+        return ChunkLease(delivery.entry, chunk, int(cursor or 0), delivery.attempt)
 
     async def _look(self, lease: ChunkLease, begins: str) -> Begun:
         lane = self.lane

@@ -176,20 +176,8 @@ class FeedQueue(Commanded, Protocol):
         """Add a chunk and move the plan, if it stands at `before` and fewer than `backlog` wait."""
         ...
 
-    async def parts(self) -> set[str]:
-        """Name the committed parts."""
-        ...
-
     async def epoch(self) -> str:
         """Name what the queue remembers; another name: it may have forgotten something."""
-        ...
-
-    async def underway(self) -> list[str]:
-        """Name the samples between plan and part, in the order of the flow."""
-        ...
-
-    async def dead_ids(self) -> list[str]:
-        """Name the samples that were given up, those too that were retried or dropped since."""
         ...
 
     async def claim_chunk(self) -> ChunkLease | None:

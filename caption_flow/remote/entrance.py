@@ -46,6 +46,9 @@ OPEN_SECONDS = 15.0  # for a connection, TLS and the upgrade
 CLOSE_SECONDS = 2.0  # for a goodbye; whoever must end may be in a hurry
 MOST_MESSAGE = MOST_HEAD + MOST_PAYLOAD + 4  # bytes
 QUEUED = 64  # fragments read ahead of us
+# Linux: bytes that the kernel takes before the line does.
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_BUFFERED = 128 << 10
 _LENGTH = 4  # bytes before a head that tell its length
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 100
@@ -63,6 +66,13 @@ class Wire(ClientConnection):
 
     heard = 0.0  # on the monotonic clock
     _reader = from_server()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the kernel buffer little of what the line does not take: pongs wait behind it."""
+        wire = transport.get_extra_info("socket")
+        with suppress(OSError, AttributeError):  # not everywhere known
+            wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _BUFFERED)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from threading import Lock, Thread
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 60.0  # answers wait behind images on a slow line
 STEADY_SECONDS = 10.0  # a connection that lasted so long was a good one
+SLICE = 128 << 10  # bytes of a payload that are sent in one piece
 BACKOFF = Backoff(first=0.2, ceiling=20.0)
 
 
@@ -111,11 +113,21 @@ class Link:
 
         The reply is None where all was lost. Raises ServerUnreachable when it takes too long.
         """
-        answer = self.answer()
-        request = Request(frame, channel, answer)
+        sent, reply, _ = await self._ask(Request(frame, channel, self.answer()), ANSWER_SECONDS)
+        return sent, reply
+
+    async def ask_with(
+        self, frame: Frame, payload: Sequence[bytes] = (), *, seconds: float = ANSWER_SECONDS
+    ) -> tuple[Any, bytes]:
+        """Send a request with what belongs to it; answers the reply, and what belongs to that."""
+        request = Request(frame, None, self.answer(), payload)
+        _, reply, told = await self._ask(request, seconds)
+        return reply, told
+
+    async def _ask(self, request: Request, seconds: float) -> tuple[Any, Any, bytes]:
         self._inlet.call(self._talk.begin, request)
         try:
-            return await self.waited(answer)  # type: ignore[no-any-return]
+            return await self.waited(request.answer, seconds)  # type: ignore[no-any-return]
         except BaseException:
             self._inlet.call(self._talk.forget, request)
             raise
@@ -205,12 +217,12 @@ class Outbox:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[tuple[Frame, Sequence[bytes]]] = deque()
         self._some = asyncio.Event()
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: Frame, payload: Sequence[bytes] = ()) -> None:
         """Send a frame, as soon as the line takes it."""
-        self._frames.append(frame)
+        self._frames.append((frame, payload))
         self._some.set()
 
     async def run(self) -> None:
@@ -219,4 +231,14 @@ class Outbox:
             await self._some.wait()
             self._some.clear()
             while self._frames:
-                await self._wire.send(pack(self._frames.popleft()))
+                frame, payload = self._frames.popleft()
+                await self._wire.send(_pieces(frame, payload) if payload else pack(frame))
+
+
+def _pieces(frame: Frame, payload: Sequence[bytes]) -> Iterator[bytes | memoryview]:
+    """Cut what is sent so that answers to pings get in between on a slow line."""
+    yield pack(frame)
+    for part in payload:
+        view = memoryview(part)
+        for start in range(0, len(part), SLICE):
+            yield view[start : start + SLICE]

@@ -1,13 +1,14 @@
 """Remote: what was asked of a proxy and is not answered yet, so that it can be asked again."""
 
-from collections.abc import Collection, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeAlias, get_args
 
 from msgspec.structs import replace
 
 from caption_flow.model import EntryId
 from caption_flow.remote.bridge import Answer
 from caption_flow.remote.channel import Channel
+from caption_flow.wire import administering, asking, feeding
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
@@ -28,8 +29,18 @@ from caption_flow.wire.frames import (
     Suspect,
 )
 
-Replies: TypeAlias = Counted | Serving | Did | Lost | Settled | Refused
-REPLIES = (Counted, Serving, Did, Lost, Settled, Refused)
+Replies: TypeAlias = (
+    Counted
+    | Serving
+    | Did
+    | Lost
+    | Settled
+    | Refused
+    | feeding.ToFeeder
+    | asking.Report
+    | administering.ToAdmin
+)
+REPLIES = get_args(Replies)
 
 # Which frame answers which, and the field that lists samples.
 _KINDS: dict[type[Frame], tuple[type[Frame], str]] = {
@@ -42,21 +53,51 @@ _KINDS: dict[type[Frame], tuple[type[Frame], str]] = {
     Suspect: (Did, ""),
     Release: (Did, "entries"),
     Leave: (Did, ""),
+    feeding.Publish: (feeding.Published, ""),
+    feeding.Remind: (Did, ""),
+    feeding.Position: (feeding.Stands, ""),
+    feeding.Epoch: (feeding.Stands, ""),
+    feeding.Plan: (feeding.Planned, ""),
+    feeding.KnownWanted: (Did, ""),
+    feeding.Claim: (feeding.ChunkSent, ""),
+    feeding.OfferMade: (feeding.Offered, ""),
+    feeding.Look: (feeding.Begun, ""),
+    feeding.Withdraw: (feeding.Withdrawn, ""),
+    asking.SnapshotWanted: (asking.Report, ""),
+    asking.LettersWanted: (asking.Report, ""),
+    asking.ColumnsWanted: (asking.Report, ""),
+    administering.SettingsWanted: (feeding.Published, ""),
+    administering.Reload: (administering.Reloaded, ""),
+    administering.GiveOrder: (administering.OrderGiven, ""),
+    administering.TokensWanted: (asking.Report, ""),
+    administering.PutToken: (asking.Report, ""),
+    administering.RemoveToken: (asking.Report, ""),
+    administering.ContributorsWanted: (asking.Report, ""),
+    administering.HandBack: (asking.Report, ""),
 }
 
 
 class Request:
     """One request, from when it is made until it is answered or given up."""
 
-    def __init__(self, frame: Any, channel: Channel | None, answer: Answer) -> None:
-        """`answer` gets the frame as it was sent last, and the reply to it."""
+    def __init__(
+        self,
+        frame: Any,
+        channel: Channel | None,
+        answer: Answer,
+        payload: Sequence[bytes] = (),
+    ) -> None:
+        """`answer` gets the frame as it was sent last, the reply to it, and the reply's payload."""
         self.frame = frame
+        self.payload = payload
         self.channel = channel
         self.answer = answer
+        self._come = bytearray()  # of what is answered in several frames
 
     def numbered(self, id_: int) -> Frame:
         """Give it the id under which it is sent now."""
         self.frame = replace(self.frame, id=id_)
+        self._come.clear()
         return self.frame  # type: ignore[no-any-return]
 
     def without(self, lost: Collection[EntryId]) -> bool:
@@ -70,10 +111,19 @@ class Request:
         self.frame = replace(self.frame, **{name: left})
         return bool(left)
 
+    def take(self, payload: bytes) -> None:
+        """Keep some of what is answered in several frames."""
+        self._come += payload
+
+    def reply(self, reply: Replies | None, payload: bytes = b"") -> None:
+        """Pass on an answer; None: there was nothing left to ask."""
+        self.give((self.frame, reply, payload or self._come))
+
     def check(self, reply: Replies) -> None:
         """See that a reply is one to this; Breach where it is not."""
         expected, name = _KINDS[type(self.frame)]
-        if isinstance(reply, Refused):
+        partial = isinstance(self.frame, feeding.KnownWanted) and isinstance(reply, feeding.Digests)
+        if isinstance(reply, Refused) or partial:
             return
         fits = isinstance(reply, expected)
         if isinstance(reply, Settled):

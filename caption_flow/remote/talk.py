@@ -5,8 +5,9 @@ Lives in the connection's thread and does no I/O: it is told what came, and give
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from caption_flow.remote.channel import Channel
 from caption_flow.remote.refusals import words
 from caption_flow.remote.requests import REPLIES, Replies, Request
 from caption_flow.wire.closing import Breach, Close
+from caption_flow.wire.feeding import Digests
 from caption_flow.wire.fields import MOST_ENTRIES, Frame
 from caption_flow.wire.frames import (
     FromServer,
@@ -55,6 +57,14 @@ _KINDS: dict[str, type[CaptionFlowError]] = {
 NO_WELCOME = Welcome("", "", False, 0.0, 0.0, 0)  # noqa: FBT003 - an array on the wire
 
 
+class Send(Protocol):
+    """Sends a frame, soon."""
+
+    def __call__(self, frame: Frame, payload: Sequence[bytes] = ()) -> None:
+        """The payload comes in pieces."""
+        ...
+
+
 class Opening(Struct, frozen=True):
     """A channel that the proxy was told of, and has not answered."""
 
@@ -78,7 +88,7 @@ class Talk:
         self._asked: dict[int, Request] = {}  # sent and not answered, in the order of their ids
         self._waiting: list[Request] = []  # not sent: no connection, or their channel is not open
         self._opening: dict[int, Opening] = {}  # by the ids of what was sent
-        self._send: Callable[[Frame], None] = _nowhere
+        self._send: Send = _nowhere
         self._is_up = False  # there is a connection
         self.welcome = NO_WELCOME  # on the connection that is there, or was last
         self._telling: set[Channel] = set()  # whose workers are woken in a moment
@@ -138,7 +148,7 @@ class Talk:
 
     # What becomes of the connection
 
-    def up(self, welcome: Welcome, send: Callable[[Frame], None]) -> None:
+    def up(self, welcome: Welcome, send: "Send") -> None:
         """Go on over a new connection."""
         self.welcome, self._send = welcome, send
         self._is_up = True
@@ -175,7 +185,7 @@ class Talk:
         elif isinstance(frame, ImageSent):
             self._take_image(frame, payload)
         elif isinstance(frame, REPLIES):
-            self._take_reply(frame)
+            self._take_reply(frame, payload)
         elif isinstance(frame, SettingsTold):
             self.stages = frame.stages
             self.settings = Settings(frame.version, frame.document, frame.by)
@@ -210,7 +220,7 @@ class Talk:
         if channel is not None:
             channel.add_image(frame.entry, payload, gone=frame.gone)
 
-    def _take_reply(self, reply: Replies) -> None:
+    def _take_reply(self, reply: Replies, payload: bytes) -> None:
         if reply.id in self._opening:
             self._opened(self._opening.pop(reply.id), reply)
             return
@@ -218,13 +228,16 @@ class Talk:
         if request is None:  # it was given up meanwhile
             return
         request.check(reply)
+        if isinstance(reply, Digests):
+            request.take(payload)
+            return
         del self._asked[reply.id]
         if isinstance(request.frame, Leave):
             self._leave(request)
         elif isinstance(reply, Refused):
             request.give(self._error(reply))
         else:
-            request.give((request.frame, reply))
+            request.reply(reply, payload)
 
     def _opened(self, opening: "Opening", reply: Replies) -> None:
         channel = opening.channel
@@ -259,7 +272,7 @@ class Talk:
         for request in [r for r in self._waiting if r.channel is channel]:
             if not request.without(lost):
                 self._waiting.remove(request)
-                request.give((request.frame, None))
+                request.reply(None)
 
     def _ask_what_can_be(self) -> None:
         if self._is_up:
@@ -271,7 +284,7 @@ class Talk:
     def _ask(self, request: Request) -> None:
         id_ = next(self._ids)
         self._asked[id_] = request
-        self._send(request.numbered(id_))
+        self._send(request.numbered(id_), request.payload)
 
     def _is_closed(self, channel: Channel) -> bool:
         return not (channel.open or channel.opening)
@@ -280,7 +293,7 @@ class Talk:
         """Have a channel no more; what it held over a connection that broke goes to others."""
         if request.channel is not None:
             self.channels.pop(request.channel.number, None)
-        request.give((request.frame, None))
+        request.reply(None)
 
     def _limit(self, requests: Iterable[Request]) -> None:
         """Let these wait for a connection for a while only: whoever asks may want to end."""
@@ -313,5 +326,5 @@ class Talk:
         return kind(f"{self._place} says: {words(reply.text)}")
 
 
-def _nowhere(frame: Frame) -> None:
+def _nowhere(frame: Frame, payload: Sequence[bytes] = ()) -> None:
     """Send a frame where there is no connection."""

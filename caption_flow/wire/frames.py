@@ -73,7 +73,8 @@ class Welcome(Frame, frozen=True, array_like=True, tag=2):
     stages: tuple[str, ...] = ()  # that the token is for; none: all
     most_text: int = 64 << 10  # bytes, of one text of a caption
     job: str = ""  # its name
-    most_image: int = 0  # bytes, of one that is offered
+    most_image: int = 0  # bytes, of one that a feeder offers
+    budget: tuple[int, int] = (0, 0)  # bytes and samples that feeders keep in flight, at most
 
 
 class SettingsTold(Frame, frozen=True, array_like=True, tag=3):

@@ -27,6 +27,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.source import Source
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.planner import Planner
+from caption_flow.feed.whereabouts import FolderWhereabouts
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.connect import connect
 from caption_flow.queue.feed import RedisFeedQueue
@@ -87,7 +88,7 @@ async def _fed(url: str, source: Source, place: Path) -> int:
         planner = Planner(
             queue,
             source,
-            PartFolder(place / "data", "bench"),
+            FolderWhereabouts(queue, PartFolder(place / "data", "bench")),
             introduce=lambda: queue.remind(Settings(1, told), "bench"),
             chunk_size=CHUNK,
             drain=drain,

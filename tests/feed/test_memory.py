@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.feed.memory import SettingsMemory, bring
-from caption_flow.queue.feed import APART
+from caption_flow.feed.whereabouts import FolderWhereabouts
+from caption_flow.queue.feed import APART, RedisFeedQueue
 from caption_flow.queue.ports import Settings
 from tests.dataset.test_versions import publish
 from tests.roles import Roles, settings, until
@@ -19,8 +20,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caption_flow.feed.memory.LOOK_SECONDS", 0.01)
 
 
+async def memory_of(roles: Roles, queue: RedisFeedQueue) -> SettingsMemory:
+    return await bring(queue, OURS, "pictures", FolderWhereabouts(queue, roles.folder))
+
+
 async def brought(roles: Roles) -> SettingsMemory:
-    return await bring(roles.feed_queue(), OURS, "pictures", roles.folder)
+    return await memory_of(roles, roles.feed_queue())
 
 
 async def reload(roles: Roles, told: Broadcast) -> int:
@@ -101,7 +106,7 @@ async def test_settings_that_a_crash_has_taken_back_come_back(roles: Roles):
 async def test_running_feeder_offers_to_the_first_stage_that_the_job_has_now(roles: Roles):
     first = replace(OURS.stages[0], name="look")
     queue = roles.feed_queue()
-    async with await bring(queue, OURS, "pictures", roles.folder) as memory:
+    async with await memory_of(roles, queue) as memory:
         version = await reload(roles, settings(stages=(first,)))
         await until(lambda: memory._seen.version == version)
 
