@@ -8,7 +8,7 @@ from tests.e2e.pictures import digests, read, rows, said
 from tests.e2e.test_stops import Shop
 from tests.redis_server import RedisServer
 
-SAMPLES = 20_000
+SAMPLES = 8_000
 GIVEN: dict[str, object] = {
     "simulated__latency": "[0.01, 0.02]",
     "vllm__batch_size": 32,
