@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from caption_flow.cli.naming import dataset_identity, job_name
+from caption_flow.cli.entering import entering
+from caption_flow.cli.feedplace import feedplace
+from caption_flow.cli.naming import dataset_identity
 from caption_flow.cli.options import (
     data_options,
     networks,
@@ -15,42 +17,33 @@ from caption_flow.cli.options import (
     telling_option,
 )
 from caption_flow.cli.rehearsing import rehearse
-from caption_flow.cli.running import (
-    checked_redis,
-    redis_url,
-    run_async,
-    source_of,
-)
+from caption_flow.cli.running import run_async, source_of
 from caption_flow.cli.selecting import selected, selecting, selection_of
 from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
-from caption_flow.dataset.parts import PartFolder
-from caption_flow.dataset.source import Source
 from caption_flow.ear import Ear
 from caption_flow.engine.aside import aside
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
-from caption_flow.feed.whereabouts import FolderWhereabouts
 from caption_flow.herald import Herald, member_name
-from caption_flow.lifecycle import Beside, Drain, cancel
-from caption_flow.patience import Interrupted, Patience
-from caption_flow.queue.feed import RedisFeedQueue
-from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Budget
+from caption_flow.lifecycle import Beside, Drain
+from caption_flow.patience import Patience
 
 
 @click.command("feed")
 @click.argument("path", required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be fed, and feed nothing.")
 @selecting
+@entering
 @networks
 @telling_option
 @data_options
 def command(
     path: str | None,
+    way: dict[str, object],
     progress: str | None,
     allow_networks: tuple[str, ...],
     explicit: Path | None,
@@ -75,6 +68,7 @@ def command(
         redis=redis,
         job=job,
         storage__data_dir=data_dir,
+        **way,
         **selected(limit, shards, sample),
     )
     with telling("feed", progress) as teller:
@@ -92,24 +86,15 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
         source = await _opened(config, drain)
         await check_prompts(config, source, drain)
     name = member_name("feed")
-    budget = config.budget.bytes
-    async with checked_redis(redis_url(config), "feed", drain, budget=budget) as connections:
-        queue = RedisFeedQueue(
-            RedisJob(connections, job_name(config)),
-            name=name,
-            stages=[stage.name for stage in settings.stages],
-            lease_seconds=config.lease_seconds,
-        )
-
-        folder = PartFolder(Path(config.storage.data_dir), job_name(config))
-        whereabouts = FolderWhereabouts(queue, folder)
+    async with feedplace(config, settings, name, drain) as place:
+        queue = place.queue
         memory = await Patience(drain)(
-            lambda: bring(queue, settings, dataset_identity(config), whereabouts)
+            lambda: bring(queue, settings, dataset_identity(config), place.whereabouts)
         )
         planner = Planner(
             queue,
             source,
-            whereabouts,
+            place.whereabouts,
             introduce=memory.introduce,
             chunk_size=config.chunk_size,
             drain=drain,
@@ -120,8 +105,8 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             queue,
             source,
             planner,
-            images=config.images,
-            budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
+            images=place.images,
+            budget=place.budget,
             lease_seconds=config.lease_seconds,
             drain=drain,
             paused=lambda: ear.paused,
@@ -129,12 +114,11 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
         heralding = Herald(
             queue, role="feed", name=name, figures=feeder.figures, paused=lambda: ear.paused
         )
-        teller.learn(job=job_name(config))
+        teller.learn(job=place.job)
         watching = Looking(teller, heralding, queue.counts)
         async with _Leaving(drain), memory, heralding as herald, watching, ear:
             herald.state = "working"
             await feeder.run()
-        await queue.close()
     return feeder
 
 

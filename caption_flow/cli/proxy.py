@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import click
@@ -12,13 +13,17 @@ from caption_flow.cli.options import configured, job_config, overrides, telling_
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
 from caption_flow.cli.securing import secured
 from caption_flow.config import JobConfig
+from caption_flow.dataset.parts import PartFolder
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
 from caption_flow.proxy.admission import token_admission
-from caption_flow.proxy.server import MOST_CONNECTIONS, proxy
+from caption_flow.proxy.ports import Admission
+from caption_flow.proxy.server import MOST_CONNECTIONS, Proxy, proxy
+from caption_flow.proxy.supply import Supply
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob, only_job
+from caption_flow.queue.ports import Budget
 
 
 @click.command("proxy")
@@ -77,7 +82,7 @@ async def _serve(config: JobConfig, drain: Drain) -> None:
         job = RedisJob(connections, name)
         async with (
             token_admission(job, config.auth.grants(), config.proxy) as admission,
-            proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds) as door,
+            _door(job, admission, config) as door,
             door.listening(config.host, config.port, tls) as port,
             Herald(job, role="proxy", name=member_name("proxy"), figures=door.figures) as herald,
             Looking(teller, herald, job.counts),
@@ -87,6 +92,17 @@ async def _serve(config: JobConfig, drain: Drain) -> None:
             host = f"[{config.host}]" if ":" in config.host else config.host
             click.echo(f"Serving job {name} on {way}://{host}:{port}")
             await drain.wait()
+
+
+def _door(
+    job: RedisJob, admission: Admission, config: JobConfig
+) -> AbstractAsyncContextManager[Proxy]:
+    supply = Supply(
+        most_image=config.images.max_bytes,
+        budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
+        folder=PartFolder(Path(config.storage.data_dir), job.job),
+    )
+    return proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds, supply=supply)
 
 
 async def _found(connections: Connections, drain: Drain) -> str | None:

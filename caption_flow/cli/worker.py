@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caption_flow.cli.options import configured, networks, overrides, worker_config
+from caption_flow.cli.entering import entering
+from caption_flow.cli.hook import run_hook
+from caption_flow.cli.options import (
+    configured,
+    networks,
+    overrides,
+    telling_option,
+    worker_config,
+)
 from caption_flow.cli.running import download_limits, run_async
 from caption_flow.cli.workplace import Workplace, workplace
 from caption_flow.config import WorkerConfig
@@ -27,19 +35,7 @@ if TYPE_CHECKING:
 
 
 @click.command("worker")
-@click.option("--server", metavar="URL", help="wss:// URL of a proxy, where Redis is not reached.")
-@click.option(
-    "--token",
-    metavar="TOKEN",
-    help="What lets us in there; better as CAPTION_FLOW_TOKEN, which ps does not show.",
-)
-@click.option("--ca-cert", metavar="FILE", help="Certificate that the proxy's is checked against.")
-@click.option(
-    "--no-verify-ssl",
-    is_flag=True,
-    default=None,
-    help="Trust whoever answers; for development only.",
-)
+@entering
 @click.option("--gpu-id", type=click.IntRange(min=0), help="Which GPU; one worker for each.")
 @click.option("--name", help="Name of the worker in rows and monitors.")
 @click.option(
@@ -72,10 +68,7 @@ def command(
     redis: str | None,
     job: str | None,
     changes: tuple[str, ...],
-    server: str | None,
-    token: str | None,
-    ca_cert: str | None,
-    no_verify_ssl: bool | None,
+    way: dict[str, object],
     gpu_id: int | None,
     name: str | None,
     stages: tuple[str, ...],
@@ -96,10 +89,7 @@ def command(
         changes,
         redis=redis,
         job=job,
-        server=server,
-        token=token,
-        ca_cert=ca_cert,
-        verify_ssl=False if no_verify_ssl else None,
+        **way,
         gpu_id=gpu_id,
         name=name,
         stages=stages or None,

@@ -1,22 +1,20 @@
 """Command line: where the samples of a worker come from: a Redis, or a proxy."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from caption_flow.cli.entering import check_way, entered, entrance
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, find_job
 from caption_flow.config import WorkerConfig
-from caption_flow.errors import CaptionFlowError, ConfigError
-from caption_flow.lifecycle import Drain, cancel
+from caption_flow.errors import ConfigError
+from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Settings, WorkQueue
 from caption_flow.queue.work import RedisWorkQueue
-from caption_flow.remote.entrance import Entrance, member_word
 from caption_flow.remote.job import RemoteJob
 from caption_flow.remote.link import Link
 
@@ -44,20 +42,11 @@ async def workplace(
 
 
 def _check(config: WorkerConfig) -> None:
-    if config.server and config.redis:
-        raise ConfigError(
-            "Both a Redis and a server are configured (--redis, --server, worker.yaml or "
-            "variables). A worker comes through one of the two: take the other away."
-        )
+    check_way(config)
     if not (config.server or config.redis):
         raise ConfigError(
             "No Redis is configured. Give --redis URL, or redis: in worker.yaml; "
             "or --server URL and a token, to come through a proxy."
-        )
-    if config.server and not config.token:
-        raise ConfigError(
-            "token is missing. Give the one that the operator of the job has made for you, as "
-            "CAPTION_FLOW_TOKEN, as token: in worker.yaml or with --token."
         )
 
 
@@ -74,37 +63,14 @@ async def _at_redis(config: WorkerConfig, drain: Drain) -> AsyncIterator[Workpla
 
 @asynccontextmanager
 async def _remote(config: WorkerConfig, name: str, drain: Drain) -> AsyncIterator[Workplace | None]:
-    entrance = Entrance(
-        str(config.server),
-        str(config.token).strip(),
-        role="worker",
-        member=member_word(name),
-        verify_ssl=config.verify_ssl,
-        ca_cert=Path(config.ca_cert) if config.ca_cert else None,
-    )
-    async with Link(entrance) as link:
+    async with entered(entrance(config, "worker", name), drain) as link:
         job = RemoteJob(link)
-        watching = asyncio.create_task(_watch(job, drain))
-        try:
-            published = await _published(job, link, drain)
-            if published is None:
-                yield None
-            else:
-                config = narrowed(config, link.welcome.stages)
-                yield Workplace(job, published, config, lambda _: job.queue())
-        finally:
-            await cancel(watching)
-        if link.failure is not None:
-            raise link.failure
-
-
-async def _watch(job: RemoteJob, drain: Drain) -> None:
-    """Drain when the proxy turns us away for good: nobody else may be asking it."""
-    try:
-        while True:
-            await job.news()
-    except CaptionFlowError:
-        drain.ask()
+        published = await _published(job, link, drain)
+        if published is None:
+            yield None
+        else:
+            config = _narrowed(config, link.welcome.stages)
+            yield Workplace(job, published, config, lambda _: job.queue())
 
 
 async def _published(job: RemoteJob, link: Link, drain: Drain) -> Settings | None:

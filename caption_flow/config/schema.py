@@ -90,6 +90,10 @@ class JobConfig(Settings, frozen=True):
 
     job: Name | None = None  # None: named after the data set
     redis: RedisUrl | None = None  # None: a server of our own, where the command starts one
+    server: ServerUrl | None = None  # a proxy, for commands that do not reach Redis
+    token: Secret | None = None
+    verify_ssl: bool = True
+    ca_cert: LocalPath | None = None  # what the proxy's certificate is checked against
     host: Text = "0.0.0.0"  # noqa: S104  # the proxy is there to be reached from elsewhere
     port: Port = 8765  # 0: any free one
     cert: LocalPath | None = None

@@ -18,7 +18,9 @@ from caption_flow.proxy import judge
 from caption_flow.proxy.server import proxy
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.remote.entrance import Entrance
+from caption_flow.remote.feed import RemoteFeedQueue
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
 from tests.proxy.listed import ListedTokens
@@ -26,6 +28,7 @@ from tests.queue.shop import LEASE_SECONDS, Shop
 from tests.roles import settings, until
 
 CONTRIBUTORS = ("someone", "ada")
+FEEDERS = 6  # that a test may have
 
 
 class RemoteShop(Shop):
@@ -45,6 +48,7 @@ class RemoteShop(Shop):
         )
         await self.feeder("publisher").publish(told.encode(), "data")
         grants = [Grant(name, "worker", digest(f"token-of-{name}")) for name in CONTRIBUTORS]
+        grants.append(Grant("dora", "feeder", digest("token-of-dora")))
         door = await self._stack.enter_async_context(
             proxy(
                 RedisJob(self.job.connections, self.job.job),
@@ -82,6 +86,32 @@ class RemoteShop(Shop):
         found = await super().dump()
         found.pop(self.job.keys.members, None)
         return found
+
+
+class RemoteFeedShop(RemoteShop):
+    """Makes feeders that come through a proxy of its own, too."""
+
+    async def open(self) -> None:
+        await super().open()
+        self._feeders: dict[str, RemoteFeedQueue] = {}
+        self._links = [
+            await self._stack.enter_async_context(
+                Link(Entrance(self.url, "token-of-dora", role="feeder", member=f"feed-{number}"))
+            )
+            for number in range(FEEDERS)
+        ]
+        for link in self._links:
+            await until(lambda link=link: link.welcome.ticket)
+
+    def feeder(self, name: str = "feeder", host: str = "") -> RemoteFeedQueue:  # type: ignore[override]  # noqa: ARG002
+        if not hasattr(self, "_feeders"):  # the settings are published before there is a proxy
+            return super().feeder(name)  # type: ignore[return-value]
+        if name not in self._feeders:
+            self._feeders[name] = RemoteFeedQueue(self._links[len(self._feeders)])
+        return self._feeders[name]
+
+    async def worker(self, *names: str, **options: Any) -> RedisWorkQueue:  # type: ignore[override]
+        return await Shop.worker(self, *names, **options)
 
 
 class WholeClaims(RemoteWorkQueue):

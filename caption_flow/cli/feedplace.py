@@ -1,0 +1,84 @@
+"""Command line: where the samples of a feeder go: into a Redis, or to a proxy."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caption_flow.cli.entering import check_way, entered, entrance, let_in
+from caption_flow.cli.naming import job_name
+from caption_flow.cli.running import checked_redis, redis_url
+from caption_flow.config import JobConfig
+from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.schema import ImagesConfig
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.feed.whereabouts import FolderWhereabouts, Whereabouts
+from caption_flow.lifecycle import Drain
+from caption_flow.queue.feed import RedisFeedQueue
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports import Budget
+from caption_flow.remote.feed import RemoteFeedQueue
+
+
+class Feedplace(Struct, frozen=True):
+    """A job, and how a feeder gets its samples in."""
+
+    job: str
+    queue: RedisFeedQueue | RemoteFeedQueue
+    whereabouts: Whereabouts
+    images: ImagesConfig  # as they may travel there
+    budget: Budget
+
+
+@asynccontextmanager
+async def feedplace(
+    config: JobConfig, settings: Broadcast, name: str, drain: Drain
+) -> AsyncIterator[Feedplace]:
+    """Find the way in."""
+    check_way(config)
+    places = (
+        _remote(config, name, drain) if config.server else _at_redis(config, settings, name, drain)
+    )
+    async with places as place:
+        yield place
+
+
+@asynccontextmanager
+async def _at_redis(
+    config: JobConfig, settings: Broadcast, name: str, drain: Drain
+) -> AsyncIterator[Feedplace]:
+    job, size = job_name(config), config.budget.bytes
+    async with checked_redis(redis_url(config), "feed", drain, budget=size) as connections:
+        queue = RedisFeedQueue(
+            RedisJob(connections, job),
+            name=name,
+            stages=[stage.name for stage in settings.stages],
+            lease_seconds=config.lease_seconds,
+        )
+        folder = PartFolder(Path(config.storage.data_dir), job)
+        yield Feedplace(
+            job, queue, FolderWhereabouts(queue, folder), config.images, _budget(config)
+        )
+        await queue.close()
+
+
+@asynccontextmanager
+async def _remote(config: JobConfig, name: str, drain: Drain) -> AsyncIterator[Feedplace]:
+    async with entered(entrance(config, "feeder", name), drain) as link:
+        await let_in(link, drain)
+        queue, welcome, ours = RemoteFeedQueue(link), link.welcome, _budget(config)
+        bytes_, samples = welcome.budget
+        images, most = config.images, welcome.most_image
+        yield Feedplace(
+            welcome.job,
+            queue,
+            queue,
+            replace(images, max_bytes=min(images.max_bytes, most)) if most else images,
+            Budget(bytes=min(ours.bytes, bytes_), samples=min(ours.samples, samples)),
+        )
+
+
+def _budget(config: JobConfig) -> Budget:
+    return Budget(bytes=config.budget.bytes, samples=config.budget.samples)
