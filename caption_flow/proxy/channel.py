@@ -12,7 +12,7 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Failure, following
 from caption_flow.proxy.images import Images
 from caption_flow.proxy.view import Known
-from caption_flow.queue.relay import Handout, Holding, RelayQueue
+from caption_flow.queue.relay import Handout, Holding
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import MOST_ENTRIES, Frame
@@ -48,12 +48,8 @@ class Channel:
         self.number = number
         self.held: dict[EntryId, Holding] = {}
         self.stages: dict[str, None] = {}  # that it ever served; what is in hand may be of them
-        self.queue = RelayQueue(
-            session.common.job,
-            name=consumer(session.grant.name, session.ticket, number),
-            contributor=session.grant.name,
-            reclaims=session.common.reclaims,
-        )
+        name = consumer(session.grant.name, session.ticket, number)
+        self.queue = session.common.queue(session.grant, name)
         self.images = Images(number, session, self.queue, self.held)
         self._session = session
         self._open = open_

@@ -9,7 +9,9 @@ from msgspec import Struct, field
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError
+from caption_flow.grants import Grant
 from caption_flow.lifecycle import cancel
+from caption_flow.proxy.checks import Checks
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.supply import Supply
@@ -56,12 +58,18 @@ class Common(Struct):
     reclaims: Reclaims
     config: ProxyConfig
     lease_seconds: float  # while the job has no settings that say
-    supply: Supply = Supply()
+    checks: Checks | None = None  # None: nobody is checked
     figures: Figures = field(default_factory=Figures)
     sessions: dict[str, "Session"] = field(default_factory=dict)  # by ticket
     _later: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    def abandon_later(self, queues: Sequence[Held]) -> None:
+    def queue(self, grant: Grant, name: str) -> RelayQueue:
+        """Make the queue of one channel of a client."""
+        if self.checks is not None:
+            return self.checks.queue(grant, name, self.reclaims)
+        return RelayQueue(self.job, name=name, contributor=grant.name, reclaims=self.reclaims)
+
+    def abandon_later(self, queues: Sequence[RelayQueue]) -> None:
         """Let a client that was cut off come back; else what it held goes to others."""
         task = asyncio.create_task(self._abandon_later(queues))
         self._later.add(task)

@@ -7,7 +7,7 @@ file beside an image, of the same name but for its ending, does the same for tha
 import random
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -20,10 +20,13 @@ from caption_flow.proxy.agreement import agreement, likeness
 
 CAPTIONS = "captions.json"
 IMAGES = "images"  # folder beside it in which the images may be
+MOST_KEPT = 32 << 20  # bytes of images
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _SHOWN = 3  # mistakes that are told
 _HERE = "proxy.checks.known"
+
+_Fitting: TypeAlias = tuple[str, int | None, int, int]  # name, and the bounds of images
 
 
 class Truth(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +52,8 @@ class KnownImages:
     def __init__(self, truths: Mapping[str, tuple[Path, Truth]]) -> None:
         """`truths`: by name, with where each image lies."""
         self._truths = truths
+        self._fitted: dict[_Fitting, tuple[bytes, Picture]] = {}  # the latest
+        self._bytes = 0  # of these
 
     def pick(self, shown: Collection[str]) -> str | None:
         """Choose one by chance that was not shown yet; None where all were."""
@@ -60,15 +65,30 @@ class KnownImages:
         return self._truths[name][1] if name in self._truths else None
 
     def read(self, name: str, images: ImagesConfig) -> tuple[bytes, Picture] | None:
-        """Read an image as a feeder would; None where it cannot be."""
+        """Read an image as a feeder would; None where it cannot be. It is kept for a while."""
+        fitting = (name, images.max_side, images.max_bytes, images.max_pixels)
+        known = self._fitted.get(fitting) or self._read(*fitting)
+        if known is not None and fitting not in self._fitted:
+            self._keep(fitting, known)
+        return known
+
+    def _read(
+        self, name: str, max_side: int | None, max_bytes: int, max_pixels: int
+    ) -> tuple[bytes, Picture] | None:
         if name not in self._truths:
             return None
-        limits = {"max_bytes": images.max_bytes, "max_pixels": images.max_pixels}
         try:
             data = self._truths[name][0].read_bytes()
-            return fit(data, max_side=images.max_side, **limits)
+            return fit(data, max_side=max_side, max_bytes=max_bytes, max_pixels=max_pixels)
         except (OSError, BadImage):
             return None
+
+    def _keep(self, fitting: _Fitting, known: tuple[bytes, Picture]) -> None:
+        self._fitted[fitting] = known
+        self._bytes += len(known[0])
+        while self._bytes > MOST_KEPT:
+            image, _ = self._fitted.pop(next(iter(self._fitted)))
+            self._bytes -= len(image)
 
 
 def known_images(folder: Path) -> KnownImages:
@@ -110,6 +130,8 @@ def _beside(folder: Path) -> Iterator[tuple[str, tuple[Path, Truth]]]:
         if path.suffix.lower() not in _SUFFIXES:
             continue
         name = path.relative_to(folder).as_posix()
+        if not name.isprintable():
+            raise ConfigError(f"{_HERE}: the name {name!r} in {folder} cannot be shown; rename it.")
         if (told := path.with_suffix(".json")).is_file():
             yield name, (path, _truth(_decoded(told, Any), str(told)))
         elif (told := path.with_suffix(".txt")).is_file():

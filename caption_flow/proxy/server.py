@@ -18,6 +18,7 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
+from caption_flow.proxy.checks import checks
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
@@ -172,7 +173,7 @@ async def proxy(
             reclaims=Reclaims(grace=lease_seconds / 2),
             config=config,
             lease_seconds=lease_seconds,
-            supply=supply,
+            checks=await checks(job, view, config.checks),
         )
         yield Proxy(common)
 

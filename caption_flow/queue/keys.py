@@ -7,6 +7,7 @@ from msgspec import Struct
 
 FEEDERS = "feeders"  # group on the chunk stream
 WORKERS = "workers"  # group on each sample stream
+CHECKERS = "checkers"  # group on each stream of captions to be checked
 SINKS = "sinks"  # group on the caption stream
 
 # Who holds what was handed back, until somebody takes it: XCLAIM needs a name.
@@ -130,6 +131,31 @@ class LaneKeys(Struct, frozen=True):
     def contributors(self) -> str:
         """Hash: what each contributor has made."""
         return self._key("contributors")
+
+    def checks(self, stage: str) -> str:
+        """Stream: captions of contributors that a trusted worker is to make again."""
+        return self._key(f"checks:{stage}")
+
+    def checking(self, stage: str) -> str:
+        """Hash: samples that wait in `checks`, with their bytes, by their entry; `bytes` of all."""
+        return self._key(f"checking:{stage}")
+
+    def probes(self, consumer: str) -> str:
+        """Hash: samples with known captions that a contributor's worker has in hand, by entry."""
+        return self._key(f"probes:{consumer}")
+
+    def shown(self, contributor: str) -> str:
+        """Set: images with known captions that a contributor has seen, by name."""
+        return self._key(f"shown:{contributor}")
+
+    def disagreements(self, contributor: str) -> str:
+        """List: the newest captions of a contributor that others disagree with."""
+        return self._key(f"disagreements:{contributor}")
+
+    @property
+    def seal(self) -> str:
+        """String: the key with which proxies seal the ids that clients see."""
+        return self._key("seal")
 
     @property
     def parts(self) -> str:

@@ -13,6 +13,7 @@ from caption_flow.codec.records import OUTCOME_PREFIX, UnreadableRecord
 from caption_flow.model import EntryId, Failure
 from caption_flow.queue import keys
 from caption_flow.queue.consumer import Delivery, readable
+from caption_flow.queue.ports import Claimed
 from caption_flow.queue.renewals import renewed
 from caption_flow.queue.work import RedisWorkQueue, by_stage
 
@@ -76,7 +77,7 @@ class RelayQueue(RedisWorkQueue):
                 kept += readable(found, lambda delivery: self._handout(delivery, {}).holding)
         return kept
 
-    async def renew(self, held: Sequence[Holding]) -> set[EntryId]:
+    async def renew(self, held: Sequence[Claimed]) -> set[EntryId]:
         """Begin leases anew; answers those that were lost."""
         lost: set[EntryId] = set()
         for stage, group in by_stage(held, lambda holding: holding).items():
@@ -85,7 +86,7 @@ class RelayQueue(RedisWorkQueue):
             lost |= await renewed(self.scripts, stream, keys.WORKERS, self._name, entries)
         return lost
 
-    async def postpone(self, held: Sequence[tuple[Holding, Failure, float]]) -> None:
+    async def postpone(self, held: Sequence[tuple[Claimed, Failure, float]]) -> None:
         """Hand back samples that failed, each to be tried again after these seconds."""
         await self._defer(held)
 

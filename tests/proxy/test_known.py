@@ -81,6 +81,12 @@ def test_folder_that_is_not_there_is_named(tmp_path: Path):
         known_images(tmp_path / "none")
 
 
+def test_name_that_cannot_be_shown_is_refused(tmp_path: Path):
+    (tmp_path / "a\udcff.jpg").write_bytes(jpeg(1))
+    with pytest.raises(ConfigError, match="rename it"):
+        known_images(tmp_path)
+
+
 def test_image_that_cannot_be_read_is_passed_over(tmp_path: Path):
     known = known_images(folder(tmp_path, {"a.jpg": "a", "b.png": "b"}))
     (tmp_path / "b.png").write_bytes(b"no image")
