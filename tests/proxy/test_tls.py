@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from caption_flow.proxy.listed import ListedTokens
 
 from caption_flow.certificates.contexts import server_context
 from caption_flow.config.proxy import ProxyConfig

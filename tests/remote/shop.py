@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from caption_flow.proxy.listed import ListedTokens
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.config.vllm import Stage
