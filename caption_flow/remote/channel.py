@@ -5,11 +5,13 @@ its own. So everything here is under one lock, which nobody holds for long, and 
 each sample.
 """
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from threading import Lock
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caption_flow.codec import records
 from caption_flow.model import EntryId, Lease
@@ -40,12 +42,14 @@ class Channel:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.serve: Serve | None = None  # as the worker wants it now
         # Of the connection that is there, for its thread only:
         self.open = False
         self.opening = False  # the proxy was told, and has not answered
         self.trouble: Exception | None = None  # why it cannot be opened
         self._lock = Lock()
+        self._serve: Serve | None = None  # as the worker wants it now
+        self._resting: Serve | None = None  # in its stead, while the worker claims nothing
+        self._wanted_at = 0.0  # when it claimed last, on the monotonic clock
         self._held: dict[EntryId, Held] = {}
         self._ready: deque[Lease] = deque()  # held, and not claimed yet
         self._settling: set[EntryId] = set()  # claimed, and being handed back or settled
@@ -62,9 +66,39 @@ class Channel:
 
     # The worker's side
 
+    @property
+    def serve(self) -> Serve | None:
+        """What is to be served now; None: nobody has said."""
+        return self._resting or self._serve
+
+    def follow(self, serve: Serve) -> None:
+        """Have this served from now on."""
+        with self._lock:
+            self._serve, self._resting = serve, None
+
+    def rest(self, idle: float = 0.0) -> bool:
+        """Let nothing more come for now; False where nothing would, or somebody claimed just now.
+
+        Credit cannot be taken back, so nothing is served.
+        """
+        with self._lock:
+            lately = time.monotonic() - self._wanted_at < idle
+            coming = self._asked or self._ready
+            if self._serve is None or self._resting or lately or not coming:
+                return False
+            self._resting = replace(self._serve, only=(), former=())
+            return True
+
+    def rise(self) -> bool:
+        """Let samples come again; False where they do."""
+        with self._lock:
+            rested, self._resting = self._resting is not None, None
+            return rested
+
     def want(self, count: int) -> bool:
         """Want so many samples; True where credit is to be given for it."""
         with self._lock:
+            self._wanted_at = time.monotonic()
             more = min(count, self._most) - self._asked - len(self._ready)
             if more > 0:
                 self._asked += more
@@ -161,10 +195,10 @@ class Channel:
                 self._forget(lease)
             self._wake()
 
-    def unclaimed(self) -> list[EntryId]:
-        """Name what has come and was not claimed yet."""
+    def unclaimed(self) -> list[Lease]:
+        """What has come and was not claimed yet."""
         with self._lock:
-            return [lease.entry for lease in self._ready]
+            return list(self._ready)
 
     def lost_of(self, leases: Sequence[Lease]) -> set[EntryId]:
         """Name those that were found to be another's since the worker was told last."""

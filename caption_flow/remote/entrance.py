@@ -23,7 +23,7 @@ from caption_flow import __version__
 from caption_flow.certificates.contexts import client_context
 from caption_flow.certificates.explain import explain
 from caption_flow.errors import ConfigError, Misunderstanding
-from caption_flow.remote.refusals import closed, unopened
+from caption_flow.remote.refusals import closed, is_about_trust, unopened
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import Role
 from caption_flow.wire.frames import (
@@ -155,7 +155,7 @@ class Entrance:
     @asynccontextmanager
     async def opened(self, ticket: str) -> AsyncIterator[tuple[Wire, Welcome]]:
         """Connect, and take up what was held under this ticket; closes in the end."""
-        wire = await self._connect()
+        wire = await self._connect(known=bool(ticket))
         try:
             yield wire, await self._greeted(wire, ticket)
         except ConnectionClosed as exc:
@@ -169,7 +169,7 @@ class Entrance:
         finally:
             await wire.end()
 
-    async def _connect(self) -> Wire:
+    async def _connect(self, *, known: bool) -> Wire:
         try:
             wire = await websockets.connect(
                 self._server,
@@ -188,7 +188,8 @@ class Entrance:
             )
         except (OSError, EOFError, WebSocketException) as exc:
             why = None
-            if not isinstance(exc, InvalidStatus):  # that says it all
+            if is_about_trust(exc) or not (known or isinstance(exc, InvalidStatus)):
+                # That takes seconds, which one who only has to come back does not have.
                 why = await explain(exc, self._server, ca_cert=self._ca_cert)
             raise unopened(exc, self.place, why) from exc
         return cast("Wire", wire)

@@ -6,7 +6,7 @@ from caption_flow.model import Counts
 from caption_flow.queue.ports import Member, Settings
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
-from caption_flow.wire.frames import Beat, CountsWanted
+from caption_flow.wire.frames import Beat
 
 _LONGEST = 1000  # characters of a state
 _MOST_FIGURES = 100
@@ -52,9 +52,7 @@ class RemoteJob:
 
     async def counts(self) -> Counts:
         """Read the books."""
-        _, reply = await self._link.ask(CountsWanted(0))
-        counts: Counts = reply.counts
-        return counts
+        return await self._link.counts()
 
     async def beat(self, member: Member) -> None:
         """Leave a last word."""

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from caption_flow.errors import CaptionFlowError, Misunderstanding, ServerUnreachable
 from caption_flow.lifecycle import cancel, fastest_loop
+from caption_flow.model import Counts
 from caption_flow.queue.ports import Settings
 from caption_flow.remote.bridge import Answer, Bridge, Bridges
 from caption_flow.remote.channel import Channel
@@ -23,8 +24,7 @@ from caption_flow.remote.refusals import Away
 from caption_flow.remote.requests import Request
 from caption_flow.remote.talk import Talk
 from caption_flow.retry import Backoff
-from caption_flow.wire.fields import MOST_CHANNELS, Frame
-from caption_flow.wire.frames import Orders, Welcome, pack
+from caption_flow.wire.frames import MOST_CHANNELS, CountsWanted, Frame, Orders, Welcome, pack
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,12 @@ class Link:
         except BaseException:
             self._inlet.call(self._talk.forget, request)
             raise
+
+    async def counts(self) -> Counts:
+        """Read the books."""
+        _, reply = await self.ask(CountsWanted(0))
+        counts: Counts = reply.counts
+        return counts
 
     async def news(self) -> None:
         """Wait for other settings or orders; raises what ends the link."""

@@ -74,11 +74,16 @@ class Away(ServerUnreachable):
         self.wait = wait  # seconds that it asks for
 
 
+def is_about_trust(error: Exception) -> bool:
+    """Whether it is the certificate that is not believed."""
+    return isinstance(error, ssl.SSLCertVerificationError)
+
+
 def unopened(error: Exception, place: str, why: str | None) -> CaptionFlowError:
     """Say why a connection could not be opened; `why`: what TLS has to do with it."""
     if isinstance(error, InvalidStatus):
         return _refused(error.response, place)
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if is_about_trust(error):
         return ServerUnfit(why or f"The certificate of {place} is refused: {error}")
     return Away(why or _trouble(error).format(place=place))
 
@@ -117,12 +122,14 @@ def _said(
 def _trouble(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "No host has the name in {place}. Check --server, and whether there is a network."
+    if isinstance(error.__cause__ or error, ConnectionResetError | EOFError):
+        return "{place} broke off at once. If that goes on: is it right that it is ws:// or wss://?"
     if isinstance(error, ProxyError):
         return "{place} is not reached by way of HTTPS_PROXY or HTTP_PROXY. Is that right?"
     if isinstance(error, TimeoutError):
         return "{place} did not answer in time."
     if isinstance(error, WebSocketException):
-        return "{place} answers, but not as a proxy of caption-flow."
+        return _NO_PROXY[1]
     return "No answer from {place}. Is it up, and --server right?"
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from caption_flow.codec import records
-from caption_flow.errors import CaptionFlowError, ServerUnreachable
+from caption_flow.errors import CaptionFlowError, QueueUnreachable, ServerUnreachable
 from caption_flow.keeper import Renew
 from caption_flow.model import Counts, EntryId, Failure, Lease, Outcomes
 from caption_flow.queue.ports import Deferral
@@ -20,8 +20,10 @@ from caption_flow.remote.requests import entries
 from caption_flow.wire.fields import MOST_ENTRIES, MOST_RECORD, MOST_SETTLED, Frame
 from caption_flow.wire.frames import (
     MOST_HEAD,
+    MOST_RECORD,
+    MOST_SAMPLES,
+    MOST_SETTLED,
     Complete,
-    CountsWanted,
     Defer,
     Fail,
     Fetch,
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CLAIM_SECONDS = 0.5  # until a claim of nothing is empty
+IDLE_SECONDS = 2.0  # without a claim, until what was not claimed goes to others
 LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
 TOO_LARGE = "too_large"  # reason of a sample whose caption no proxy takes
 _MOST_BYTES = MOST_HEAD // 2  # of records in one frame; one alone may be larger
@@ -62,11 +65,13 @@ class RemoteWorkQueue:
     ) -> None:
         """Say of which stages to claim; again when that changes."""
         served = None if only is None else tuple(only)
-        self._channel.serve = Serve(0, self._number, served, tuple(former))
+        self._channel.follow(Serve(0, self._number, served, tuple(former)))
         self._link.open(self._channel)
 
     async def claim(self, count: int) -> list[Lease]:
         """Lease up to `count` samples; empty when none came for a moment."""
+        if self._channel.rise():
+            self._link.open(self._channel)
         if self._channel.want(count):
             self._link.give_credit(self._channel)
         with suppress(ServerUnreachable):  # none came; the link says why
@@ -118,8 +123,9 @@ class RemoteWorkQueue:
 
     async def _renew(self, held: Sequence[Lease]) -> list[Lease]:
         """Renew what is held, and what nobody has claimed yet."""
+        await self._rest(IDLE_SECONDS)
         lost = self._channel.lost_of(held)
-        waiting = self._channel.unclaimed()
+        waiting = [lease.entry for lease in self._channel.unclaimed()]
         ours = [lease.entry for lease in held if lease.entry not in lost]
         for group in _groups([*ours, *waiting], MOST_ENTRIES):
             sent, reply = await self._link.ask(Renewal(0, self._number, group), self._channel)
@@ -161,6 +167,15 @@ class RemoteWorkQueue:
     async def release(self, leases: Sequence[Lease]) -> None:
         """Hand samples back, for anybody at once; it is no attempt."""
         await self._settle(Release, [(lease,) for lease in leases])
+        await self._rest()
+
+    async def _rest(self, idle: float = 0.0) -> None:
+        """Let nothing come, and others have what did, before the next claim; it may be the last."""
+        if self._channel.rest(idle):
+            self._link.open(self._channel)
+            unclaimed = self._channel.claim(MOST_SAMPLES)
+            with suppress(QueueUnreachable):  # their leases run out
+                await self._settle(Release, [(lease,) for lease in unclaimed])
 
     async def suspect(self, lease: Lease, failure: Failure) -> None:
         """Note why a sample will have failed should its holder never be heard of again."""
@@ -170,9 +185,7 @@ class RemoteWorkQueue:
 
     async def counts(self) -> Counts:
         """Read the books."""
-        _, reply = await self._link.ask(CountsWanted(0))
-        counts: Counts = reply.counts
-        return counts
+        return await self._link.counts()
 
     async def close(self) -> None:
         """Give the channel up, and what came and was not claimed with it."""

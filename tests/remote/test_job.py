@@ -62,6 +62,7 @@ async def test_books_are_asked_for(stub: StubProxy, link: Link):
 
 async def test_last_word_is_cut_to_what_a_frame_holds(stub: StubProxy, link: Link):
     visit = await stub.visit()
+    await until(lambda: link.welcome.ticket)
     figures = {f"figure {n}": float(n) for n in range(200)}
     member = Member("worker", "me", "host", 1, 0.0, 0.0, "idle: " + "x" * 2000, figures)
     await RemoteJob(link).beat(member)
@@ -77,6 +78,6 @@ async def test_word_without_a_connection_is_nobodys_loss(stub: StubProxy):
         await RemoteJob(link).beat(Member("worker", "me", "host", 1, 0.0, 0.0, "working"))
         stub.refusal = None
         visit = await stub.visit()
-        await asyncio.sleep(0.05)
+        await until(lambda: link.welcome.ticket)
 
     assert visit.beats == []

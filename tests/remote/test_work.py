@@ -10,6 +10,7 @@ from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
 from caption_flow.wire.frames import (
     Complete,
+    Defer,
     Did,
     Fail,
     Fetch,
@@ -21,7 +22,7 @@ from caption_flow.wire.frames import (
     Settled,
     Suspect,
 )
-from tests.queue.shop import done, failed, failure_of
+from tests.queue.shop import deferred, done, failed, failure_of
 from tests.remote.stub import StubProxy, Visit, entry, sample_sent
 from tests.roles import until
 
@@ -210,18 +211,59 @@ async def test_sample_that_comes_again_waits_until_the_worker_has_let_go_of_it(
     stub: StubProxy, queue: RemoteWorkQueue
 ):
     visit, leases = await claimed(stub, queue, 0)
-    releasing = asyncio.create_task(queue.release(leases))
-    asked = await visit.next(Release)
+    deferring = asyncio.create_task(queue.defer(deferred(leases)))
+    asked = await visit.next(Defer)
     await visit.give(0)
     assert await queue.claim(1) == []
     await visit.send(Did(asked.id))
-    await releasing
+    await deferring
 
     [again] = await queue.claim(1)
     assert again.entry == entry(0)
     settling = asyncio.create_task(queue.complete(done([again])))
     await visit.send(Settled((await visit.next(Complete)).id, (True,)))
     assert await settling == [True]
+
+
+async def test_who_hands_back_gets_nothing_more_until_it_claims_again(
+    stub: StubProxy, queue: RemoteWorkQueue
+):
+    """As a worker does that ends: what was on its way to it is for others too."""
+    visit, leases = await claimed(stub, queue, 0)
+    await queue.claim(5)
+    await visit.give(1, 2)
+    await until(lambda: len(queue._channel.unclaimed()) == 2)
+    releasing = asyncio.create_task(queue.release(leases))
+    for entries in [(entry(0),), (entry(1), entry(2))]:
+        frame = await visit.next(Release)
+        assert frame.entries == entries
+        await visit.send(Did(frame.id))
+    await releasing
+    assert visit.serves[-1].only == ()
+
+    await queue.claim(1)
+    assert visit.serves[-1].only is None
+
+
+async def test_what_a_busy_role_does_not_claim_is_for_others(
+    stub: StubProxy, queue: RemoteWorkQueue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.remote.work.IDLE_SECONDS", 0.05)
+    visit, leases = await claimed(stub, queue, 0)
+    await queue.claim(1)
+    await visit.give(1)
+    await until(queue._channel.unclaimed)
+    await asyncio.sleep(0.1)
+    async with queue.renewals() as renew:
+        renewing = asyncio.create_task(renew(leases))
+        released = await visit.next(Release)
+        await visit.send(Did(released.id))
+        renewed = await visit.next(Renewal)
+        await visit.send(Lost(renewed.id, ()))
+
+        assert await renewing == []
+    assert released.entries == (entry(1),)
+    assert renewed.entries == (entry(0),)
 
 
 async def test_closed_channel_gives_its_number_to_the_next(
