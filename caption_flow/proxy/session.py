@@ -201,8 +201,8 @@ class Session:
         if now is None:
             self.end(End(Close.UNAUTHORIZED, "This token was removed, or has expired."))
             return
-        if now.stages != self.grant.stages:
-            self.end(End(Close.EXCESS, "The stages of this token are others now. Come back."))
+        if (now.stages, now.trusted) != (self.grant.stages, self.grant.trusted):
+            self.end(End(Close.EXCESS, "This token may do other things now. Come back."))
             return
         told = self.common.view.told
         if told is not None and told is not self._told:

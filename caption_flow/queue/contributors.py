@@ -54,6 +54,8 @@ def _contributor(name: str, told: dict[str, str]) -> Contributor:
         seconds=number("seconds", float),
         checked=number("checked"),
         agreed=number("agreed"),
+        agreement=number("agreement", float),
+        unanswered=number("unanswered"),
         first_seen=number("first_seen", float),
         last_seen=number("last_seen", float),
         anonymous=told.get("anonymous") == "1",
