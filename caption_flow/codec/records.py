@@ -57,6 +57,11 @@ def encode(record: Any) -> bytes:
         return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
 
 
+def decode(record: bytes, kind: type[T]) -> T:
+    """Read what `encode` wrote; raises what msgspec does."""
+    return _decode(msgspec.json.Decoder(kind), record)
+
+
 def weight(offer: Offer) -> int:
     """Count the bytes that an offer adds to the books; `offer.lua` counts the same."""
     return 0 if offer.failure else len(encode(offer.sample)) + len(offer.image)

@@ -18,7 +18,8 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
-from caption_flow.proxy.checks import checks
+from caption_flow.proxy.administering import AdminDesk
+from caption_flow.proxy.asking import AskDesk
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
@@ -43,7 +44,12 @@ from caption_flow.wire.frames import (
 
 logger = logging.getLogger(__name__)
 
-DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk, "feeder": FeedDesk}
+DESKS: Mapping[Role, MakeDesk] = {
+    "worker": WorkDesk,
+    "feeder": FeedDesk,
+    "monitor": AskDesk,
+    "admin": AdminDesk,
+}
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
 

@@ -401,6 +401,30 @@ class Inspector(Protocol):
         """Read the newest dead letters."""
         ...
 
+    async def columns(self, count: int) -> list[str] | None:
+        """Name the columns of so many samples that are in a stage; None where none is."""
+        ...
+
+
+class Operator(Protocol):
+    """What is asked by who gives orders to the processes of a job."""
+
+    async def pause(self, order: Order) -> Order | None:
+        """Let nobody take on anything new; answers the order by which that is so already."""
+        ...
+
+    async def resume(self) -> Order | None:
+        """Let all go on; answers the order that was lifted, None where there was none."""
+        ...
+
+    async def drain(self, member: str, order: Order) -> None:
+        """Let one process end cleanly."""
+        ...
+
+    async def members(self) -> dict[str, Member]:
+        """Read the last words that were left, by role and name."""
+        ...
+
 
 class LetterFilter(Struct, frozen=True):
     """Which dead letters are meant: those for which all of this holds. Nothing said, all are."""
