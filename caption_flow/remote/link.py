@@ -20,7 +20,7 @@ from caption_flow.queue.ports import Settings
 from caption_flow.remote.bridge import Answer, Bridge, Bridges
 from caption_flow.remote.channel import Channel
 from caption_flow.remote.entrance import Entrance, Wire
-from caption_flow.remote.refusals import Away
+from caption_flow.remote.refusals import Away, words
 from caption_flow.remote.requests import Request
 from caption_flow.remote.talk import Talk
 from caption_flow.retry import Backoff
@@ -194,7 +194,7 @@ class Link:
     async def _connected(self) -> None:
         """Work over one connection, until it breaks or is needed no more."""
         async with self._entrance.opened(self._talk.welcome.ticket) as (wire, welcome):
-            logger.info("Connected to %s as %s", self.place, welcome.contributor)
+            logger.info("Connected to %s as %s", self.place, words(welcome.contributor))
             outbox = Outbox(wire)
             since = time.monotonic()
             self._talk.up(welcome, outbox.put)
