@@ -9,35 +9,47 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import click
 
+from caption_flow.cli.entering import COME_SECONDS, entering, entrance
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import job_config, located, overrides
 from caption_flow.cli.running import embedded_directory, redis_url
-from caption_flow.config import JobConfig
-from caption_flow.errors import CaptionFlowError
+from caption_flow.config import JobConfig, MonitorConfig
+from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.grants import Role
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.embedded import EmbeddedRedis
 from caption_flow.queue.job import RedisJob, only_job
+from caption_flow.queue.office import Office, RedisOffice
+from caption_flow.remote.entrance import Entrance
+from caption_flow.remote.link import Link
+from caption_flow.remote.office import RemoteOffice
 
 T = TypeVar("T")
+Command: TypeAlias = Callable[..., Any]
 
 
-def asking(component: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the options that say which job is asked; the command gets its settings as `config`."""
+def asking(component: str, *, through: bool = False) -> Callable[[Command], Command]:
+    """Add the options that say which job is asked; the command gets its settings as `config`.
 
-    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    `through`: those too by which it is asked through a proxy.
+    """
+
+    def decorated(function: Command) -> Command:
         @wraps(function)
         def with_config(
             explicit: Path | None,
             redis: str | None,
             job: str | None,
             data_dir: Path | None,
+            way: dict[str, object] | None = None,
             **rest: Any,
         ) -> Any:
-            made = overrides((), redis=redis, job=job, storage__data_dir=data_dir)
+            places = {"redis": redis, "job": job, "storage__data_dir": data_dir}
+            made = overrides((), **places, **(way or {}))
             config = job_config(component, explicit, made, dict(os.environ))
             return function(config=config, **rest)
 
@@ -46,7 +58,8 @@ def asking(component: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
             type=click.Path(path_type=Path),
             help="Folder for captions, of a job that has a Redis of its own.",
         )
-        return located(option(with_config))
+        command = option(with_config)
+        return located(entering(command) if through else command)
 
     return decorated
 
@@ -67,8 +80,66 @@ class Job:
 @contextmanager
 def job_of(config: JobConfig, role: str) -> Iterator[Job]:
     """Give the job for as long as the context lasts, and so its Redis where that is embedded."""
+    if config.server and not config.redis:
+        raise ConfigError("No proxy does this. Give --redis URL, or redis: in the document.")
     with redis_of(config) as url:
         yield Job(url, role, known_job(config))
+
+
+class Asked(Protocol):
+    """An office to put questions to, one at a time."""
+
+    def ask(self, question: Callable[[Office], Awaitable[T]]) -> T:
+        """Put a question; an error where nobody answers now."""
+        ...
+
+
+class _AtRedis:
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def ask(self, question: Callable[[Office], Awaitable[T]]) -> T:
+        return self._job.ask(lambda job: question(RedisOffice(job.connections, job.job)))
+
+
+class _ThroughProxy:
+    def __init__(self, config: JobConfig | MonitorConfig, role: Role, member: str) -> None:
+        self._config = config
+        self._role = role
+        self._member = member
+
+    def ask(self, question: Callable[[Office], Awaitable[T]]) -> T:
+        way = entrance(self._config, self._role, self._member)
+        return asyncio.run(_ask_through(way, question))
+
+
+@contextmanager
+def office_of(config: JobConfig, command: str, role: Role = "admin") -> Iterator[Asked]:
+    """Give the office of a job, on its Redis or through a proxy, with a token for that role."""
+    if config.server:
+        yield _ThroughProxy(config, role, command)
+        return
+    with job_of(config, command) as job:
+        yield _AtRedis(job)
+
+
+def at_redis(job: Job) -> Asked:
+    """Give the office of a job that was found."""
+    return _AtRedis(job)
+
+
+def through_proxy(config: MonitorConfig) -> Asked:
+    """Give the office that a monitor looks at through a proxy."""
+    return _ThroughProxy(config, "monitor", "monitor")
+
+
+async def _ask_through(way: Entrance, question: Callable[[Office], Awaitable[T]]) -> T:
+    async with Link(way) as link:
+        while not link.welcome.ticket:
+            if (why := link.failure or link.trouble) is not None:
+                raise why
+            await asyncio.sleep(COME_SECONDS)
+        return await question(RemoteOffice(link))
 
 
 async def _ask(

@@ -10,7 +10,7 @@ import click
 import yaml
 
 from caption_flow.cli import token_edits as edits
-from caption_flow.cli.asking import asking, job_of
+from caption_flow.cli.asking import asking, office_of
 from caption_flow.cli.printing import printing
 from caption_flow.cli.token_limits import Limits, contributor, limited
 from caption_flow.cli.token_table import Standing, as_json, show_tokens
@@ -18,9 +18,8 @@ from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import ROLES, Grant, Role, digest, new_token
-from caption_flow.queue.job import RedisJob
+from caption_flow.queue.office import Office
 from caption_flow.queue.token_port import Tokens
-from caption_flow.queue.tokens import RedisTokens
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ _TOKEN = re.compile(rf"[!-~]{{{SHORTEST},{LONGEST}}}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMANDS = {"worker": "worker", "feeder": "feed", "monitor": "monitor", "admin": "reload_config"}
 
-_of_a_job = asking("auth")
+_of_a_job = asking("auth", through=True)
 _name = click.argument("name", callback=contributor)
 _role = click.option("--role", type=click.Choice(ROLES), default="worker", show_default=True)
 
@@ -88,15 +87,14 @@ def add(
     token = None if sha256 or keep_token else new_token()
     grant = limits.grant(name, role, sha256 or digest(token or ""), time.time())
 
-    async def question(job: RedisJob) -> list[str]:
-        tokens = RedisTokens(job)
+    async def question(office: Office) -> list[str]:
         if keep_token:
-            await edits.change(tokens, grant)
+            await edits.change(office, grant)
         else:
-            await edits.add(tokens, grant, config.auth.grants(), instead=replace)
-        return await _strange_stages(job, grant)
+            await edits.add(office, grant, config.auth.grants(), instead=replace)
+        return await _strange_stages(office, grant)
 
-    with job_of(config, "auth") as job:
+    with office_of(config, "auth") as job:
         warnings = job.ask(question)
     with printing():
         if token:
@@ -153,8 +151,8 @@ def list_tokens(config: JobConfig, as_lines: bool) -> None:
 
 
 def _ask(config: JobConfig, question: Callable[[Tokens], Awaitable[T]]) -> T:
-    with job_of(config, "auth") as job:
-        return job.ask(lambda found: question(RedisTokens(found)))
+    with office_of(config, "auth") as job:
+        return job.ask(question)
 
 
 def _given(sha256: str | None, *, stdin: bool) -> str:
@@ -181,7 +179,7 @@ def _typed(config: JobConfig, role: Role, token: str) -> str:
     return f"caption-flow {_COMMANDS[role]} --server {scheme}://HOST:{config.port} --token {token}"
 
 
-async def _strange_stages(job: RedisJob, grant: Grant) -> list[str]:
+async def _strange_stages(job: Office, grant: Grant) -> list[str]:
     settings = await job.settings()
     if settings is None:
         return []

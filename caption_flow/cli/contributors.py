@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from caption_flow.audit.revoke import Revocation, Revoked
 from caption_flow.cli import contributors_report as report
-from caption_flow.cli.asking import Job, asking, job_of
+from caption_flow.cli.asking import Asked, asking, office_of
 from caption_flow.cli.choosing import moment
 from caption_flow.cli.letters import printable
 from caption_flow.cli.printing import printing
@@ -19,22 +19,24 @@ from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.credits import by_day
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.errors import CaptionFlowError
+from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.herald import member_name
 from caption_flow.queue.captions import RedisCaptionQueue
-from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.dead import RedisDeadLetters
-from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.office import Office
 from caption_flow.queue.ports import Member
 from caption_flow.queue.recall import RedisRecall
-from caption_flow.queue.tokens import RedisTokens
 from caption_flow.sink.recovery import Recovery, read_record
 
 FOLLOW_SECONDS = 2.0  # in which every proxy knows that a token is gone
 
-_of_a_job = asking("contributors")
+_NEEDS_PARTS = (
+    "--requeue takes rows out of the parts, which no proxy does. Give it where the Redis of the "
+    "job and the folder of its parts are reached; without it, the token is removed."
+)
+_of_a_job = asking("contributors", through=True)
 
 
 @click.group("contributors")
@@ -53,8 +55,8 @@ def list_contributors(config: JobConfig, *, as_json: bool, markdown: bool) -> No
     """List contributors, the most captions first."""
     if as_json and markdown:
         raise click.UsageError("Give --json or --markdown, and not both.")
-    with job_of(config, "contributors") as job:
-        found = job.ask(_contributors)
+    with office_of(config, "contributors") as job:
+        found = job.ask(lambda office: office.contributors())
     with printing():
         if as_json:
             for one in found:
@@ -74,7 +76,7 @@ def list_contributors(config: JobConfig, *, as_json: bool, markdown: bool) -> No
 @_of_a_job
 def show_contributor(config: JobConfig, name: str, *, as_json: bool) -> None:
     """Show everything of one contributor."""
-    with job_of(config, "contributors") as job:
+    with office_of(config, "contributors") as job:
         shown = job.ask(lambda found: _look(found, config, name))
     with printing():
         if as_json:
@@ -110,7 +112,9 @@ def revoke_contributor(
         raise click.UsageError("There is no terminal to ask on: give --yes to revoke it.")
     if not name:
         raise click.UsageError("The operator's own workers have no token.")
-    with job_of(config, "revoke") as job:
+    if requeue and config.server:
+        raise ConfigError(_NEEDS_PARTS)
+    with office_of(config, "revoke") as job:
         wanted = _Wanted(config, name, since or 0.0, requeue)
         if dry_run or not yes:
             said = _say_plan(wanted, job.ask(lambda found: _survey(found, wanted)))
@@ -142,8 +146,8 @@ class _Shown(Struct, frozen=True):
     workers: Sequence[Member]
 
 
-def _take_back(job: Job, wanted: _Wanted) -> None:
-    async def run(found: RedisJob) -> Revoked:
+def _take_back(job: Asked, wanted: _Wanted) -> None:
+    async def run(found: Office) -> Revoked:
         return await (await _revocation(found, wanted)).run()
 
     done = job.ask(run)
@@ -152,14 +156,10 @@ def _take_back(job: Job, wanted: _Wanted) -> None:
         raise CaptionFlowError(" ".join(done.left))
 
 
-async def _contributors(job: RedisJob) -> list[Contributor]:
-    return await RedisContributors(job.connections, job.job).contributors()
-
-
-async def _known(job: RedisJob, name: str) -> Contributor:
+async def _known(job: Office, name: str) -> Contributor:
     """Find a contributor, by its counters or by its token."""
-    known = {one.name: one for one in await _contributors(job)}
-    tokens = {g.name for g in await RedisTokens(job).grants() if g.role == "worker"}
+    known = {one.name: one for one in await job.contributors()}
+    tokens = {g.name for g in await job.grants() if g.role == "worker"}
     if name not in known and name not in tokens:
         near = get_close_matches(name, sorted({*known, *tokens}), 1)
         hint = f' Did you mean "{printable(near[0])}"?' if near and near[0] else ""
@@ -167,15 +167,19 @@ async def _known(job: RedisJob, name: str) -> Contributor:
     return known.get(name, Contributor(name))
 
 
-async def _look(job: RedisJob, config: JobConfig, name: str) -> _Shown:
-    contributor = await _known(job, name)
-    members = (await RedisInspector(job.connections, job.job).snapshot()).members
+async def _look(office: Office, config: JobConfig, name: str) -> _Shown:
+    contributor = await _known(office, name)
+    members = (await office.snapshot()).members
     workers = [one for one in members if name and one.name.startswith(f"{name}/")]
-    recall, folder = RedisRecall(job, stages=()), _folder(job, config)
-    told = await recall.records()
-    theirs = [part for part, value in told.items() if name in read_record(value).tally]
-    days = await asyncio.to_thread(_days, folder, theirs, name)
+    # Who comes through a proxy does not see the parts.
+    days = await _days_of(office, config, name) if isinstance(office, RedisJob) else None
     return _Shown(contributor, days, workers)
+
+
+async def _days_of(job: RedisJob, config: JobConfig, name: str) -> dict[str, int] | None:
+    told = await RedisRecall(job, stages=()).records()
+    theirs = [part for part, value in told.items() if name in read_record(value).tally]
+    return await asyncio.to_thread(_days, _folder(job, config), theirs, name)
 
 
 def _days(folder: PartFolder, parts: Sequence[str], name: str) -> dict[str, int] | None:
@@ -188,12 +192,14 @@ def _days(folder: PartFolder, parts: Sequence[str], name: str) -> dict[str, int]
     return days
 
 
-async def _survey(job: RedisJob, wanted: _Wanted) -> Revoked | None:
-    await _known(job, wanted.name)
-    return await (await _revocation(job, wanted)).survey() if wanted.requeue else None
+async def _survey(office: Office, wanted: _Wanted) -> Revoked | None:
+    await _known(office, wanted.name)
+    return await (await _revocation(office, wanted)).survey() if wanted.requeue else None
 
 
-async def _revocation(job: RedisJob, wanted: _Wanted) -> Revocation:
+async def _revocation(job: Office, wanted: _Wanted) -> Revocation:
+    if not isinstance(job, RedisJob):
+        raise ConfigError(_NEEDS_PARTS)
     settings = await job.settings()
     if settings is None:
         raise CaptionFlowError(f'The job "{job.job}" has no settings any more.')
@@ -211,14 +217,14 @@ async def _revocation(job: RedisJob, wanted: _Wanted) -> Revocation:
     )
 
 
-async def _shut_out(job: RedisJob, name: str) -> bool:
+async def _shut_out(job: Office, name: str) -> bool:
     """Remove a token, and let go what is held with it; answers whether there was one."""
     await _known(job, name)
-    removed = await RedisTokens(job).remove(name, "worker")
+    removed = await job.remove(name, "worker")
     if removed is not None:
         await asyncio.sleep(FOLLOW_SECONDS)
     # Of proxies that hang, or have died.
-    await RedisRecall(job, stages=()).hand_back(name)
+    await job.hand_back(name)
     return removed is not None
 
 

@@ -11,8 +11,7 @@ from caption_flow.cli.ordering import ask_operator, order_of_now
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
 from caption_flow.queue.job import is_gone
-from caption_flow.queue.operate import RedisOperator
-from caption_flow.queue.ports import Member
+from caption_flow.queue.ports import Member, Operator
 
 _HEARING = {"worker", "feed"}  # roles that ask for orders
 _SHOWN = 5  # names in an error
@@ -20,7 +19,7 @@ _SHOWN = 5  # names in an error
 
 @click.command("drain")
 @click.argument("worker")
-@asking("drain")
+@asking("drain", through=True)
 def command(config: JobConfig, worker: str) -> None:
     """Let one worker finish what it has begun, hand back the rest, and end.
 
@@ -28,7 +27,7 @@ def command(config: JobConfig, worker: str) -> None:
     workers of a contributor begin with the contributor's name and a slash.
     """
 
-    async def order(operator: RedisOperator) -> str:
+    async def order(operator: Operator) -> str:
         name = _meant(worker, (await operator.members()).values())
         await operator.drain(name, order_of_now())
         return name

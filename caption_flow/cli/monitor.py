@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from caption_flow.cli.asking import Job, job_of
+from caption_flow.cli.asking import Asked, Job, at_redis, office_of, through_proxy
+from caption_flow.cli.entering import check_way, entering
 from caption_flow.cli.options import job_config, located, overrides, warn
 from caption_flow.cli.status_report import tables
 from caption_flow.config import MonitorConfig, load_monitor
 from caption_flow.errors import QueueUnreachable
-from caption_flow.queue.inspect import RedisInspector
-from caption_flow.queue.job import RedisJob
+from caption_flow.queue.office import Office
 from caption_flow.queue.ports import Inspector
 
 
@@ -28,30 +28,39 @@ from caption_flow.queue.ports import Inspector
     type=click.Path(path_type=Path),
     help="Folder for captions, of a job that has a Redis of its own.",
 )
+@entering
 @located
 def command(
-    explicit: Path | None, redis: str | None, job: str | None, data_dir: Path | None
+    explicit: Path | None,
+    redis: str | None,
+    job: str | None,
+    data_dir: Path | None,
+    way: dict[str, object],
 ) -> None:
     """Show how a job stands, until Ctrl-C."""
-    loaded = load_monitor(explicit, overrides((), redis=redis, job=job))
+    loaded = load_monitor(explicit, overrides((), redis=redis, job=job, **way))
     warn(loaded.warnings)
     with suppress(KeyboardInterrupt), _job(loaded.config, data_dir) as watched:
-        watched.ask(lambda found: _watch_redis(found, loaded.config))
+        watched.ask(lambda found: _watch(found, loaded.config))
 
 
 @contextmanager
-def _job(config: MonitorConfig, data_dir: Path | None) -> Iterator[Job]:
+def _job(config: MonitorConfig, data_dir: Path | None) -> Iterator[Asked]:
     """Give the job that is meant; one that has a Redis of its own is found as `status` does."""
+    check_way(config)
+    if config.server:
+        yield through_proxy(config)
+        return
     if config.redis:
-        yield Job(config.redis, "monitor", config.job)
+        yield at_redis(Job(config.redis, "monitor", config.job))
         return
     made = overrides((), job=config.job, storage__data_dir=data_dir)
-    with job_of(job_config("status", None, made, dict(os.environ)), "monitor") as job:
+    with office_of(job_config("status", None, made, dict(os.environ)), "monitor") as job:
         yield job
 
 
-async def _watch_redis(job: RedisJob, config: MonitorConfig) -> None:
-    await watch(job.job, RedisInspector(job.connections, job.job), config)
+async def _watch(office: Office, config: MonitorConfig) -> None:
+    await watch(office.job, office, config)
 
 
 async def watch(job: str, inspector: Inspector, config: MonitorConfig) -> None:

@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
-from caption_flow.cli.asking import job_of
+from caption_flow.cli.asking import office_of
 from caption_flow.config import JobConfig
-from caption_flow.queue.operate import RedisOperator
-from caption_flow.queue.ports import Order
+from caption_flow.queue.ports import Operator, Order
 
 T = TypeVar("T")
 
 
-def ask_operator(config: JobConfig, question: Callable[[RedisOperator], Awaitable[T]]) -> T:
+def ask_operator(config: JobConfig, question: Callable[[Operator], Awaitable[T]]) -> T:
     """Have something done by who gives orders to a job."""
-    with job_of(config, "operator") as asked:
-        return asked.ask(lambda job: question(RedisOperator(job.connections, job.job)))
+    with office_of(config, "operator") as asked:
+        return asked.ask(question)
 
 
 def order_of_now() -> Order:

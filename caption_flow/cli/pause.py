@@ -8,7 +8,7 @@ from caption_flow.config import JobConfig
 
 
 @click.command("pause")
-@asking("pause")
+@asking("pause", through=True)
 def command(config: JobConfig) -> None:
     """Let a job rest until "caption-flow resume".
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from caption_flow.cli.asking import Job, job_of
+from caption_flow.cli.asking import Asked, office_of
+from caption_flow.cli.entering import entering
 from caption_flow.cli.naming import dataset_identity
 from caption_flow.cli.options import data_options, overrides, publishing_config
 from caption_flow.cli.printing import printing
@@ -18,8 +19,7 @@ from caption_flow.config.broadcast import Broadcast, broadcast
 from caption_flow.config.changes import Change, changes
 from caption_flow.errors import CaptionFlowError, QueueUnfit
 from caption_flow.feed.columns import MORE, refuse_missing
-from caption_flow.queue.inspect import RedisInspector
-from caption_flow.queue.job import RedisJob
+from caption_flow.queue.office import Office
 from caption_flow.queue.ports import Settings
 
 _NOTHING = "Nothing was published"
@@ -28,8 +28,10 @@ _NOTHING = "Nothing was published"
 @click.command("reload_config")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and publish nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@entering
 @data_options
 def command(
+    way: dict[str, object],
     explicit: Path | None,
     redis: str | None,
     job: str | None,
@@ -43,10 +45,10 @@ def command(
     Takes them from the document, variables and flags, as the job's feeder did; shows what changes
     and what workers must do for it, and asks. Another operator's change in between is not lost.
     """
-    made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir)
+    made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir, **way)
     config = publishing_config("reload_config", explicit, made, dict(os.environ))
     wanted = broadcast(config)
-    with job_of(config, "reload") as asked:
+    with office_of(config, "reload") as asked:
         now = asked.ask(lambda found: _look(found, config))
         found = now.changes_to(wanted)
         if now.columns is not None:
@@ -83,7 +85,7 @@ class _Now(Struct, frozen=True):
         return changes(self.told, wanted)
 
 
-async def _look(job: RedisJob, config: JobConfig) -> _Now:
+async def _look(job: Office, config: JobConfig) -> _Now:
     """Read the settings; refuse a document that is for another data set."""
     owner = await job.dataset()
     named = config.dataset.name or config.dataset.dataset_path
@@ -95,8 +97,7 @@ async def _look(job: RedisJob, config: JobConfig) -> _Now:
     settings = await job.settings()
     if settings is None:  # it was there a moment ago
         raise CaptionFlowError(f'The job "{job.job}" is gone. {_NOTHING}.')
-    inspector = RedisInspector(job.connections, job.job)
-    return _Now(job.job, settings, await inspector.columns(MORE))
+    return _Now(job.job, settings, await job.columns(MORE))
 
 
 def _agree(*, yes: bool) -> None:
@@ -109,11 +110,11 @@ def _agree(*, yes: bool) -> None:
         click.confirm("Publish these changes?", abort=True)
 
 
-def _publish(asked: Job, now: _Now, wanted: Broadcast) -> int:
+def _publish(asked: Asked, now: _Now, wanted: Broadcast) -> int:
     stages = [stage.name for stage in wanted.stages]
     by = f"reload_config on {socket.gethostname()}"
 
-    async def question(job: RedisJob) -> int | _Now | None:
+    async def question(job: Office) -> int | _Now | None:
         published = now.settings.version
         version = await job.reload(wanted.encode(), stages, instead_of=published, by=by)
         if version is not None:

@@ -8,7 +8,7 @@ from caption_flow.config import JobConfig
 
 
 @click.command("resume")
-@asking("resume")
+@asking("resume", through=True)
 def command(config: JobConfig) -> None:
     """Let a job go on that was paused."""
     lifted = ask_operator(config, lambda operator: operator.resume())

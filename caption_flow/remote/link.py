@@ -44,6 +44,7 @@ class Link:
         self._bridges = Bridges()
         self._numbering = Lock()
         self._failures = 0  # in a row
+        self.trouble: ServerUnreachable | None = None  # why there is no connection now
 
     async def __aenter__(self) -> Self:
         started = Answer(self._bridges.here())
@@ -183,6 +184,7 @@ class Link:
             await self._connected()
         except ServerUnreachable as exc:
             self._failures += 1
+            self.trouble = exc
             wait = max(BACKOFF.delay(self._failures), getattr(exc, "wait", 0.0))
             logger.warning("%s Next try in %.1f s", exc, wait)
             try:
@@ -198,6 +200,7 @@ class Link:
             outbox = Outbox(wire)
             since = time.monotonic()
             self._talk.up(welcome, outbox.put)
+            self.trouble = None
             works = (self._read(wire), outbox.run(), wire.keep_alive(), self._closing.wait())
             tasks = [asyncio.create_task(work) for work in works]
             try:

@@ -52,7 +52,7 @@ class RemoteInspector:
 
 
 class RemoteOffice(RemoteInspector):
-    """Office, see ports: all that an operator asks. Tokens, see token_port, among it."""
+    """Office, see queue/office.py: all that an operator asks."""
 
     @property
     def job(self) -> str:

@@ -1,9 +1,11 @@
 """A feeder that reaches a proxy and no Redis, as processes."""
 
+import json
+
 import pytest
 
 from tests.e2e.conftest import desk
-from tests.e2e.desk import Desk, Running, wait_until
+from tests.e2e.desk import Desk, Ended, Running, wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.pictures import digests, draw, rows, said
 from tests.e2e.test_tls import free_port
@@ -45,6 +47,13 @@ class Lab:
         environ = {"CAPTION_FLOW_TOKEN": FEEDER}
         told = ("--config", "fed.yaml", *self.server)
         return self.desk.start("feed", images, *told, *flags, environ=environ)
+
+    def start(self, token: str, *words: object) -> Running:
+        """Start a command of somebody who reaches no Redis."""
+        return self.desk.start(*words, *self.server, environ={"CAPTION_FLOW_TOKEN": token})
+
+    def ask(self, token: str, *words: object) -> Ended:
+        return self.start(token, *words).wait()
 
     def caption(self) -> None:
         """Caption all that is fed."""
@@ -95,3 +104,59 @@ def test_feeder_is_refused_where_the_proxy_does_not_see_the_parts(lab: Lab):
     assert refused.code == 2
     assert "storage.data_dir" in refused.err
     assert lab.job.count("planned") == 6
+
+
+def test_monitors_look_at_a_job_and_change_nothing(lab: Lab):
+    images = draw(lab.desk.folder / "photos", 6)
+    lab.proxy()
+    assert lab.feed(images).wait().code == 0
+
+    status = lab.ask(MONITOR, "status", "--json")
+    forbidden = lab.ask(MONITOR, "pause")
+    stranger = lab.ask("cf_" + "x" * 43, "status")
+    monitor = lab.start(MONITOR, "monitor")
+    wait_until(lambda: "photos" in monitor.out or monitor.ended, "a monitor that shows the job")
+
+    assert json.loads(status.out)["books"]["planned"] == 6, status.words
+    assert forbidden.code == stranger.code == 2
+    assert "not for the role admin" in forbidden.err
+    assert "does not accept the token" in stranger.err
+    assert monitor.interrupt().code == 0
+
+
+def test_operators_run_a_job_through_its_proxy(lab: Lab):
+    """Settings, orders, tokens and contributors, by somebody who reaches no Redis."""
+    images = draw(lab.desk.folder / "photos", 6)
+    lab.proxy()
+    assert lab.feed(images).wait().code == 0
+
+    assert lab.ask(ADMIN, "status").code == 0
+    changed = lab.ask(
+        ADMIN, "reload_config", "--config", "fed.yaml", "--yes", "--set", "vllm.batch_size=3"
+    )
+    assert "Published as version 2" in changed.out, changed.words
+    assert "Paused" in lab.ask(ADMIN, "pause").out
+    again = lab.ask(ADMIN, "pause")
+    assert "paused already, by amy on" in again.out, again.words
+    assert "goes on" in lab.ask(ADMIN, "resume").out
+    added = lab.ask(ADMIN, "auth", "add", "ann")
+    assert 'Added the token of "ann"' in added.out, added.words
+    token = added.out.split()[0]
+    worker = lab.start(token, "worker", "--name", "far")
+    sink = lab.desk.start("sink", *lab.document)
+    lab.job.wait_for("captioned", 6)
+    shown = lab.ask(ADMIN, "contributors", "show", "ann", "--json")
+    assert json.loads(shown.out)["captions"] == 6, shown.words
+    member = next(name for name in map(str, lab.job.members()) if "ann/" in name)
+    drained = lab.ask(ADMIN, "drain", member.partition(":")[2])
+    assert drained.code == 0, drained.words
+    assert worker.wait().code == 0, worker.err
+    refused = lab.ask(ADMIN, "contributors", "revoke", "ann", "--requeue", "--yes")
+    assert refused.code == 2
+    assert "takes rows out of the parts" in refused.err
+    revoked = lab.ask(ADMIN, "contributors", "revoke", "ann", "--yes")
+    assert "Removed the token of ann" in revoked.out, revoked.words
+    late = lab.start(token, "worker").wait()
+    assert late.code == 2
+    assert "does not accept the token" in late.err
+    assert sink.terminate().code == 0
