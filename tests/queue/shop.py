@@ -6,6 +6,8 @@ Leases are aged, not slept through; the books are compared with what the streams
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from caption_flow.dataset.source import ROOT_SHARD
 from caption_flow.model import (
     Caption,
@@ -180,6 +182,11 @@ def outcome_of(lease: Lease, text: str = "a caption") -> Outcome:
         contributor="",
         captioned_at=1.0,
     )
+
+
+def told_of(failure: Failure) -> Failure:
+    """What its worker has told; who lends that one is known without a word of it."""
+    return replace(failure, contributor="")
 
 
 def failure_of(lease: Lease, reason: str = "decode", *, own: bool = True) -> Failure:
