@@ -219,6 +219,11 @@ class Channel:
         with self._lock:
             return tuple(entry for entry in self._held if entry not in self._lost)
 
+    def ours(self, entries: Iterable[EntryId]) -> set[EntryId]:
+        """Pick those that are held."""
+        with self._lock:
+            return {one for one in entries if one in self._held and one not in self._lost}
+
     def cut(self) -> None:
         """Note that the connection is gone, and with it all that was on its way."""
         with self._lock:

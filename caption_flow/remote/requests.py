@@ -1,7 +1,7 @@
 """Remote: what was asked of a proxy and is not answered yet, so that it can be asked again."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, TypeAlias, get_args
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
@@ -100,14 +100,18 @@ class Request:
         self._come.clear()
         return self.frame  # type: ignore[no-any-return]
 
-    def without(self, lost: Collection[EntryId]) -> bool:
-        """Ask no more about these samples; False where nothing is left to ask."""
-        name = listed(self.frame)
-        if isinstance(self.frame, Suspect):
-            return self.frame.entry not in lost
-        if not name or not lost:
+    def narrow(self) -> bool:
+        """Ask about what is held at this moment only; False where nothing is left to ask.
+
+        More may have been held when it was made, or when it was sent over another connection.
+        """
+        if self.channel is None or isinstance(self.frame, Leave):
             return True
-        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) not in lost)
+        if isinstance(self.frame, Suspect):
+            return bool(self.channel.ours([self.frame.entry]))
+        ours = self.channel.ours(list(entries(self.frame)))
+        name = listed(self.frame)
+        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) in ours)
         self.frame = replace(self.frame, **{name: left})
         return bool(left)
 

@@ -71,6 +71,7 @@ class Opening(Struct, frozen=True):
     channel: Channel
     told: Serve
     held: tuple[EntryId, ...]  # since before the connection
+    named: int  # so many of them to the proxy
 
 
 class Talk:
@@ -124,10 +125,9 @@ class Talk:
             return
         held = () if channel.open else channel.holding()
         id_ = next(self._ids)
-        self._opening[id_] = Opening(channel, serve, held)
-        channel.opening = True
-        # Of more than a frame can name, the rest is sent again, and known.
         named = held[:MOST_ENTRIES] if self.welcome.resumes else ()
+        self._opening[id_] = Opening(channel, serve, held, len(named))
+        channel.opening = True
         self._send(replace(serve, id=id_, holding=named))
 
     def give_credit(self, channel: Channel) -> None:
@@ -249,9 +249,11 @@ class Talk:
             raise Breach(Close.MALFORMED, "An answer is not one to what was asked.")
         if not channel.open:
             welcome = self.welcome
-            lost = reply.lost if welcome.resumes else opening.held
+            # What could not be named comes again, as something new.
+            lost = (*reply.lost, *opening.held[opening.named :])
+            if lost:
+                logger.warning("%d samples went to others meanwhile; dropping them", len(lost))
             channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
-            self._ask_no_more_about(set(lost), channel)
             self.give_credit(channel)
         if channel.serve is not opening.told:
             self.open(channel)
@@ -265,15 +267,6 @@ class Talk:
             channel.trouble = error
             channel.fail(error)
 
-    def _ask_no_more_about(self, lost: set[EntryId], channel: Channel) -> None:
-        if not lost:
-            return
-        logger.warning("%d samples went to others meanwhile; dropping them", len(lost))
-        for request in [r for r in self._waiting if r.channel is channel]:
-            if not request.without(lost):
-                self._waiting.remove(request)
-                request.reply(None)
-
     def _ask_what_can_be(self) -> None:
         if self._is_up:
             ready = [r for r in self._waiting if r.channel is None or r.channel.open]
@@ -282,6 +275,9 @@ class Talk:
                 self._ask(request)
 
     def _ask(self, request: Request) -> None:
+        if not request.narrow():
+            request.give((request.frame, None))
+            return
         id_ = next(self._ids)
         self._asked[id_] = request
         self._send(request.numbered(id_), request.payload)

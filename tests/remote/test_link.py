@@ -110,6 +110,27 @@ async def test_nothing_is_asked_about_what_was_lost_in_a_cut(
     assert await queue.complete(done(leases[2:])) == [False]
 
 
+async def test_nothing_is_asked_about_what_was_settled_before_a_cut(
+    stub: StubProxy, queue: RemoteWorkQueue
+):
+    """The next proxy has never heard of it, and would take it for a breach."""
+    stub.welcome["resumes"] = True
+    first, leases = await claimed(stub, queue, 0, 1)
+    async with queue.renewals() as renew:
+        renewing = asyncio.create_task(renew(leases))
+        await first.next(Renewal)
+        settling = asyncio.create_task(queue.complete(done(leases[:1])))
+        await first.send(Settled((await first.next(Complete)).id, (True,)))
+        await settling
+        first.cut()
+        second = await stub.visit(1)
+        again = await second.next(Renewal)
+        await second.send(Lost(again.id, ()))
+
+        assert again.entries == (entry(1),)
+        assert await renewing == leases[:1]
+
+
 async def test_all_is_lost_where_the_ticket_is_not_taken_up(
     stub: StubProxy, queue: RemoteWorkQueue
 ):
