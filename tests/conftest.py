@@ -3,11 +3,13 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from caption_flow.queue.connect import Connections, connect
 from tests.redis_server import RedisServer
+from tests.schedule import Schedule, rank
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,6 +18,18 @@ def pytest_configure(config: pytest.Config) -> None:
     Else it would look for that in the home of each test, and find nothing.
     """
     os.environ["VLLM_CACHE_ROOT"] = str(config.cache.mkdir("vllm"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let what takes long begin first, where tests run beside each other."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | None:
+    """Share tests out in our way, where whole files are asked for."""
+    return Schedule(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -11,5 +11,5 @@ export HF_HUB_OFFLINE=1
 ruff check .
 ruff format --check .
 mypy
-# Two at a time, a file in one: most tests wait for processes of theirs.
-python -m pytest --numprocesses 2 --dist loadfile "$@"
+# Two at a time, see tests/schedule.py: most tests wait for processes of theirs.
+python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
