@@ -56,7 +56,8 @@ class Job:
 
     def pending(self, stream: str) -> dict[str, int]:
         """Entries that each consumer of a stream's group holds."""
-        lines = self.cli("XPENDING", self.key(stream), GROUPS[stream]).splitlines()
+        group = GROUPS.get(stream, "workers")  # of a stage of another name
+        lines = self.cli("XPENDING", self.key(stream), group).splitlines()
         if not lines or not lines[0].isdigit() or int(lines[0]) == 0:
             return {}
         return {name: int(count) for name, count in zip(lines[3::2], lines[4::2], strict=True)}

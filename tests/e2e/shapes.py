@@ -16,6 +16,9 @@ from tests.e2e.desk import Running, wait_until
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "examples" / "shapes"
 LOADING = 300.0  # seconds that an engine may take to start
+# On a CPU, vLLM has a process more than on a GPU: the model's, beside the engine's. Where a test
+# does not look at processes they are one, and a third less is to load.
+ONE_PROCESS = {"distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor"}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,6 +1,5 @@
 """The real vLLM, on a CPU, with the model of examples/shapes: what it says can be checked."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,47 +27,6 @@ pytestmark = pytest.mark.vllm
 
 DRAWN = 500
 SEED = 190_283  # of images that no training has seen
-
-
-class Run(Struct, frozen=True):
-    """A run, and its rows."""
-
-    ended: Ended
-    rows: list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def samples(shared_desk: Desk) -> Run:
-    """The 64 images of the repository, captioned as its README says."""
-    out = shared_desk.folder / "samples"
-    command = shared_desk.start("run", "examples/shapes/images", "--data-dir", out, folder=ROOT)
-    return Run(command.wait(LOADING), rows(out / "images"))
-
-
-def test_run_in_the_repository_ends_well(samples: Run):
-    assert samples.ended.code == 0, samples.ended.words
-
-
-def test_samples_of_the_repository_are_captioned_truly(samples: Run):
-    truth = json.loads((SHAPES / "captions.json").read_text())
-
-    assert len(samples.rows) == 64
-    assert right(samples.rows, truth) >= 62 / 64
-
-
-def test_rows_say_what_made_them(samples: Run):
-    made = {(row["engine"], row["model"]) for row in samples.rows}
-
-    assert made == {("vllm", "examples/shapes/model")}
-
-
-def test_rows_count_their_tokens(samples: Run):
-    assert min(row["prompt_tokens"] for row in samples.rows) > 0
-    assert min(row["output_tokens"] for row in samples.rows) > 0
-
-
-def test_captions_end_where_the_model_ends_them(samples: Run):
-    assert {reason for row in samples.rows for reason in row["finish_reasons"]} == {"stop"}
 
 
 class Apart(Struct, frozen=True):
