@@ -22,6 +22,9 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.herald import member_name
 from caption_flow.queue.captions import RedisCaptionQueue
+from caption_flow.queue.checks import RedisChecks
+from caption_flow.queue.checks_port import Disagreement
+from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.job import RedisJob
@@ -84,6 +87,8 @@ def show_contributor(config: JobConfig, name: str, *, as_json: bool) -> None:
             return
         for line in report.in_full(shown.contributor, shown.days, shown.workers):
             click.echo(line)
+        for line in report.disagreements(shown.disagreements):
+            click.echo(line)
 
 
 @command.command("revoke")
@@ -144,6 +149,7 @@ class _Shown(Struct, frozen=True):
     contributor: Contributor
     days: dict[str, int] | None
     workers: Sequence[Member]
+    disagreements: Sequence[Disagreement]
 
 
 def _take_back(job: Asked, wanted: _Wanted) -> None:
@@ -171,9 +177,11 @@ async def _look(office: Office, config: JobConfig, name: str) -> _Shown:
     contributor = await _known(office, name)
     members = (await office.snapshot()).members
     workers = [one for one in members if name and one.name.startswith(f"{name}/")]
-    # Who comes through a proxy does not see the parts.
-    days = await _days_of(office, config, name) if isinstance(office, RedisJob) else None
-    return _Shown(contributor, days, workers)
+    recall, folder = RedisRecall(job, stages=()), _folder(job, config)
+    told = await recall.records()
+    theirs = [part for part, value in told.items() if name in read_record(value).tally]
+    days = await asyncio.to_thread(_days, folder, theirs, name)
+    return _Shown(contributor, days, workers, await RedisChecks(job).disagreements(name))
 
 
 async def _days_of(job: RedisJob, config: JobConfig, name: str) -> dict[str, int] | None:

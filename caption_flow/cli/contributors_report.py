@@ -11,10 +11,12 @@ from rich.text import Text
 
 from caption_flow.cli.letters import local, printable
 from caption_flow.codec import records
+from caption_flow.queue.checks_port import Disagreement
 from caption_flow.queue.contributors_port import Contributor, Standing, leaderboard
 from caption_flow.queue.ports import Member
 
 _LONGEST = 60  # characters of a name that is shown to everybody
+_AGAINST = {"known": "known to be", "again": "made again"}  # in what a disagreement stands
 _OWN = "(the operator's own)"
 _PUNCTUATION = re.compile(r"[!-,./:-@\[-`{-~]")  # of ASCII, but for the hyphen
 _HOUR = 3600.0
@@ -78,6 +80,15 @@ def in_full(
         yield f"  {'worker':<13} {printable(f'{worker.name}, {worker.state}, on {worker.host}')}"
 
 
+def disagreements(found: Iterable[Disagreement]) -> Iterator[str]:
+    """Spell out where a contributor's captions say something else, the newest first."""
+    for one in found:
+        yield ""
+        yield f"  {local(one.at)}  {printable(one.sample)}, {one.agreement:.2f} alike"
+        yield f"    {_AGAINST[one.kind]:<16} {printable(one.expected)}"
+        yield f"    {'it said':<16} {printable(one.given)}"
+
+
 def _details(one: Contributor) -> Iterator[tuple[str, str]]:
     yield "captions", f"{one.credit.captions:,}"
     yield "prompt tokens", f"{one.credit.prompt_tokens:,}"
@@ -85,8 +96,11 @@ def _details(one: Contributor) -> Iterator[tuple[str, str]]:
     yield "failures", f"{one.failures:,}"
     yield "time", f"{_hours(one.seconds)} hours"
     if one.checked:
-        share = one.agreed / one.checked
-        yield "checked", f"{one.checked:,}, of which {one.agreed:,} agreed ({share:.0%})"
+        share, mean = one.agreed / one.checked, one.agreement / one.checked
+        told = f"{one.checked:,}, of which {one.agreed:,} agreed ({share:.0%})"
+        yield "checked", f"{told}; {mean:.2f} alike on average"
+    if one.unanswered:
+        yield "unanswered", f"{one.unanswered:,} samples whose captions are known"
     yield "first seen", local(one.first_seen) if one.first_seen else ""
     yield "last seen", local(one.last_seen) if one.last_seen else ""
     yield "named", "no, it wants not to be" if one.anonymous else ""

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from caption_flow.cli.contributors_report import as_line, markdown
+from caption_flow.codec import records
 from caption_flow.grants import Grant, digest
 from caption_flow.model import Credit
+from caption_flow.queue.checks_port import Disagreement
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.ports import Member
@@ -145,6 +147,27 @@ async def test_show_tells_all_of_one(archive: Archive, operator: Operator):
     assert "checked       8, of which 6 agreed (75%)" in shown
     assert "1970-01-01    5 captions" in shown
     assert "worker        ada/rig, working, on rig" in shown
+
+
+async def test_show_tells_what_others_disagree_with(archive: Archive, operator: Operator):
+    await archive.in_the_middle()
+    found = [
+        Disagreement("a/1.jpg", "again", "a red circle", "a bl\x1bue\nsky", 0.25, 86_400.0),
+        Disagreement("k.jpg", "known", "a star", "a fish", 0.5, 0.0),
+    ]
+    lane = archive.office.lane
+    counters = {"ada:checked": 4, "ada:agreed": 2, "ada:agreement": 2.75, "ada:unanswered": 3}
+    await archive.roles.client.hset(lane.contributors, mapping=counters)
+    await archive.roles.client.rpush(lane.disagreements("ada"), *map(records.encode, found))
+
+    shown = await operator.told("show", "ada")
+
+    assert "checked       4, of which 2 agreed (50%); 0.69 alike on average" in shown
+    assert "unanswered    3 samples whose captions are known" in shown
+    assert "1970-01-02" in shown
+    assert "a/1.jpg, 0.25 alike\n    made again       a red circle\n" in shown
+    assert "k.jpg, 0.50 alike\n    known to be      a star\n    it said          a fish" in shown
+    assert "\x1b" not in shown
 
 
 async def test_unknown_name_is_answered_with_the_nearest(archive: Archive, operator: Operator):

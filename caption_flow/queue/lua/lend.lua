@@ -5,9 +5,11 @@
 --
 -- True after it: the image has been shown to the contributor, and if that is the first time, it is in
 -- hand for a lease. Answers 1 if it is.
-if redis.call('SADD', KEYS[2], ARGV[3]) == 0 then
+local probes, shown = KEYS[1], KEYS[2]
+
+if redis.call('SADD', shown, ARGV[3]) == 0 then
   return 0
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('HSET', probes, ARGV[1], ARGV[2])
+redis.call('PEXPIRE', probes, ARGV[4])
 return 1
