@@ -27,7 +27,9 @@ from caption_flow.wire.frames import (
     Did,
     Fetch,
     ImageSent,
+    Lost,
     Refused,
+    Renewal,
     Settled,
     Welcome,
 )
