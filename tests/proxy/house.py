@@ -10,6 +10,7 @@ from caption_flow.grants import Grant, digest
 from caption_flow.proxy.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import Proxy, proxy
+from caption_flow.proxy.supply import Supply
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
@@ -72,13 +73,21 @@ async def house(
     *,
     config: ProxyConfig = BRISK,
     admission: Admission | None = None,
+    supply: Supply | None = None,
 ) -> AsyncIterator[House]:
     """Open a proxy; another one of the same job is another call."""
+    supply = supply or Supply(folder=roles.folder)
     async with AsyncExitStack() as stack:
         job = RedisJob(connections, roles.job.job)
         if admission is None:
             admission = await stack.enter_async_context(token_admission(job, GRANTS, config))
-        opened = proxy(job, admission, config, lease_seconds=LEASE)
+        opened = proxy(
+            job,
+            admission,
+            config,
+            lease_seconds=LEASE,
+            supply=supply,
+        )
         door = await stack.enter_async_context(opened)
         port = await stack.enter_async_context(door.listening("127.0.0.1", 0))
         yield House(door, port, roles)
