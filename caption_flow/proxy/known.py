@@ -7,6 +7,7 @@ file beside an image, of the same name but for its ending, does the same for tha
 import random
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 import msgspec
@@ -54,6 +55,7 @@ class KnownImages:
         self._truths = truths
         self._fitted: dict[_Fitting, tuple[bytes, Picture]] = {}  # the latest
         self._bytes = 0  # of these
+        self._lock = Lock()
 
     def pick(self, shown: Collection[str]) -> str | None:
         """Choose one by chance that was not shown yet; None where all were."""
@@ -67,9 +69,10 @@ class KnownImages:
     def read(self, name: str, images: ImagesConfig) -> tuple[bytes, Picture] | None:
         """Read an image as a feeder would; None where it cannot be. It is kept for a while."""
         fitting = (name, images.max_side, images.max_bytes, images.max_pixels)
-        known = self._fitted.get(fitting) or self._read(*fitting)
-        if known is not None and fitting not in self._fitted:
-            self._keep(fitting, known)
+        with self._lock:  # it is called in threads
+            known = self._fitted.get(fitting)
+            if known is None and (known := self._read(*fitting)) is not None:
+                self._keep(fitting, known)
         return known
 
     def _read(

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from caption_flow.codec import records
@@ -57,8 +57,9 @@ class Pool(Struct):
     probes: RedisProbes
     view: View
     share: float  # of what a client gets
-    shown: dict[str, set[str]] = {}  # names of images, by contributor
-    donors: "deque[tuple[str, Sample]]" = deque(maxlen=MOST_DONORS)  # the latest, and whose
+    shown: dict[str, set[str]] = field(default_factory=dict)  # names of images, by contributor
+    # The latest samples that clients were sent, and to whom.
+    donors: deque[tuple[str, Sample]] = field(default_factory=lambda: deque(maxlen=MOST_DONORS))
 
 
 class Lending:
@@ -73,7 +74,9 @@ class Lending:
     def opened(self, held: Claimed) -> Opened:
         """Find how the job knows what the client holds."""
         seal = self._pool.seal
-        return Opened(seal.open(held.entry), held.stage, seal.open(held.image), tuple(held.passed))
+        entry = seal.open(held.entry)
+        image = entry if held.image == held.entry else seal.open(held.image)
+        return Opened(entry, held.stage, image, tuple(held.passed))
 
     def sealed(self, handout: Handout) -> Handout:
         """Tell the client of a sample nothing by which it stands out, or does not."""
@@ -82,8 +85,9 @@ class Lending:
         if self._is_alike(holding):
             self._pool.donors.append((self._contributor, sample))
         entry = seal.close(holding.entry)
+        image = entry if holding.image == holding.entry else seal.close(holding.image)
         return Handout(
-            replace(holding, entry=entry, image=seal.close(holding.image)),
+            replace(holding, entry=entry, image=image),
             records.encode(self._bare(sample, entry)),
             handout.outcomes,
             handout.failures,
