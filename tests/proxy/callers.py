@@ -23,7 +23,7 @@ from tests.proxy.house import House, house, publish
 from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, jpeg, until
 
-TOKENS: dict[Role, str] = {role: f"token of a {role}" for role in DESKS}
+TOKENS: dict[Role, str] = {role: f"token-of-a-{role}" for role in DESKS}
 GRANTS = [Grant(f"the {role}", role, digest(token)) for role, token in TOKENS.items()]
 SMALL = Supply(most_image=1 << 16, budget=Budget(bytes=1 << 20, samples=6))
 SHA = "0" * 64
