@@ -24,12 +24,12 @@ class Processes:
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `caption-flow ARGUMENTS`."""
+    def start(self, name: str, *arguments: str, module: str = "caption_flow") -> None:
+        """Start `caption-flow ARGUMENTS`, or another program."""
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "caption_flow", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdout=log,
                 stderr=log,
                 cwd=self._logs,  # where no document lies that would be read
@@ -57,6 +57,17 @@ class Processes:
                     process.kill()
                 raise SystemExit(failure)
             time.sleep(0.05)
+
+    def wait_for(self, name: str) -> None:
+        """Wait until this one has ended."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        self.wait_until(lambda: os.waitid(os.P_PID, self._running[name].pid, how) is not None)
+        self._running.pop(name).wait()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes by name."""
+        return {name: process.pid for name, process in self._running.items()}
 
     def said(self, name: str) -> str:
         """What a role has said so far."""

@@ -40,7 +40,10 @@ def _given() -> tuple[Plan, Path | None]:
         "seed": "what is done to whom, in which order",
         "samples": "images to caption",
         "kills": "processes to kill",
-        "workers": "how many",
+        "workers": "how many on Redis",
+        "remote": "how many through proxies",
+        "proxies": "how many",
+        "image-bytes": "of an image, at least; at most 65,000",
         "feeders": "how many",
         "sinks": "how many",
         "flush": "how often Redis is emptied",
@@ -48,7 +51,9 @@ def _given() -> tuple[Plan, Path | None]:
         "failover": "how often a replica takes Redis' place",
     }
     for name, what in told.items():
-        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name), help=what)
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")), help=what
+        )
     parser.add_argument("--aof", choices=["everysec", "always"], default=defaults.aof)
     parser.add_argument("--place", type=Path, help="work in this new folder, and leave it there")
     given = vars(parser.parse_args())

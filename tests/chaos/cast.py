@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.chaos.mischief import ROLES, Deed
@@ -119,11 +119,15 @@ class Cast:
     """All actors of a run."""
 
     def __init__(
-        self, counts: Mapping[str, int], words: Mapping[str, Sequence[str]], folder: Path
+        self,
+        counts: Mapping[str, int],
+        words: Callable[[str, int], Sequence[str]],
+        folder: Path,
     ) -> None:
+        """`words`: the command of a role's n-th."""
         folder.mkdir(parents=True)
         self.actors = [
-            Actor(role, f"{role}-{number}", words[role], folder)
+            Actor(role, f"{role}-{number}", words(role, number), folder)
             for role, count in counts.items()
             for number in range(count)
         ]

@@ -26,8 +26,8 @@ class Fed(Struct, frozen=True):
         return len(self.good) + len(self.bad)
 
 
-def draw(root: Path, count: int, seed: int) -> Fed:
-    """Draw the images into folders of a thousand."""
+def draw(root: Path, count: int, seed: int, least: int = 0) -> Fed:
+    """Draw the images into folders of a thousand, each of `least` bytes or some more."""
     chance = random.Random(seed)
     pictures = [_picture(chance) for _ in range(_PICTURES)]
     spoilt = set(_one_in_each(count, chance))
@@ -38,7 +38,7 @@ def draw(root: Path, count: int, seed: int) -> Fed:
         if number % PER_FOLDER == 0:
             (root / folder).mkdir(parents=True)
         name = f"{folder}/{number:07}.jpg"
-        data = _numbered(pictures[number % _PICTURES], number)
+        data = _numbered(pictures[number % _PICTURES], number, least)
         if number in spoilt:
             bad[name], data = _spoilt(data, len(bad))
         else:
@@ -60,9 +60,9 @@ def _picture(chance: random.Random) -> bytes:
     return file.getvalue()
 
 
-def _numbered(jpeg: bytes, number: int) -> bytes:
+def _numbered(jpeg: bytes, number: int, least: int) -> bytes:
     """Put a number into a JPEG, as its comment."""
-    comment = f"image {number}".encode()
+    comment = f"image {number}".encode().ljust(least)
     return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 

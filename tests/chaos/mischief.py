@@ -2,12 +2,13 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
 REDIS = "redis"
-ROLES = ("worker", "sink", "feed")
+LINE = "line"  # between remote workers and proxies
+ROLES = ("worker", "remote", "proxy", "sink", "feed")
 DEADLY = ("kill", "crash")  # the victim dies without a word
 
 
@@ -15,8 +16,8 @@ class Deed(Struct, frozen=True):
     """One thing that is done to one process."""
 
     what: str
-    whom: str  # a role, or Redis
-    nth: int  # which of that role, or of Redis' groups, counted around
+    whom: str  # a role, Redis, or the line
+    nth: int  # which of them, of Redis' groups, or of the connections, counted around
     seconds: float  # how long it lasts, if it lasts
 
 
@@ -25,22 +26,28 @@ class _Kind(Struct, frozen=True):
 
     what: str
     per_kill: float  # how many, for each process that dies without a word
-    victims: dict[str, int]  # who suffers it, and how often in comparison
+    victims: dict[str, int]  # who may suffer it, and how often in comparison
     seconds: tuple[float, float] = (0.0, 0.0)  # shortest and longest
 
 
+_ELSEWHERE = {"remote": 42, "proxy": 24}
 _KINDS = (
     # SIGKILL; Redis is away for that long.
-    _Kind("kill", 0.88, {"worker": 42, "sink": 32, "feed": 20, REDIS: 6}, (0.0, 0.5)),
+    _Kind("kill", 0.88, {"worker": 42, "sink": 32, "feed": 20, REDIS: 6, **_ELSEWHERE}, (0.0, 0.5)),
     # SIGKILL, and the disk has forgotten that much.
     _Kind("crash", 0.12, {REDIS: 1}, (0.2, 1.2)),
     # SIGSTOP, for longer than a lease; for Redis, shorter than the patience for an answer.
-    _Kind("pause", 0.25, {"worker": 5, "sink": 5, "feed": 2}, (2.5, 5.0)),
+    _Kind("pause", 0.25, {"worker": 5, "sink": 5, "feed": 2, "remote": 5, "proxy": 4}, (2.5, 5.0)),
     _Kind("pause", 0.05, {REDIS: 1}, (0.5, 4.0)),
     # SIGTERM.
-    _Kind("stop", 0.12, {"worker": 2, "sink": 2, "feed": 1}),
+    _Kind("stop", 0.12, {"worker": 2, "sink": 2, "feed": 1, "remote": 2, "proxy": 2}),
     # All connections closed.
     _Kind("cut", 0.08, {REDIS: 1}),
+    # One connection closed; all of them stand still, also for longer than a lease; one goes dead,
+    # which both ends find out only by hearing nothing.
+    _Kind("cut", 0.25, {LINE: 1}),
+    _Kind("halt", 0.1, {LINE: 1}, (0.2, 4.0)),
+    _Kind("die", 0.1, {LINE: 1}),
     # As often as asked for: FLUSHALL; XGROUP DESTROY; a replica takes over, behind by that much.
     _Kind("flush", 0.0, {REDIS: 1}),
     _Kind("ungroup", 0.0, {REDIS: 1}),
@@ -48,20 +55,27 @@ _KINDS = (
 )
 
 
-def deeds(seed: int, kills: int, more: Mapping[str, int]) -> list[Deed]:
-    """Draw so many kills and other deeds among them; `more` says how many of what is asked for."""
+def deeds(seed: int, kills: int, more: Mapping[str, int], there: Collection[str]) -> list[Deed]:
+    """Draw so many kills and other deeds among them, done to those who are there.
+
+    `more` says how many of what is asked for.
+    """
     chance = random.Random(seed)
     drawn: list[Deed] = []
     for kind in _KINDS:
-        drawn += _drawn(kind, round(kills * kind.per_kill) + more.get(kind.what, 0), chance)
+        victims = {whom: weight for whom, weight in kind.victims.items() if whom in there}
+        count = round(kills * kind.per_kill) + more.get(kind.what, 0)
+        drawn += _drawn(kind, victims, count if victims else 0, chance)
     chance.shuffle(drawn)
     return drawn
 
 
-def _drawn(kind: _Kind, count: int, chance: random.Random) -> list[Deed]:
+def _drawn(
+    kind: _Kind, victims: Mapping[str, int], count: int, chance: random.Random
+) -> list[Deed]:
     return [
         Deed(kind.what, whom, chance.randrange(60), chance.uniform(*kind.seconds))
-        for whom in _shared(kind.victims, count)
+        for whom in _shared(victims, count)
     ]
 
 

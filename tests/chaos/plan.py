@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tests.chaos import mischief
-from tests.chaos.mischief import Deed
+from tests.chaos.mischief import LINE, REDIS, Deed
 
 PER_KILL = 1.5  # seconds for which the samples should last, for each kill
 
@@ -16,7 +16,10 @@ class Plan(Struct, frozen=True):
     seed: int = 7
     samples: int = 20_000
     kills: int = 60
-    workers: int = 3
+    workers: int = 2  # on Redis
+    remote: int = 2  # through proxies
+    proxies: int = 2
+    image_bytes: int = 0  # of an image, at least
     feeders: int = 2
     sinks: int = 2
     aof: Literal["everysec", "always"] = "everysec"
@@ -32,9 +35,17 @@ class Plan(Struct, frozen=True):
     @property
     def cast(self) -> dict[str, int]:
         """How many of each role."""
-        return {"worker": self.workers, "sink": self.sinks, "feed": self.feeders}
+        return {
+            "worker": self.workers,
+            "remote": self.remote,
+            "proxy": self.proxies,
+            "sink": self.sinks,
+            "feed": self.feeders,
+        }
 
     def deeds(self) -> list[Deed]:
         """What is done to whom, in order: the same for the same seed."""
         more = {"flush": self.flush, "ungroup": self.ungroup, "failover": self.failover}
-        return mischief.deeds(self.seed, self.kills, more)
+        there = {role for role, count in self.cast.items() if count}
+        there |= {REDIS, LINE} if self.proxies and self.remote else {REDIS}
+        return mischief.deeds(self.seed, self.kills, more, there)

@@ -28,6 +28,11 @@ class Report(Struct, frozen=True):
     def kills(self) -> int:
         return sum(n for (what, _), n in self.ending.deeds.items() if what in DEADLY)
 
+    @property
+    def made(self) -> Counter[str]:
+        """Rows of each contributor."""
+        return Counter(row.contributor for row in self.found.rows)
+
     def complaints(self) -> list[str]:
         """Everything that should not be; nothing where the run was a success."""
         verdict, books = self.verdict, self.ending.books
@@ -37,6 +42,7 @@ class Report(Struct, frozen=True):
             *(f"wrong: {sample}" for sample in verdict.wrong[:_SHOWN]),
             *(f"fell: {fall}" for fall in self.ending.falls[:_SHOWN]),
             *_imbalance(books),
+            *_miscounted(self.ending.credited, self.made),
             *(f"the verdict overlooks {what}" for what in self.unseen),
             *([f"only {self.kills} kills before all was done"] * (self.kills < self.plan.kills)),
         ]
@@ -52,6 +58,7 @@ class Report(Struct, frozen=True):
             f"{self.ending.seconds:.0f} s; Redis with AOF {plan.aof}",
             *(f"{what:10}{_told(whom)}" for what, whom in _by_deed(self.ending.deeds)),
             f"captioned {rows:,} in {self.parts:,} parts",
+            f"made by   {_told(Counter({n or 'own': c for n, c in self.made.items()}))}",
             f"dead      {len(self.found.letters):,}: {_told(dead)}",
             f"again     {again:,} deliveries beyond the first ({again / max(1, rows):.1%})",
             f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, wrong {len(verdict.wrong)}",
@@ -63,7 +70,7 @@ class Report(Struct, frozen=True):
 
 def chaos(plan: Plan, place: Path) -> Report:
     """Run it once in a folder."""
-    fed = draw(place / "images", plan.samples, plan.seed)
+    fed = draw(place / "images", plan.samples, plan.seed, plan.image_bytes)
     run = Run(plan, fed, place)
     try:
         ending = run.run()
@@ -86,6 +93,15 @@ def _imbalance(books: dict[str, int]) -> list[str]:
     if held:
         wrong.append(f"the books count {held} bytes in flight, and there are none")
     return wrong
+
+
+def _miscounted(credited: Counter[str], made: Counter[str]) -> list[str]:
+    """Say where the counters of contributors are not the rows."""
+    return [
+        f"of {name or 'our own'} {made[name]} rows are there and {credited[name]} counted"
+        for name in sorted(credited.keys() | made.keys())
+        if credited[name] != made[name]
+    ]
 
 
 def _by_deed(deeds: Counter[tuple[str, str]]) -> list[tuple[str, Counter[str]]]:

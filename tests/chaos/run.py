@@ -7,14 +7,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tests.chaos import contributors
 from tests.chaos.cast import Cast
 from tests.chaos.images import Fed
-from tests.chaos.mischief import REDIS, Pace
+from tests.chaos.line import Line
+from tests.chaos.mischief import LINE, REDIS, Pace
 from tests.chaos.parts import Parts
 from tests.chaos.plan import Plan
 from tests.chaos.server import JOB, Server
 from tests.e2e.desk import settings
 from tests.e2e.jobs import GROUPS
+from tests.redis_server import free_port
 
 TICK = 0.05  # seconds between two looks
 LOOK = 0.25  # seconds between two questions to Redis
@@ -30,6 +33,7 @@ class Ending(Struct, frozen=True):
     seconds: float
     deeds: Counter[tuple[str, str]]  # done, and to whom
     books: dict[str, int]
+    credited: Counter[str]  # captions of each contributor, as Redis counts them
     falls: list[str]  # who ended unasked
 
 
@@ -46,6 +50,8 @@ class Run:
         self.parts = Parts(place / "out" / JOB)
         self.server = Server(place / "redis", plan.aof, with_replica=plan.failover > 0)
         self._place = place
+        self._ports = [free_port() for _ in range(plan.proxies)]
+        self._line = Line(self._ports, plan.seed)
         self._books: dict[str, int] = {}
         self._rows = 0
         self._asked_at = 0.0
@@ -55,7 +61,8 @@ class Run:
     def run(self) -> Ending:
         begun = time.monotonic()
         self.server.start()
-        self._cast = Cast(self._plan.cast, self._words(), self._place / "roles")
+        self._line.start()
+        self._cast = Cast(self._plan.cast, self._words, self._place / "roles")
         try:
             self._do_mischief()
             self._until(self._is_over)
@@ -63,8 +70,10 @@ class Run:
             self._cast.leave()
         finally:
             self._cast.close()
-        done = self._cast.done + self.server.done
-        return Ending(seconds, done, self.server.job.counts(), self._cast.falls)
+            self._line.close()
+        done = self._cast.done + self.server.done + self._line.done
+        job = self.server.job
+        return Ending(seconds, done, job.counts(), contributors.credited(job), self._cast.falls)
 
     def _do_mischief(self) -> None:
         deeds = self._plan.deeds()
@@ -73,8 +82,8 @@ class Run:
             self._until(lambda: pace.is_due(self._rows) or self._is_over())
             if self._is_over():
                 return  # nothing is left to be disturbed, and no deed counts any more
-            sufferer = self.server if deed.whom == REDIS else self._cast
-            sufferer.suffer(deed)
+            elsewhere = {REDIS: self.server, LINE: self._line}
+            elsewhere.get(deed.whom, self._cast).suffer(deed)
             pace.step()
 
     def _until(self, holds: Callable[[], bool]) -> None:
@@ -131,20 +140,29 @@ class Run:
             lines += [f"    {line}" for line in actor.last_lines(8)]
         return "\n".join(lines)
 
-    def _words(self) -> dict[str, tuple[str, ...]]:
-        """The commands of the cast."""
+    def _words(self, role: str, number: int) -> tuple[str, ...]:
+        """The command of a role's n-th."""
         common = ("--redis", self.server.url, "--job", JOB, "--verbose")
         given = (*common, "--data-dir", str(self.parts.folder.parent), *self._settings())
-        return {
-            "feed": ("feed", str(self._place / "images"), *given),
-            "worker": ("worker", *common),
-            "sink": ("sink", *given),
-        }
+        match role:
+            case "feed":
+                return ("feed", str(self._place / "images"), *given)
+            case "sink":
+                return ("sink", *given)
+            case "proxy":
+                document = contributors.document(self._place / "proxy.yaml")
+                where = ("--host", "127.0.0.1", "--port", str(self._ports[number]))
+                return ("proxy", *common, "--config", str(document), *where)
+            case "remote":
+                way = ("--server", f"ws://127.0.0.1:{self._line.port}")
+                who = ("--token", contributors.token(number), "--name", f"remote-{number}")
+                return ("worker", *way, *who, "--verbose")
+        return ("worker", *common)
 
     def _settings(self) -> tuple[str, ...]:
         """Small chunks, parts and leases, so that whoever dies holds a piece of the whole."""
         rate = self._fed.count / self._plan.seconds
-        latency = _UP * _SLOTS * self._plan.cast["worker"] / rate
+        latency = _UP * _SLOTS * (self._plan.workers + self._plan.remote) / rate
         return settings(
             engine="simulated",
             simulated__latency=f"[{latency / 2:.3f}, {latency * 1.5:.3f}]",

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tests.chaos.contributors import owner
 from tests.chaos.images import Fed
 from tests.chaos.parts import Parts
 from tests.e2e.jobs import Job
@@ -24,6 +25,8 @@ class Row(Struct, frozen=True):
     sha256: str
     caption: str
     attempt: int
+    contributor: str = ""
+    worker: str = ""
 
 
 class Letter(Struct, frozen=True):
@@ -69,11 +72,12 @@ def judge(fed: Fed, found: Found) -> Verdict:
 
 def _is_right(row: Row, fed: Fed) -> bool:
     digest = fed.good.get(row.id, "")
-    return row.sha256 == digest and row.caption.split()[2:3] == [digest[:_DIGITS]]
+    rightly_made = row.sha256 == digest and row.caption.split()[2:3] == [digest[:_DIGITS]]
+    return rightly_made and owner(row.worker) == row.contributor
 
 
 def _said(row: Row) -> str:
-    return f"{row.id} of image {row.sha256}, {row.caption}"
+    return f"{row.id} of image {row.sha256}, {row.caption}, {row.contributor} by {row.worker}"
 
 
 def find(parts: Parts, job: Job) -> Found:
@@ -83,9 +87,19 @@ def find(parts: Parts, job: Job) -> Found:
 
 
 def _rows(file: Path) -> list[Row]:
-    columns = ["id", "sha256", "captions", "attempt"]
+    columns = ["id", "sha256", "captions", "attempt", "contributor", "worker"]
     found = pq.read_table(file, columns=columns, partitioning=None).to_pylist()
-    return [Row(r["id"], r["sha256"], " ".join(r["captions"]), r["attempt"]) for r in found]
+    return [
+        Row(
+            row["id"],
+            row["sha256"],
+            " ".join(row["captions"]),
+            row["attempt"],
+            row["contributor"] or "",
+            row["worker"],
+        )
+        for row in found
+    ]
 
 
 def letters(job: Job) -> list[Letter]:
@@ -114,6 +128,7 @@ def unseen(fed: Fed, found: Found) -> list[str]:
         "a lost row": replace(found, rows=rest),
         "a doubled row": replace(found, rows=[*found.rows, one]),
         "a wrong caption": replace(found, rows=[*rest, replace(one, caption=other.caption)]),
+        "a wrong contributor": replace(found, rows=[*rest, replace(one, contributor="eve")]),
         "a lost dead letter": replace(found, letters=found.letters[1:]),
         "a row given up as well": replace(found, letters=[*found.letters, Letter(one.id, "x")]),
     }
