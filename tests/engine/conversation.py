@@ -29,10 +29,16 @@ from caption_flow.engine.port import Request
 from caption_flow.engine.vllm import VllmEngine
 from caption_flow.errors import CaptionFlowError, ConfigError
 from examples.shapes.draw import COLOURS, SHAPES, SIZES
+from tests.e2e.shapes import ONE_PROCESS
 from tests.shapes import blind
 
 FOLDER = Path(__file__).parents[2] / "examples/shapes"
-ARGUMENTS = {"max_model_len": 512, "gpu_memory_utilization": 0.1, "enforce_eager": True}
+ARGUMENTS = {
+    "max_model_len": 512,
+    "gpu_memory_utilization": 0.1,
+    "enforce_eager": True,
+    **ONE_PROCESS,
+}
 SCHEMA = {
     "type": "object",
     "properties": {
