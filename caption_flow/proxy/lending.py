@@ -7,7 +7,6 @@ place in the data set, and the same facts; and one is sent only among samples th
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Iterable
 
 from msgspec import Struct, field
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import ROOT_SHARD, EntryId, Picture, Sample
+from caption_flow.proxy.donors import Donors
 from caption_flow.proxy.known import KnownImages
 from caption_flow.proxy.seal import Seal, blank
 from caption_flow.proxy.view import View
@@ -27,7 +27,6 @@ from caption_flow.template import FILENAME, base_name
 logger = logging.getLogger(__name__)
 
 MOST_OWED = 8  # images, while there is no place for them
-MOST_DONORS = 16  # samples whose columns images are shown with
 _SELDOM = 0.1  # the least share of samples that are of the job
 
 _chance = random.SystemRandom()
@@ -58,8 +57,7 @@ class Pool(Struct):
     view: View
     share: float  # of what a client gets
     shown: dict[str, set[str]] = field(default_factory=dict)  # names of images, by contributor
-    # The latest samples that clients were sent, and to whom.
-    donors: deque[tuple[str, Sample]] = field(default_factory=lambda: deque(maxlen=MOST_DONORS))
+    donors: Donors = field(default_factory=Donors)
 
 
 class Lending:
@@ -83,7 +81,7 @@ class Lending:
         holding, seal = handout.holding, self._pool.seal
         sample = records.sample_from(holding.entry, {b"sample": handout.sample})
         if self._is_alike(holding):
-            self._pool.donors.append((self._contributor, sample))
+            self._pool.donors.add(self._contributor, sample)
         entry = seal.close(holding.entry)
         image = entry if holding.image == holding.entry else seal.close(holding.image)
         return Handout(
@@ -137,7 +135,7 @@ class Lending:
         pool, settings = self._pool, self._pool.view.newest
         shown = await self._shown()
         name = pool.known.pick(shown)
-        if name is None or settings is None or not pool.donors:
+        if name is None or settings is None:
             self._owed = 0
             return None
         shown.add(name)
@@ -146,7 +144,10 @@ class Lending:
             logger.warning("The image %s, whose caption is known, cannot be read", name)
             return None
         entry = blank()
-        sample = records.encode(self._disguised(name, read[1], entry))
+        donor = pool.donors.take(self._contributor)
+        if donor is None:
+            return None
+        sample = records.encode(self._disguised(name, read[1], entry, donor))
         probe = Probe(name, settings.order[0], sample, len(sample) + len(read[0]))
         if not await pool.probes.lend(self._consumer, self._contributor, entry, probe, lease_ms):
             return None
@@ -165,17 +166,11 @@ class Lending:
             return None
         return await asyncio.to_thread(self._pool.known.read, name, settings.settings.images)
 
-    def _disguised(self, name: str, picture: Picture, entry: EntryId) -> Sample:
-        donor, truth = self._donor(), self._pool.known.truth(name)
+    def _disguised(self, name: str, picture: Picture, entry: EntryId, donor: Sample) -> Sample:
+        truth = self._pool.known.truth(name)
         told = donor.columns if truth is None or truth.columns is None else truth.columns
         made = Sample(entry, donor.dataset, "", "", name, columns=told, sampling=donor.sampling)
         return self._bare(made.showing(picture), entry)
-
-    def _donor(self) -> Sample:
-        """Choose whose columns to show: rather those of a sample that the client has not seen."""
-        donors = self._pool.donors
-        strange = [sample for contributor, sample in donors if contributor != self._contributor]
-        return _chance.choice(strange or [sample for _, sample in donors])
 
     def _bare(self, sample: Sample, entry: EntryId) -> Sample:
         source = base_name(sample.source) if self._names_files() else ""

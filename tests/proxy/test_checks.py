@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from caption_flow.config.proxy import ChecksConfig, ProxyConfig
 from caption_flow.config.vllm import Stage
+from caption_flow.model import Raw, Reference
 from caption_flow.queue.checks import RedisChecks
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.contributors import RedisContributors
@@ -314,6 +316,45 @@ async def test_wrong_outcome_of_a_probe_is_refused_likewise(
     assert (await client.closed())[0] == 4403
 
 
+async def test_probes_have_columns_and_names_where_prompts_use_them(
+    connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "tests.roles.raw_of",
+        lambda name, image: Raw(name, f"/far/{name}", image, {"alt": f"of {name}"}),
+    )
+    roles = Roles(connections, tmp_path, settings(prompts=["{filename}, {alt}?"]))
+    await publish(roles)
+    checks = ChecksConfig(known=known_folder(tmp_path), known_share=0.4)
+    config, admission = ProxyConfig(checks=checks), ListedTokens(GRANTS)
+    async with house(connections, roles, config=config, admission=admission) as home:
+        await home.offer(60)
+        await taken_with_probes(await home.worker(BOB), 20)
+
+        real, known = await taken_with_probes(await home.worker(), 14)
+
+        assert all(sample_of(s).source in {f"{n:05}.jpg" for n in range(60)} for s in real)
+        assert all(sample_of(s).source in {f"k{n}.jpg" for n in range(KNOWN)} for s in known)
+        # What she has not seen, at that: those samples were sent to Bob.
+        shown = [sample_of(s).columns["alt"] for s in known][:8]
+        assert shown
+        assert len({*shown, *(sample_of(s).columns["alt"] for s in real)}) == len(real) + len(shown)
+
+
+async def test_samples_without_pixels_are_checked_too_but_never_probes(open_, tmp_path: Path):
+    audited = await open_(known=known_folder(tmp_path), known_share=0.9, share=1.0)
+    await audited.home.roles.offer([Reference(f"https://x.example/{n}.jpg") for n in range(8)])
+    client = await audited.home.worker()
+    sent = await client.take(8)
+    assert {sample_of(one).reference is not UNSET for one in sent} == {True}
+    await client.complete(audited.home.told, sent)
+
+    [again] = await (await audited.home.worker(TESS)).take(1)
+
+    assert not again.pushed
+    assert sample_of(again).reference.url.startswith("https://x.example/")
+
+
 async def test_probe_is_counted_once_and_what_is_handed_back_is_told(open_, tmp_path: Path):
     audited = await open_(known=known_folder(tmp_path), known_share=0.5)
     await audited.home.offer(60)
@@ -535,14 +576,26 @@ async def test_checks_take_a_share_of_a_trusted_worker(open_):
 # Whoever checks nobody pays nothing
 
 
-async def test_job_without_checks_has_the_plain_queue(open_, tmp_path: Path):
-    """So it asks Redis nothing more than a proxy that knows nothing of checks."""
-    none = (await open_()).home.door._common
-    known = (await open_(known=known_folder(tmp_path), known_share=0.1)).home.door._common
+async def test_job_without_checks_asks_redis_nothing_more(open_, tmp_path: Path):
+    audited = await open_()
+    redis, lane = audited.home.roles.client, audited.home.roles.job.lane
+    ours = [lane.seal, *(key("") for key in (lane.checks, lane.checking, lane.probes, lane.shown))]
+    await redis.config_set("slowlog-log-slower-than", 0)
+    await redis.config_set("slowlog-max-len", 100_000)
+    await audited.home.offer(8)
+    await audited.work(ANN, truth, 4)
+    await audited.work(TESS, truth, 8)
 
-    assert none.checks is None
-    for grants, common in ((GRANTS, none), (GRANTS[2:], known)):
-        assert {type(common.queue(one, "name")) for one in grants} == {RelayQueue}
+    said = [one["command"] for one in await redis.slowlog_get(100_000)]
+
+    assert any(lane.samples("caption").encode() in command for command in said)
+    assert [c for c in said if any(key.encode() in c for key in ours)] == []
+    # The queue is that of a proxy which knows nothing of checks.
+    common = audited.home.door._common
+    assert common.checks is None
+    assert {type(common.queue(one, "name")) for one in GRANTS} == {RelayQueue}
+    known = (await open_(known=known_folder(tmp_path), known_share=0.1)).home.door._common
+    assert type(known.queue(GRANTS[2], "name")) is RelayQueue
 
 
 async def test_wrong_folder_ends_the_proxy_with_the_reason(open_, tmp_path: Path):
