@@ -16,6 +16,25 @@ from caption_flow.lifecycle import Drain, cancel
 from caption_flow.remote.entrance import Entrance, member_word
 from caption_flow.remote.link import Link
 
+_OPTIONS = (
+    click.option(
+        "--server", metavar="URL", help="wss:// URL of a proxy, where Redis is not reached."
+    ),
+    click.option(
+        "--token",
+        metavar="TOKEN",
+        help="What lets us in there; better as CAPTION_FLOW_TOKEN, which ps does not show.",
+    ),
+    click.option(
+        "--ca-cert", metavar="FILE", help="Certificate that the proxy's is checked against."
+    ),
+    click.option(
+        "--no-verify-ssl",
+        is_flag=True,
+        default=None,
+        help="Trust whoever answers; for development only.",
+    ),
+)
 COME_SECONDS = 0.05  # between two looks whether the proxy has let us in
 
 
@@ -35,29 +54,7 @@ def entering(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(way=way, **rest)
 
     made: Callable[..., Any] = with_way
-    for option in reversed(
-        (
-            click.option(
-                "--server", metavar="URL", help="wss:// URL of a proxy, where Redis is not reached."
-            ),
-            click.option(
-                "--token",
-                metavar="TOKEN",
-                help="What lets us in there; better as CAPTION_FLOW_TOKEN, which ps does not show.",
-            ),
-            click.option(
-                "--ca-cert",
-                metavar="FILE",
-                help="Certificate that the proxy's is checked against.",
-            ),
-            click.option(
-                "--no-verify-ssl",
-                is_flag=True,
-                default=None,
-                help="Trust whoever answers; for development only.",
-            ),
-        )
-    ):
+    for option in reversed(_OPTIONS):
         made = option(made)
     return made
 

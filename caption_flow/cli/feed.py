@@ -107,7 +107,7 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             planner,
             images=place.images,
             budget=place.budget,
-            lease_seconds=config.lease_seconds,
+            lease_seconds=place.lease_seconds,
             drain=drain,
             paused=lambda: ear.paused,
         )

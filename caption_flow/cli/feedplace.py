@@ -30,6 +30,7 @@ class Feedplace(Struct, frozen=True):
     whereabouts: Whereabouts
     images: ImagesConfig  # as they may travel there
     budget: Budget
+    lease_seconds: float
 
 
 @asynccontextmanager
@@ -59,7 +60,12 @@ async def _at_redis(
         )
         folder = PartFolder(Path(config.storage.data_dir), job)
         yield Feedplace(
-            job, queue, FolderWhereabouts(queue, folder), config.images, _budget(config)
+            job=job,
+            queue=queue,
+            whereabouts=FolderWhereabouts(queue, folder),
+            images=config.images,
+            budget=_budget(config),
+            lease_seconds=config.lease_seconds,
         )
         await queue.close()
 
@@ -72,11 +78,12 @@ async def _remote(config: JobConfig, name: str, drain: Drain) -> AsyncIterator[F
         bytes_, samples = welcome.budget
         images, most = config.images, welcome.most_image
         yield Feedplace(
-            welcome.job,
-            queue,
-            queue,
-            replace(images, max_bytes=min(images.max_bytes, most)) if most else images,
-            Budget(bytes=min(ours.bytes, bytes_), samples=min(ours.samples, samples)),
+            job=welcome.job,
+            queue=queue,
+            whereabouts=queue,
+            images=replace(images, max_bytes=min(images.max_bytes, most)) if most else images,
+            budget=Budget(bytes=min(ours.bytes, bytes_), samples=min(ours.samples, samples)),
+            lease_seconds=welcome.lease_seconds or config.lease_seconds,
         )
 
 

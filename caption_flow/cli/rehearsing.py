@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from caption_flow.cli.entering import entered, entrance, let_in
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.running import embedded_directory, run_async, source_of
 from caption_flow.cli.selecting import selection_of
@@ -11,16 +12,18 @@ from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
 from caption_flow.config.sizes import spelt
-from caption_flow.dataset.known import known_in
+from caption_flow.dataset.known import Known, known_in
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import QueueUnreachable
 from caption_flow.feed.survey import Survey, survey
 from caption_flow.herald import member_name
 from caption_flow.lifecycle import Drain
+from caption_flow.patience import Patience
 from caption_flow.queue.connect import connect
 from caption_flow.queue.embedded import running_url
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
+from caption_flow.remote.feed import RemoteFeedQueue
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +36,23 @@ def rehearse(config: JobConfig) -> str:
 async def _rehearse(config: JobConfig, drain: Drain) -> str:
     source = await asyncio.to_thread(source_of, config)
     await check_prompts(config, source, drain)
-    folder = PartFolder(Path(config.storage.data_dir), job_name(config))
-    met = await _met(config)
-    known = await asyncio.to_thread(known_in, folder, (), met)
+    known = await (_known_there(config, drain) if config.server else _known_here(config))
     selection = selection_of(config.dataset)
     found = await asyncio.to_thread(survey, source, known, selection, go_on=lambda: not drain.asked)
     stopped = "Stopped early. " if drain.asked else ""
     return stopped + _sentence(found)
+
+
+async def _known_here(config: JobConfig) -> Known:
+    folder = PartFolder(Path(config.storage.data_dir), job_name(config))
+    return await asyncio.to_thread(known_in, folder, (), await _met(config))
+
+
+async def _known_there(config: JobConfig, drain: Drain) -> Known:
+    """Ask a proxy, which sees the parts as well."""
+    async with entered(entrance(config, "feeder", member_name("feed")), drain) as link:
+        await let_in(link, drain)
+        return await Patience(drain)(lambda: RemoteFeedQueue(link).known(later=True))
 
 
 async def _met(config: JobConfig) -> list[str]:

@@ -82,6 +82,7 @@ def test_feeder_that_is_killed_and_started_again_feeds_each_image_once(lab: Lab)
     lab.caption()
     assert again.wait().code == 0, again.err
     draw(images, 210)
+    assert "Would feed 10 samples" in lab.feed(images, "--dry-run").wait().out
     more = lab.feed(images)
     assert more.wait().code == 0, more.err
     lab.caption()
