@@ -38,15 +38,19 @@ class Accounts(Beside):
 
     async def allowance(self, grant: Grant, samples: int) -> Allowance:
         """Say how many of the wanted samples may be claimed; they are held until `spend`."""
-        if grant.samples_per_minute is None and grant.bytes_per_day is None:
+        if not _is_limited(grant):
             return Allowance(samples)
         return await self._of(grant).allowance(grant, samples)
 
     def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
         """Note what of an allowance was sent; the rest is free again."""
+        if _is_limited(grant) or (grant.role, grant.name) in self._accounts:
+            self._of(grant).spend(allowed, samples, bytes_)
+
+    def is_exhausted(self, grant: Grant) -> bool:
+        """Whether it has fetched so much that not even what it holds is sent to it any more."""
         account = self._accounts.get((grant.role, grant.name))
-        if account is not None:
-            account.spend(allowed, samples, bytes_)
+        return account is not None and account.is_exhausted(grant)
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
@@ -108,6 +112,12 @@ class Account:
             size = max(1.0, bytes_ / samples)
             self._size = max(size, (self._size + size) / 2)  # rather too large than too small
 
+    def is_exhausted(self, grant: Grant) -> bool:
+        """Whether it has had what it may be sent in a day twice, by asking for images again."""
+        limit = grant.bytes_per_day
+        sent = self._had.bytes + self._bytes
+        return limit is not None and sent > 2 * limit + _MOST_BYTES
+
     async def tell_rest(self) -> None:
         """Tell Redis what it does not know."""
         if self._samples or self._bytes:
@@ -156,6 +166,10 @@ class Account:
         fitting = int(room / self._size) if self._size else 1
         given = min(allowance.samples, max(1, fitting) - self._held)
         return Allowance(given) if given > 0 else Allowance(0, HELD_SECONDS)
+
+
+def _is_limited(grant: Grant) -> bool:
+    return grant.samples_per_minute is not None or grant.bytes_per_day is not None
 
 
 def _batch(limit: int, most: int | None = None) -> int:

@@ -91,6 +91,11 @@ class TokenAdmission:
         now = self._watch.current(grant)
         return Allowance(0) if now is None else await self._accounts.allowance(now, samples)
 
+    def is_exhausted(self, grant: Grant) -> bool:
+        """Whether it has fetched so much that not even what it holds is sent to it any more."""
+        now = self._watch.current(grant)
+        return now is None or self._accounts.is_exhausted(now)
+
     async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
         """Note what of an allowance was sent: samples, and bytes of images."""
         self._accounts.spend(grant, allowed=allowed, samples=samples, bytes_=bytes_)

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 MOST_CLAIMED = 32  # samples at a time; then others have their turn
 MOST_HELD = 4 * MOST_SAMPLES  # over a connection: beyond that, none is claimed for it
-MOST_PAST = 2 * MOST_SAMPLES  # of a channel that are known to have been held
+MOST_PAST = 2 * MOST_SAMPLES  # over a connection that are known to have been held
 _FRAME_BYTES = 1024  # of a frame, but for what it says of its sample
 _HASH = 12  # hex digits of a ticket's hash
 
@@ -56,6 +56,7 @@ class Channel:
         self._common = session.common
         self._served: tuple[str, ...] = ()
         self._former: tuple[str, ...] = ()
+        self._suspected: set[EntryId] = set()  # of those that are held
         self._past: dict[EntryId, None] = {}  # that were held, the latest
         self._samples = 0  # credit
         self._dry = False  # the last claim found less than was wanted
@@ -77,7 +78,7 @@ class Channel:
         ever = set(stages)
         self._former = tuple(
             name
-            for name in serve.former
+            for name in dict.fromkeys(serve.former)
             if name in ever and name not in known.order and (not allowed or name in allowed)
         )
         self.stages |= dict.fromkeys((*self._served, *self._former))
@@ -109,14 +110,23 @@ class Channel:
                 raise Breach(Close.FORBIDDEN, "An entry is named that was never held here.")
         return [self.held.get(entry) for entry in entries]
 
+    def suspects(self, holding: Holding) -> bool:
+        """Note that a sample is under suspicion; False where it was: once is enough."""
+        known = holding.entry in self._suspected
+        self._suspected.add(holding.entry)
+        return not known
+
     def forget(self, entries: Iterable[EntryId]) -> None:
         """Note that entries are held no more, but were."""
         for entry in entries:
             self.held.pop(entry, None)
+            self._suspected.discard(entry)
+            self.images.forget(entry)
             self._past.pop(entry, None)
             self._past[entry] = None
-            if len(self._past) > MOST_PAST:
-                del self._past[next(iter(self._past))]
+        most = MOST_PAST // max(1, len(self._open))
+        while len(self._past) > most:
+            del self._past[next(iter(self._past))]
         self.wake()
 
     # What is sent to it
@@ -166,6 +176,9 @@ class Channel:
         if not (self._dry or line.awaits(stages)):
             return await self._hand()
         async with line.turn(stages) as turn:
+            self._dry = (
+                False  # who may not look, or wants none now, has not seen that there is none
+            )
             handouts = await self._hand() if self._wanted() else []
             turn.more = not self._dry
             return handouts

@@ -2,17 +2,21 @@
 
 import asyncio
 import socket
+import time
 from contextlib import suppress
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from caption_flow.grants import Grant
+from caption_flow.proxy.anteroom import Anteroom
 from caption_flow.proxy.outbox import SLICE
 from caption_flow.wire.closing import Close
 
 MOST_FRAGMENTS = 1024  # of a message; each takes memory, however small it is
+MOST_SMALL = 2000  # pings, and pieces of messages, in a second: the library answers all of them
 MOST_BUFFERED = 1 << 20  # bytes to be written; what we send ourselves waits for much less
 # Linux: bytes that the kernel takes before the line does. Answers and pings stand behind them.
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
@@ -23,6 +27,13 @@ class Door(ServerConnection):
 
     grant: Grant
     _fragments = 0  # of the message that is coming in
+    _small = 0  # pings and pieces since `_since`
+    _since = 0.0  # on the monotonic clock
+
+    def __init__(self, *arguments: Any, anteroom: Anteroom, **options: Any) -> None:
+        """`arguments`, `options`: of the library."""
+        super().__init__(*arguments, **options)
+        self._anteroom = anteroom
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the kernel buffer little of what the line does not take."""
@@ -30,6 +41,16 @@ class Door(ServerConnection):
         with suppress(OSError, AttributeError):  # not everywhere known
             wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, SLICE)
         super().connection_made(transport)
+        self._anteroom.enter(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that it is gone, if it was never let in."""
+        self._anteroom.leave(self.transport)
+        super().connection_lost(exc)
+
+    def come_in(self) -> None:
+        """Note that it is let in."""
+        self._anteroom.leave(self.transport)
 
     def process_event(self, event: Event) -> None:
         """Pass on what has come, unless it comes in too many pieces."""
@@ -39,10 +60,24 @@ class Door(ServerConnection):
             elif event.opcode in {Opcode.TEXT, Opcode.BINARY}:
                 self._fragments = 0
             if self._fragments > MOST_FRAGMENTS:
-                self.protocol.fail(Close.LARGE, "A message comes in too many pieces.")
-                self.send_data()
+                self._fail(Close.LARGE, "A message comes in too many pieces.")
+                return
+            if event.opcode not in {Opcode.TEXT, Opcode.BINARY} and self._is_flood():
+                self._fail(Close.DISORDER, "There are more pings and pieces than there may be.")
+                self.transport.abort()  # else it would be read on until it closes
                 return
         super().process_event(event)
+
+    def _is_flood(self) -> bool:
+        now = time.monotonic()
+        if now - self._since > 1.0:
+            self._since, self._small = now, 0
+        self._small += 1
+        return self._small > MOST_SMALL
+
+    def _fail(self, code: Close, reason: str) -> None:
+        self.protocol.fail(code, reason)
+        self.send_data()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come; end it with a client that pings and takes in no answer."""

@@ -5,7 +5,7 @@ Their memory is a group of them at a time on each connection, whatever the credi
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_FETCHES = 8  # of one image on a connection; who needs it more often means harm
 GROUP_BYTES = 1 << 20  # of images in work at once; one alone may be larger
 
 
@@ -54,6 +55,7 @@ class Images:
         self._credit = 0  # bytes; the last image may overdraw it
         self._pushes: deque[Holding] = deque()
         self._fetches: deque[_Fetching] = deque()
+        self._times: Counter[EntryId] = Counter()  # that images of what is held were asked for
         self._may_send = asyncio.Event()
         self._retries = Backoff(ceiling=2.0)
         self._closed = False
@@ -75,9 +77,21 @@ class Images:
         asked = sum(len(each.wanted) for each in self._fetches)
         if asked + len(wanted) > MOST_ENTRIES or len(self._fetches) >= MOST_SAMPLES:
             raise Breach(Close.DISORDER, "More images are asked for at once than may be.")
+        for entry, holding in wanted.items():
+            if holding is not None:
+                self._count(entry)
         holdings = deque(holding or _lost(entry) for entry, holding in wanted.items())
         self._fetches.append(_Fetching(id_, holdings))
         self._may_send.set()
+
+    def forget(self, entry: EntryId) -> None:
+        """Note that a sample is held no more."""
+        self._times.pop(entry, None)
+
+    def _count(self, entry: EntryId) -> None:
+        self._times[entry] += 1
+        if self._times[entry] > MOST_FETCHES:
+            raise Breach(Close.DISORDER, "The same image is asked for again and again.")
 
     def close(self) -> None:
         """Send no more; one that is half out is sent, since nothing can go between."""
@@ -122,6 +136,8 @@ class Images:
             fetching.wanted.popleft()
             sent += await self._send(holding, images.pop(holding.entry, b""))
         await session.common.admission.spend(session.grant, allowed=0, samples=0, bytes_=sent)
+        if session.common.admission.is_exhausted(session.grant):
+            raise Breach(Close.EXCESS, "This token has had twice what it may be sent in a day.")
         if not fetching.wanted:
             self._fetches.popleft()
             await session.outbox.answer(Did(fetching.id))

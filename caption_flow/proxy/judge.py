@@ -25,6 +25,7 @@ MOST_TOKENS = 100_000_000  # of one sample
 MOST_TRIES = 100_000
 MOST_WORD = 500  # characters of the name of an engine, a model, a reason to finish
 MOST_DETAIL = 1000  # characters of a failure, beyond which it is cut
+MOST_DEPTH = 64  # of a value: what is deeper, others may not be able to read
 MOST_SIDE = 1 << 20  # pixels
 MOST_IMAGE = 1 << 32  # bytes
 
@@ -87,6 +88,7 @@ def failure(record: bytes, holding: Holding, client: Client) -> Failure:
         stage=holding.stage,
         attempt=holding.attempt,
         member=client.worker,
+        contributor=client.contributor,
     )
 
 
@@ -160,6 +162,17 @@ def _wrong_fields(outcome: Outcome, stage: Stage) -> Iterator[str]:
             yield "a field that it was not asked for"
         elif value is not None and not _fits(value, kinds[name]):
             yield f"a field of another kind than {kinds[name]}"
+        elif not _is_shallow(value):
+            yield "a field that is too deep"
+
+
+def _is_shallow(value: Any, most: int = MOST_DEPTH) -> bool:
+    within: Collection[Any] = ()
+    if isinstance(value, dict):
+        within = value.values()
+    elif isinstance(value, list):
+        within = value
+    return most > 0 and all(_is_shallow(one, most - 1) for one in within)
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -14,6 +14,7 @@ from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import pack
 
 MOST_ANSWERS = 64  # that wait
+MOST_WAITING = 256 << 10  # bytes of them; one alone may be larger
 SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered
 
 
@@ -22,7 +23,8 @@ class Outbox:
 
     def __init__(self, connection: ServerConnection) -> None:
         self._connection = connection
-        self._answers: deque[Frame] = deque()
+        self._answers: deque[bytes] = deque()
+        self._waiting = 0  # bytes of them
         self._latest: dict[type[Frame], Frame] = {}  # what is told anew when it changes
         self._anything = asyncio.Event()
         self._room = asyncio.Event()
@@ -35,10 +37,12 @@ class Outbox:
 
     async def answer(self, frame: Frame) -> None:
         """Have an answer sent; waits where too many wait already."""
-        while len(self._answers) >= MOST_ANSWERS:
+        packed = pack(frame)  # it takes less memory than what it says
+        while not self._has_room(len(packed)):
             self._room.clear()
             await self._room.wait()
-        self._answers.append(frame)
+        self._answers.append(packed)
+        self._waiting += len(packed)
         self._anything.set()
 
     async def run(self) -> None:
@@ -46,8 +50,8 @@ class Outbox:
         while True:
             await self._anything.wait()
             self._anything.clear()
-            while (frame := self._next()) is not None:
-                await self.send(frame)
+            while (packed := self._next()) is not None:
+                await self._connection.send(packed)
 
     async def send(self, frame: Frame, payload: bytes = b"") -> None:
         """Send at once what is not said in the way of answers."""
@@ -57,13 +61,19 @@ class Outbox:
         else:
             await self._connection.send(_pieces(head, payload))
 
-    def _next(self) -> Frame | None:
+    def _has_room(self, size: int) -> bool:
+        few = len(self._answers) < MOST_ANSWERS and self._waiting + size <= MOST_WAITING
+        return few or not self._answers
+
+    def _next(self) -> bytes | None:
         if self._latest:
-            return self._latest.pop(next(iter(self._latest)))
+            return pack(self._latest.pop(next(iter(self._latest))))
         if not self._answers:
             return None
         self._room.set()
-        return self._answers.popleft()
+        packed = self._answers.popleft()
+        self._waiting -= len(packed)
+        return packed
 
 
 def _pieces(head: bytes, payload: bytes) -> Iterator[bytes | memoryview]:

@@ -59,6 +59,10 @@ class Admission(Protocol):
         """Say how many of the wanted samples may be claimed now; they are held until `spend`."""
         ...
 
+    def is_exhausted(self, grant: Grant) -> bool:
+        """Whether it has fetched so much that not even what it holds is sent to it any more."""
+        ...
+
     async def spend(self, grant: Grant, *, allowed: int, samples: int, bytes_: int) -> None:
         """Note what of an allowance was sent, samples and bytes of images; the rest is free."""
         ...

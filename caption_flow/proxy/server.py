@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from websockets.asyncio.server import Server as Listener
 from websockets.asyncio.server import ServerConnection, serve
@@ -18,8 +19,7 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
-from caption_flow.proxy.administering import AdminDesk
-from caption_flow.proxy.asking import AskDesk
+from caption_flow.proxy.anteroom import Anteroom
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
@@ -44,12 +44,8 @@ from caption_flow.wire.frames import (
 
 logger = logging.getLogger(__name__)
 
-DESKS: Mapping[Role, MakeDesk] = {
-    "worker": WorkDesk,
-    "feeder": FeedDesk,
-    "monitor": AskDesk,
-    "admin": AdminDesk,
-}
+DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk}
+MOST_WAITING = 500  # connections that have shown no token yet
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
 
@@ -85,7 +81,10 @@ class Proxy:
             host,
             port,
             ssl=tls,
-            create_connection=Door,
+            ssl_handshake_timeout=None if tls is None else HELLO_SECONDS,
+            create_connection=partial(  # type: ignore[arg-type]  # any callable will do
+                Door, anteroom=Anteroom(MOST_WAITING)
+            ),
             process_request=self._admit,
             subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # a NewType of str
             compression=None,
@@ -147,6 +146,7 @@ class Proxy:
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Door)  # noqa: S101 - for mypy
+        connection.come_in()
         session = Session(connection, connection.grant, self._common, self._desks)
         self._sessions.add(session)
         if self._going:

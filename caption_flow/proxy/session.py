@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -33,24 +33,39 @@ from caption_flow.wire.frames import (
     Beat,
     Counted,
     CountsWanted,
+    Defer,
+    Frame,
     FromClient,
     Hello,
     Orders,
     Reader,
     Refused,
+    Release,
+    Serve,
     Welcome,
     from_client,
 )
 
 logger = logging.getLogger(__name__)
 
-MOST_FRAMES = 2000  # of one connection in a second; then it has to wait
+MOST_FRAMES = 2000  # of one connection in a second, by weight; then it has to wait
+MOST_FIGURE = 1e15  # of a beat
 BEAT_SECONDS = 1.0  # the least between two that are passed on
 LEAVE_SECONDS = 2.0  # for a courtesy
 CLOSE_SECONDS = 2.0  # for the other end to answer a close
 _MEMBERS: Mapping[Role, str] = {"feeder": "feed"}  # roles that members have by another word
 _ROLES: Mapping[Role, tuple[Role, ...]] = {"admin": ("admin", "monitor")}
 _TICKET = re.compile(r"[0-9a-f]{32}")
+
+# What frames cost us and Redis, where it is more than others: by themselves, and for each thing
+# that they name.
+_WEIGHTS: Mapping[type[Frame], tuple[int, float]] = {
+    CountsWanted: (20, 0),
+    Serve: (20, 0.25),
+    Release: (1, 4),  # samples that come and go again
+    Defer: (1, 4),
+}
+_WEIGHT = (1, 0.25)
 
 # Clients are not told where our Redis is.
 _REFUSALS: tuple[tuple[type[CaptionFlowError], Refusal, str], ...] = (
@@ -229,12 +244,13 @@ class Session:
 
     async def _read_for_ever(self) -> None:
         while True:
-            until = time.monotonic() + 1.0
-            for _ in range(MOST_FRAMES):
+            begun, weight = time.monotonic(), 0.0
+            while weight < MOST_FRAMES:
                 frame, payload = self._reader.read(await self._connection.recv())
+                weight += _weight(frame)
                 await self._handle(frame, payload)
                 await asyncio.sleep(0)  # so that the others have their turn, whatever comes here
-            await asyncio.sleep(until - time.monotonic())
+            await asyncio.sleep(begun + weight / MOST_FRAMES - time.monotonic())
 
     async def _handle(self, frame: FromClient, payload: memoryview) -> None:
         handler = self._handlers.get(type(frame))
@@ -255,7 +271,7 @@ class Session:
 
     async def _beat(self, beat: Beat, _payload: memoryview) -> None:
         """Pass on a last word, so that monitors see who is far away."""
-        if not all(map(math.isfinite, beat.figures.values())):
+        if not all(abs(value) <= MOST_FIGURE for value in beat.figures.values()):
             raise Breach(Close.MALFORMED, "A figure is no number.")
         if time.monotonic() - self._beaten < BEAT_SECONDS:
             return
@@ -326,6 +342,11 @@ def _end_of(exc: BaseException) -> End:
         said = exc.rcvd is not None and exc.rcvd.code == Close.SAID
         return End(Close.SAID if said else None)
     return End(None, "The server has made a mistake.")
+
+
+def _weight(frame: FromClient) -> float:
+    once, each = _WEIGHTS.get(type(frame), _WEIGHT)
+    return once + each * sum(len(part) for part in astuple(frame) if isinstance(part, tuple))
 
 
 def _shown(text: str) -> str:

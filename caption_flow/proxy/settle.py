@@ -87,7 +87,7 @@ class Settling:
         [holding] = channel.mine([frame.entry])
         if holding is not None:
             why = judge.suspicion(frame.failure, holding, self._client(channel))
-            if holding.noted <= MOST_NOTED:
+            if holding.noted <= MOST_NOTED and channel.suspects(holding):
                 await channel.queue.suspect(holding, why)
         await self._session.outbox.answer(Did(frame.id))
 
@@ -110,7 +110,7 @@ class Settling:
             return () if moves else None
         version = made[0].settings_version
         if not view.of_version(version):
-            await view.look()  # another proxy may have been told of it before us
+            await view.look_again()  # another proxy may have been told of it before us
         known = view.of_version(version)
         return judge.outcomes(made, holding, known, self._client(channel)) if known else None
 

@@ -6,6 +6,9 @@ by them still come in.
 
 import asyncio
 import logging
+import math
+import re
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
@@ -23,6 +26,7 @@ from caption_flow.wire.frames import Orders, SettingsTold
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 0.1  # between two looks, whoever asks for them
 REMEMBERED = 8  # documents
 
 
@@ -64,6 +68,8 @@ class View(Beside):
         self.told: SettingsTold | None = None  # likewise, as it goes to clients
         self.watchers: set[Watcher] = set()
         self._job = job
+        self._looked = -math.inf  # when, on the monotonic clock
+        self._looking = asyncio.Lock()
         self._mark: str | None = None  # of the newest
         self._recent: deque[Known] = deque(maxlen=REMEMBERED)  # the newest first
 
@@ -80,8 +86,17 @@ class View(Beside):
         """What operators want of a client now."""
         return Orders(paused=False, drain=False)
 
+    async def look_again(self) -> None:
+        """Look before it is time; a look serves all who have asked before it began."""
+        asked = time.monotonic()
+        async with self._looking:
+            if self._looked < asked:
+                await asyncio.sleep(self._looked + AGAIN_SECONDS - asked)
+                await self.look()
+
     async def look(self) -> None:
-        """Read what may have changed, and let the sessions see for themselves."""
+        """Read the settings if they are others, and let the sessions see for themselves."""
+        self._looked = time.monotonic()
         try:
             await self._look()
         except CaptionFlowError as exc:

@@ -106,7 +106,9 @@ class WorkDesk:
         former, holding = self._session.hello.resume, frozenset(serve.holding)
         if former:
             name = consumer(self._session.grant.name, former, serve.channel)
-            channel.keep(await channel.queue.adopt(name, self._common.view.stages, holding))
+            allowed = self._session.grant.stages
+            stages = [s for s in self._common.view.stages if not allowed or s in allowed]
+            channel.keep(await channel.queue.adopt(name, stages, holding))
         lost = tuple(entry for entry in serve.holding if entry not in channel.held)
         channel.forget(lost)
         return lost

@@ -1,6 +1,7 @@
 """Queue: WorkQueue for clients of a proxy, whose samples are passed on as they stand.
 
-What the proxy must know of a sample is read; the rest goes to the client as the bytes it is.
+What the proxy must know of a sample is read; the rest goes to the client as the bytes it is, but
+for who had it before.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -8,10 +9,11 @@ from itertools import islice
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from caption_flow.codec.records import OUTCOME_PREFIX, UnreadableRecord
 from caption_flow.model import EntryId, Failure
-from caption_flow.queue import keys
+from caption_flow.queue import keys, veil
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.ports import Claimed
 from caption_flow.queue.renewals import renewed
@@ -57,7 +59,7 @@ class RelayQueue(RedisWorkQueue):
     async def hand(self, count: int) -> list[Handout]:
         """Lease up to `count` samples of those that are there."""
         taken, failures = await self._take(count, wait=False)
-        return readable(taken, lambda delivery: self._handout(delivery, failures))
+        return readable(taken, lambda delivery: self._veiled(self._handout(delivery, failures)))
 
     async def adopt(
         self, former: str, stages: Collection[str], holding: Collection[EntryId]
@@ -94,6 +96,13 @@ class RelayQueue(RedisWorkQueue):
         """Hand back all that is held under our name, see Consumer."""
         if self._consumer is not None:
             await self._consumer.abandon(attempted=attempted)
+
+    def _veiled(self, handout: Handout) -> Handout:
+        return replace(
+            handout,
+            outcomes=veil.outcomes(handout.outcomes),
+            failures=veil.failures(handout.failures, self._contributor),
+        )
 
     def _handout(self, delivery: Delivery, failures: Mapping[EntryId, bytes]) -> Handout:
         entry, fields = delivery.entry, delivery.fields

@@ -1,0 +1,1 @@
+"""Proxy: clients that mean harm, and what it costs others: nothing."""
