@@ -1,7 +1,6 @@
-"""Someone elsewhere lends a GPU: the real vLLM, over wss://, to a folder that is not there any more."""
+"""Someone elsewhere lends a GPU: the real vLLM over wss://, for images that are not there any more."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +57,9 @@ def lent(shared_desk: Desk) -> Lent:
     desk, port = shared_desk, free_port()
     truth = draw_shapes(desk.folder / "images", IMAGES, SEED)
     (desk.folder / "images" / "captions.json").unlink()
-    made = desk.run("generate_cert", "--self-signed", "--domain", "localhost", "--output-dir", "certs")
+    made = desk.run(
+        "generate_cert", "--self-signed", "--domain", "localhost", "--output-dir", "certs"
+    )
     assert made.code == 0, made.words
     (desk.folder / "orchestrator.yaml").write_text(DOCUMENT.format(port=port, token=TOKEN))
     operator = desk.start("orchestrator", "--exit-when-done")
