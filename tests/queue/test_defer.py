@@ -1,7 +1,6 @@
 """Defer: what failed is tried again after a while, and why it failed is not forgotten."""
 
 import pytest
-from msgspec.structs import replace
 
 from tests.queue.shop import (
     LEASE_SECONDS,
@@ -12,7 +11,7 @@ from tests.queue.shop import (
     failure_of,
     ids_of,
     renew,
-    told_of,
+    unsigned,
 )
 
 
@@ -75,7 +74,7 @@ async def test_dead_letter_says_what_went_wrong_before(shop: Shop):
     [letter] = await shop.inspector.dead_letters(1)
 
     assert letter.earlier == (failure_of(first[0]),)
-    assert told_of(letter.failure) == failure_of(second[0])
+    assert unsigned(letter.failure) == failure_of(second[0])
 
 
 async def test_settled_samples_leave_no_failures_behind(shop: Shop):

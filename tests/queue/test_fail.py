@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.queue.shop import Shop, done, failed, failure_of, told_of
+from tests.queue.shop import Shop, done, failed, failure_of, unsigned
 
 
 async def test_dead_letter_has_its_sample_and_the_reason(shop: Shop):
@@ -13,7 +13,7 @@ async def test_dead_letter_has_its_sample_and_the_reason(shop: Shop):
     assert await worker.fail(failed([lease])) == [True]
 
     [letter] = await shop.inspector.dead_letters(1)
-    assert (letter.sample, told_of(letter.failure)) == (sample, failure_of(lease))
+    assert (letter.sample, unsigned(letter.failure)) == (sample, failure_of(lease))
 
 
 async def test_dead_letter_keeps_all_fields_of_its_entry(two_stages: Shop):

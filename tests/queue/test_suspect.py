@@ -3,7 +3,7 @@
 import pytest
 
 from caption_flow.model import WORKER_DIED, Lease
-from tests.queue.shop import Shop, deferred, done, failed, failure_of, ids_of, told_of
+from tests.queue.shop import Shop, deferred, done, failed, failure_of, ids_of, unsigned
 from tests.redis_server import RedisServer
 
 
@@ -89,7 +89,7 @@ async def test_dead_letter_tells_of_the_dead_and_not_of_who_lived_to_tell(shop: 
     [letter] = await shop.inspector.dead_letters(1)
 
     assert letter.earlier == (failure_of(dead, WORKER_DIED),)
-    assert told_of(letter.failure) == failure_of(lease)
+    assert unsigned(letter.failure) == failure_of(lease)
 
 
 async def test_sample_of_another_is_not_noted(shop: Shop):

@@ -3,6 +3,7 @@
 import asyncio
 
 from caption_flow.model import Counts
+from caption_flow.queue import ports
 from caption_flow.queue.ports import Member, Settings
 from caption_flow.queue.ports import Orders as Wanted
 from caption_flow.remote.job import RemoteJob
@@ -46,11 +47,11 @@ async def test_settings_outlive_a_cut(stub: StubProxy, link: Link):
 
 async def test_orders_are_there_for_who_looks(stub: StubProxy, link: Link):
     visit, job = await stub.visit(), RemoteJob(link)
-    assert await job.orders("any") == Wanted(paused=False, drain=False)
+    assert await job.orders("me") == ports.Orders()
     await visit.send(Orders(paused=True, drain=True))
 
     await until(lambda: link.orders.paused)
-    assert await job.orders("any") == Wanted(paused=True, drain=True)
+    assert await job.orders("me") == ports.Orders(paused=True, drain=True)
 
 
 async def test_books_are_asked_for(stub: StubProxy, link: Link):
