@@ -100,18 +100,20 @@ class Request:
         self._come.clear()
         return self.frame  # type: ignore[no-any-return]
 
-    def narrow(self) -> bool:
-        """Ask about what is held at this moment only; False where nothing is left to ask.
+    def entries(self) -> list[EntryId]:
+        """Name the samples that it is about."""
+        if isinstance(self.frame, Suspect):
+            return [self.frame.entry]
+        return list(entries(self.frame)) if listed(self.frame) else []
 
-        More may have been held when it was made, or when it was sent over another connection.
-        """
-        if self.channel is None or isinstance(self.frame, Leave):
+    def without(self, lost: Collection[EntryId]) -> bool:
+        """Ask nothing about these samples; False where nothing is left to ask."""
+        if not lost:
             return True
         if isinstance(self.frame, Suspect):
-            return bool(self.channel.ours([self.frame.entry]))
-        ours = self.channel.ours(list(entries(self.frame)))
+            return False
         name = listed(self.frame)
-        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) in ours)
+        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) not in lost)
         self.frame = replace(self.frame, **{name: left})
         return bool(left)
 

@@ -71,7 +71,7 @@ class Opening(Struct, frozen=True):
     channel: Channel
     told: Serve
     held: tuple[EntryId, ...]  # since before the connection
-    named: int  # so many of them to the proxy
+    named: tuple[EntryId, ...]  # of these, as one frame can name no more
 
 
 class Talk:
@@ -124,9 +124,9 @@ class Talk:
         if not (known and self._is_up) or serve is None or channel.opening:
             return
         held = () if channel.open else channel.holding()
-        id_ = next(self._ids)
         named = held[:MOST_ENTRIES] if self.welcome.resumes else ()
-        self._opening[id_] = Opening(channel, serve, held, len(named))
+        id_ = next(self._ids)
+        self._opening[id_] = Opening(channel, serve, held, named)
         channel.opening = True
         self._send(replace(serve, id=id_, holding=named))
 
@@ -249,11 +249,10 @@ class Talk:
             raise Breach(Close.MALFORMED, "An answer is not one to what was asked.")
         if not channel.open:
             welcome = self.welcome
-            # What could not be named comes again, as something new.
-            lost = (*reply.lost, *opening.held[opening.named :])
+            lost = set(opening.held) - (set(opening.named) - set(reply.lost))
+            channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
             if lost:
                 logger.warning("%d samples went to others meanwhile; dropping them", len(lost))
-            channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
             self.give_credit(channel)
         if channel.serve is not opening.told:
             self.open(channel)
@@ -275,7 +274,8 @@ class Talk:
                 self._ask(request)
 
     def _ask(self, request: Request) -> None:
-        if not request.narrow():
+        # Also what was settled over an earlier connection: over this one it was never held.
+        if request.channel and not request.without(request.channel.unheld(request.entries())):
             request.give((request.frame, None))
             return
         id_ = next(self._ids)

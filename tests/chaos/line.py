@@ -45,6 +45,7 @@ class Line:
         self.done[deed.what, LINE] += 1
 
     def close(self) -> None:
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE)
 
@@ -54,7 +55,16 @@ class Line:
     # In its thread
 
     async def _listen(self) -> None:
-        await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_PIECE)
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", self.port, limit=_PIECE
+        )
+
+    async def _end(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _suffer(self, deed: Deed) -> None:
         victims = [one for one in self._open if not one.is_dead]

@@ -23,7 +23,7 @@ TICK = 0.05  # seconds between two looks
 LOOK = 0.25  # seconds between two questions to Redis
 STALL = 90.0  # seconds without progress that are a failure
 
-_SLOTS = 32  # of a worker
+_SLOTS = 96  # of all workers together
 _UP = 0.7  # of the time, about, a worker has its slots full
 
 
@@ -161,13 +161,13 @@ class Run:
 
     def _settings(self) -> tuple[str, ...]:
         """Small chunks, parts and leases, so that whoever dies holds a piece of the whole."""
-        rate = self._fed.count / self._plan.seconds
-        latency = _UP * _SLOTS * (self._plan.workers + self._plan.remote) / rate
+        workers = max(1, self._plan.workers + self._plan.remote)
+        latency = _UP * _SLOTS * self._plan.seconds / self._fed.count
         return settings(
             engine="simulated",
             simulated__latency=f"[{latency / 2:.3f}, {latency * 1.5:.3f}]",
             simulated__decode="true",
-            vllm__batch_size=_SLOTS,
+            vllm__batch_size=max(1, _SLOTS // workers),
             lease_seconds=2,
             # With the usual three, one good image in some hundred thousand would be alone in the
             # hands of three workers that die: here each lives for a quarter of a minute.

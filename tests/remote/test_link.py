@@ -115,22 +115,45 @@ async def test_nothing_is_asked_about_what_was_lost_in_a_cut(
 async def test_nothing_is_asked_about_what_was_settled_before_a_cut(
     stub: StubProxy, queue: RemoteWorkQueue
 ):
-    """The next proxy has never heard of it, and would take it for a breach."""
+    """The proxy of the new connection never knew of it, and would turn us away for good."""
     stub.welcome["resumes"] = True
     first, leases = await claimed(stub, queue, 0, 1)
     async with queue.renewals() as renew:
         renewing = asyncio.create_task(renew(leases))
         await first.next(Renewal)
         settling = asyncio.create_task(queue.complete(done(leases[:1])))
-        await first.send(Settled((await first.next(Complete)).id, (True,)))
-        await settling
+        asked = await first.next(Complete)
+        await first.send(Settled(asked.id, (True,)))
+        assert await settling == [True]
         first.cut()
         second = await stub.visit(1)
         again = await second.next(Renewal)
         await second.send(Lost(again.id, ()))
+        await renewing
 
         assert again.entries == (entry(1),)
-        assert await renewing == leases[:1]
+        # Nor later, by a keeper that has not heard yet what was settled.
+        renewing = asyncio.create_task(renew(leases))
+        assert (await second.next(Renewal)).entries == (entry(1),)
+        renewing.cancel()
+
+
+async def test_what_one_frame_cannot_name_is_lost_with_its_connection(
+    stub: StubProxy, queue: RemoteWorkQueue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.remote.talk.MOST_ENTRIES", 1)
+    stub.welcome["resumes"] = True
+    first, leases = await claimed(stub, queue, 0, 1)
+    first.cut()
+    second = await stub.visit(1)
+    await until(lambda: second.serves)
+    await until(lambda: queue._channel.open)
+    settling = asyncio.create_task(queue.complete(done(leases)))
+    asked = await second.next(Complete)
+    await second.send(Settled(asked.id, (True,)))
+
+    assert [named for named, _ in asked.done] == [entry(0)]
+    assert await settling == [True, False]
 
 
 async def test_all_is_lost_where_the_ticket_is_not_taken_up(
