@@ -1,4 +1,4 @@
-"""What a contributor is not told: who the others are, what they said, and what the operator knows."""
+"""What a contributor is not told: who the others are, what they said, what the operator knows."""
 
 import msgspec
 import pytest
@@ -7,8 +7,17 @@ from caption_flow.config.openai import Endpoint, OpenaiConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.model import Failure, Outcome
 from caption_flow.queue.connect import Connections
-from caption_flow.wire.frames import Defer, Did, Fetch, Refused, SampleSent, Serve, Serving, SettingsTold
-from tests.proxy.client import RawClient, failure, record
+from caption_flow.wire.frames import (
+    Defer,
+    Did,
+    Fetch,
+    Refused,
+    SampleSent,
+    Serve,
+    Serving,
+    SettingsTold,
+)
+from tests.proxy.client import RawClient, failure
 from tests.proxy.house import ANN, BOB, House, grant, house, publish
 from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, settings
@@ -87,8 +96,8 @@ async def test_headers_of_the_operator_stay(connections: Connections, tmp_path):
         endpoints=(
             Endpoint(
                 base_url="https://api.example.org/v1",
-                headers={"X-Api-Key": "top secret"},
-                extra_body={"user": "u", "api_key": "top secret"},
+                headers={"X-Team": "top secret"},
+                extra_body={"user": "u"},
             ),
         )
     )
