@@ -191,7 +191,7 @@ class Entrance:
             if is_about_trust(exc) or not (known or isinstance(exc, InvalidStatus)):
                 # That takes seconds, which one who only has to come back does not have.
                 why = await explain(exc, self._server, ca_cert=self._ca_cert)
-            raise unopened(exc, self.place, why) from exc
+            raise unopened(exc, self.place, why, known=known) from exc
         return cast("Wire", wire)
 
     async def _greeted(self, wire: Wire, ticket: str) -> Welcome:

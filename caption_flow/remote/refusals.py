@@ -79,12 +79,18 @@ def is_about_trust(error: Exception) -> bool:
     return isinstance(error, ssl.SSLCertVerificationError)
 
 
-def unopened(error: Exception, place: str, why: str | None) -> CaptionFlowError:
-    """Say why a connection could not be opened; `why`: what TLS has to do with it."""
+def unopened(
+    error: Exception, place: str, why: str | None, *, known: bool = False
+) -> CaptionFlowError:
+    """Say why a connection could not be opened; `why`: what TLS has to do with it.
+
+    `known`: we were there before, so that its certificate was right once, and will be again.
+    """
     if isinstance(error, InvalidStatus):
         return _refused(error.response, place)
     if is_about_trust(error):
-        return ServerUnfit(why or f"The certificate of {place} is refused: {error}")
+        sentence = why or f"The certificate of {place} is refused: {error}"
+        return Away(sentence) if known else ServerUnfit(sentence)
     return Away(why or _trouble(error).format(place=place))
 
 

@@ -73,6 +73,23 @@ async def test_certificate_that_is_not_believed_ends_the_link(
     assert failure.exit_code == 2
 
 
+async def test_certificate_that_is_renewed_late_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    made = pair(tmp_path, "good")
+    late = pair(tmp_path, "late", begins=timedelta(days=-9), ends=timedelta(days=-1))
+    context = server_context(made.cert, made.key)
+    async with StubProxy(context) as stub, Link(entrance(stub.url, ca_cert=made.cert)) as link:
+        first = await stub.visit()
+        context.load_cert_chain(late.cert, late.key)
+        first.cut()
+        await until(lambda: "certificate" in caplog.text)
+        context.load_cert_chain(made.cert, made.key)
+        await stub.visit(1)
+
+        assert link.failure is None
+
+
 async def test_plain_server_is_told_and_waited_for(
     stub: StubProxy, caplog: pytest.LogCaptureFixture
 ):
