@@ -80,7 +80,7 @@ class WatchedQueue(AsideQueue[Lent]):
             handout = self._lending.handout(lent)
             if entry in holding:
                 kept.append(handout.holding)
-            else:
+            elif all(one.holding.entry != entry for one in self._unsent):
                 self._unsent.append(handout)
         return kept
 

@@ -103,12 +103,12 @@ class WorkDesk:
 
     async def _resume(self, channel: Channel, serve: Serve) -> tuple[str, ...]:
         """Take up what the client held over its former connection; answers what was lost."""
-        former, holding = self._session.hello.resume, frozenset(serve.holding)
-        if former:
-            name = consumer(self._session.grant.name, former, serve.channel)
-            allowed = self._session.grant.stages
-            stages = [s for s in self._common.view.stages if not allowed or s in allowed]
-            channel.keep(await channel.queue.adopt(name, stages, holding))
+        session, holding = self._session, frozenset(serve.holding)
+        # In the order in which it would have gone from one to the next.
+        for former in (*serve.tickets, session.hello.resume):
+            if former and session.hello.resume:
+                name = consumer(session.grant.name, former, serve.channel)
+                channel.keep(await channel.queue.adopt(name, self._common.view.stages, holding))
         lost = tuple(entry for entry in serve.holding if entry not in channel.held)
         channel.forget(lost)
         return lost

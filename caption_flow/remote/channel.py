@@ -46,6 +46,7 @@ class Channel:
         self.open = False
         self.opening = False  # the proxy was told, and has not answered
         self.trouble: Exception | None = None  # why it cannot be opened
+        self.tickets: list[str] = []  # of all connections since it was open last, and that one's
         self._lock = Lock()
         self._serve: Serve | None = None  # as the worker wants it now
         self._resting: Serve | None = None  # in its stead, while the worker claims nothing
@@ -224,8 +225,9 @@ class Channel:
         with self._lock:
             return {entry for entry in entries if entry not in self._held or entry in self._lost}
 
-    def cut(self) -> None:
+    def cut(self, ticket: str) -> None:
         """Note that the connection is gone, and with it all that was on its way."""
+        self.tickets = [ticket] if self.open else [*self.tickets, ticket]
         with self._lock:
             self.open = self.opening = False
             for held in self._held.values():

@@ -28,7 +28,7 @@ from caption_flow.remote.refusals import words
 from caption_flow.remote.requests import REPLIES, Replies, Request
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.feeding import Digests
-from caption_flow.wire.fields import MOST_ENTRIES, Frame
+from caption_flow.wire.fields import MOST_ENTRIES, MOST_TICKETS, Frame
 from caption_flow.wire.frames import (
     FromServer,
     ImageSent,
@@ -125,10 +125,11 @@ class Talk:
             return
         held = () if channel.open else channel.holding()
         named = held[:MOST_ENTRIES] if self.welcome.resumes else ()
-        id_ = next(self._ids)
-        self._opening[id_] = Opening(channel, serve, held, named)
+        # The last of them stands in the hello.
+        tickets = () if channel.open else tuple(channel.tickets[:-1][-MOST_TICKETS:])
+        self._opening[id_] = Opening(channel, serve, held, len(named))
         channel.opening = True
-        self._send(replace(serve, id=id_, holding=named))
+        self._send(replace(serve, id=id_, holding=named, tickets=tickets))
 
     def give_credit(self, channel: Channel) -> None:
         """Give the credit that a channel has to give; on opening it gives all."""
@@ -162,7 +163,7 @@ class Talk:
         self._opening.clear()
         asked, self._asked = list(self._asked.values()), {}
         for channel in list(self.channels.values()):
-            channel.cut()
+            channel.cut(self.welcome.ticket)
         for request in asked:
             if isinstance(request.frame, Leave):
                 self._leave(request)

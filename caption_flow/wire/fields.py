@@ -8,6 +8,7 @@ from caption_flow.model import EntryId
 
 MOST_CHANNELS = 64
 MOST_ENTRIES = 4096  # named in one frame
+MOST_TICKETS = 8  # of former connections, beside the last one's
 MOST_SETTLED = 256  # samples settled in one frame
 MOST_RECORD = 256 << 10  # bytes, of what a client says of one sample
 
@@ -20,6 +21,7 @@ MemberName: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,100}\Z"
 Word: TypeAlias = Annotated[str, Meta(max_length=100)]
 Line: TypeAlias = Annotated[str, Meta(max_length=1000)]
 Stages: TypeAlias = Annotated[tuple[Word, ...], Meta(max_length=1000)]
+Tickets: TypeAlias = Annotated[tuple[Word, ...], Meta(max_length=MOST_TICKETS)]
 Entries: TypeAlias = Annotated[tuple[Entry, ...], Meta(max_length=MOST_ENTRIES)]
 # JSON, as it stands in the streams: so names that are not UTF-8 pass, and nothing is read twice.
 Record: TypeAlias = Annotated[bytes, Meta(max_length=MOST_RECORD)]

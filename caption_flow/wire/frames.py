@@ -28,6 +28,7 @@ from caption_flow.wire.fields import (
     RequestId,
     Role,
     Stages,
+    Tickets,
     Word,
 )
 
@@ -135,6 +136,7 @@ class Serve(Frame, frozen=True, array_like=True, tag=10):
     only: Stages | None
     former: Stages = ()
     holding: Entries = ()
+    tickets: Tickets = ()  # of connections that broke before it was open, the oldest first
 
 
 class Serving(Frame, frozen=True, array_like=True, tag=11):

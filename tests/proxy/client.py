@@ -110,10 +110,12 @@ class RawClient:
         only: Sequence[str] | None = None,
         holding: Sequence[str] = (),
         former: Sequence[str] = (),
+        tickets: Sequence[str] = (),
     ) -> Serving:
         return await self.ask(
             Serve,
             *(channel, None if only is None else tuple(only), tuple(former), tuple(holding)),
+            tuple(tickets),
             answer=Serving,
         )
 

@@ -42,6 +42,26 @@ async def test_what_is_held_may_be_taken_up_again(connections: Connections, role
         assert (await second.image())[0].entry == missed.entry
 
 
+async def test_connection_that_broke_before_it_took_anything_up_is_passed_over(
+    connections: Connections, roles: Roles
+):
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as home:
+        await home.offer(2)
+        first = await home.worker()
+        held, missed = await first.take(2)
+        first.cut()
+        tickets = [first.welcome.ticket]
+        second = await RawClient.enter(home.url, ANN, resume=tickets[0])
+        second.cut()
+
+        third = await RawClient.enter(home.url, ANN, resume=second.welcome.ticket)
+        assert (await third.serve(holding=[held.entry], tickets=tickets)).lost == ()
+        assert await third.complete(home.told, [held]) == (True,)
+        [again] = await third.take(1)
+        assert (again.entry, again.attempt) == (missed.entry, 1)
+
+
 async def test_another_proxy_will_do(connections: Connections, roles: Roles):
     await publish(roles)
     async with (

@@ -43,11 +43,13 @@ WELCOME: dict[str, Any] = {
 class Visit:
     """One connection to it, after the welcome."""
 
-    def __init__(self, wire: ServerConnection, hello: Hello, lost: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, wire: ServerConnection, hello: Hello, lost: tuple[str, ...], *, opens: bool
+    ) -> None:
         self.wire = wire
         self.lost = lost  # of what it hears to be held
         self.hello = hello
-        self.opens = True  # channels, by itself
+        self.opens = opens  # channels, by itself
         self.serves: list[Serve] = []  # what it was told of them
         self.beats: list[Beat] = []
         self.credit = [0, 0]  # samples and bytes, given so far
@@ -100,6 +102,7 @@ class StubProxy:
     def __init__(self, tls: ssl.SSLContext | None = None, **welcome: Any) -> None:
         self.welcome = WELCOME | welcome
         self.lost: tuple[str, ...] = ()  # what is another's when somebody comes back
+        self.opens = True  # channels, by itself
         self.refusal: Response | None = None
         self.headers: list[Headers] = []  # of each request
         self._tls = tls
@@ -150,7 +153,7 @@ class StubProxy:
         try:
             hello, _ = from_client().read(await wire.recv())
             assert isinstance(hello, Hello)
-            visit = Visit(wire, hello, self.lost)
+            visit = Visit(wire, hello, self.lost, opens=self.opens)
             ticket = f"ticket {len(self._visits)}"
             await visit.send(Welcome(ticket=ticket, **self.welcome))
             self._visits.append(visit)

@@ -65,6 +65,27 @@ async def test_channel_is_opened_again_with_what_it_holds(stub: StubProxy, queue
     assert set(second.serves[0].holding) == {entry(0), entry(1)}
 
 
+async def test_what_is_held_is_asked_for_under_all_tickets_since_it_was(
+    stub: StubProxy, queue: RemoteWorkQueue
+):
+    """Whether a proxy took it up before another cut, nobody knows."""
+    stub.welcome["resumes"] = True
+    first, _ = await claimed(stub, queue, 0)
+    stub.opens = False
+    first.cut()
+    for number in (1, 2):
+        visit = await stub.visit(number)
+        await until(lambda visit=visit: visit.serves)
+        visit.cut()
+    stub.opens = True
+    last = await stub.visit(3)
+    await last.credited(0)
+    await until(lambda: last.serves)
+
+    assert (last.hello.resume, last.serves[0].holding) == ("ticket 2", (entry(0),))
+    assert last.serves[0].tickets == ("ticket 0", "ticket 1")
+
+
 async def test_credit_is_given_anew(stub: StubProxy, queue: RemoteWorkQueue):
     first, _ = await claimed(stub, queue, 0)
     await queue.claim(5)
