@@ -22,7 +22,7 @@ def outcomes(made: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def failures(listed: bytes, contributor: str) -> bytes:
-    """Leave out whose they were, and of others what they said; raises UnreadableRecord.
+    """Leave out whose the others' were, and what they said; raises UnreadableRecord.
 
     `listed`: JSON objects with commas between them.
     """
@@ -44,6 +44,8 @@ def _nobodys(record: bytes) -> bytes:
 
 
 def _veiled(failure: Failure, contributor: str) -> Failure:
+    # Of their workers only, a proxy writes members so.
+    if failure.member.startswith(f"{contributor}/"):
+        return failure
     # Details name hosts and addresses of whoever failed.
-    detail = failure.detail if failure.contributor == contributor else ""
-    return replace(failure, member="", contributor="", detail=detail)
+    return replace(failure, member="", contributor="", detail="")

@@ -16,6 +16,7 @@ from caption_flow.grants import Grant, digest
 from caption_flow.model import Failure, Lease, Outcomes
 from caption_flow.proxy import judge
 from caption_flow.proxy.server import proxy
+from caption_flow.queue import veil
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.work import RedisWorkQueue
@@ -125,7 +126,7 @@ class WholeClaims(RemoteWorkQueue):
 
 
 def believe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the proxy take what it is told as it is."""
+    """Let the proxy take what it is told as it is, and tell what it knows."""
 
     def outcomes(made: Outcomes, *_: object) -> Outcomes:
         return made
@@ -136,3 +137,5 @@ def believe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "outcomes", outcomes)
     monkeypatch.setattr(judge, "failure", failure)
     monkeypatch.setattr(judge, "suspicion", failure)
+    monkeypatch.setattr(veil, "outcomes", tuple)
+    monkeypatch.setattr(veil, "failures", lambda listed, _: listed)

@@ -44,7 +44,7 @@ for _module in (
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for anything, and the proxy believes what it is told."""
     believe(monkeypatch)
-    monkeypatch.setattr("caption_flow.remote.work.CLAIM_SECONDS", 1.0)
+    monkeypatch.setattr("caption_flow.remote.work.CLAIM_SECONDS", 0.6)
     monkeypatch.setattr("caption_flow.proxy.view.LOOK_SECONDS", 0.02)
     monkeypatch.setattr("caption_flow.proxy.line.TICK_SECONDS", 0.02)
     monkeypatch.setattr("caption_flow.queue.news.BLOCK_MS", 20)
