@@ -22,7 +22,6 @@ from caption_flow.wire.frames import (
     MOST_SAMPLES,
     Credit,
     Fetch,
-    ImageSent,
     Notice,
     SampleSent,
     Serve,
@@ -210,20 +209,21 @@ class Channel:
             self._session.outbox.tell(Notice(why))
 
     async def _send(self, handouts: Iterable[Handout]) -> None:
+        sent = []
         for handout in handouts:
-            holding = handout.holding
             size = len(handout.sample) + len(handout.failures) + sum(map(len, handout.outcomes))
             if size + _FRAME_BYTES > MOST_HEAD:
-                await self._give_up(holding, size)
-                continue
-            self._samples -= 1
-            pushed = self._shows(holding)
-            await self._session.outbox.send(self._frame(handout, pushed=pushed))
-            self._common.figures.samples += 1
-            if pushed:
+                await self._give_up(handout.holding, size)
+            else:
+                sent.append((handout.holding, self._frame(handout)))
+        self._samples -= len(sent)
+        await self._session.outbox.send_all((frame, b"") for _, frame in sent)
+        self._common.figures.samples += len(sent)
+        for holding, frame in sent:
+            if frame.pushed:
                 self.images.push(holding)
 
-    def _frame(self, handout: Handout, *, pushed: bool) -> Frame:
+    def _frame(self, handout: Handout) -> SampleSent:
         holding = handout.holding
         return SampleSent(
             channel=self.number,
@@ -234,7 +234,7 @@ class Channel:
             attempt=holding.attempt,
             outcomes=handout.outcomes,
             failures=handout.failures,
-            pushed=pushed,
+            pushed=self._shows(holding),
         )
 
     def _shows(self, holding: Holding) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -11,10 +11,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from caption_flow.grants import Grant
-from caption_flow.proxy.anteroom import Anteroom
-from caption_flow.proxy.outbox import SLICE
 from caption_flow.wire.closing import Close
 
+SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered
 MOST_FRAGMENTS = 1024  # of a message; each takes memory, however small it is
 MOST_SMALL = 2000  # pings, and pieces of messages, in a second: the library answers all of them
 MOST_BUFFERED = 1 << 20  # bytes to be written; what we send ourselves waits for much less
@@ -68,16 +67,20 @@ class Door(ServerConnection):
                 return
         super().process_event(event)
 
-    def _is_flood(self) -> bool:
-        now = time.monotonic()
-        if now - self._since > 1.0:
-            self._since, self._small = now, 0
-        self._small += 1
-        return self._small > MOST_SMALL
+    async def send_together(self, messages: Iterable[bytes]) -> None:
+        """Send messages with one write: each write costs us, the kernel and the other end."""
+        while self.send_in_progress is not None:  # what is sent in pieces is one message
+            await asyncio.shield(self.send_in_progress)
+        async with self.send_context():
+            for message in messages:
+                self.protocol.send_binary(message)
 
-    def _fail(self, code: Close, reason: str) -> None:
-        self.protocol.fail(code, reason)
-        self.send_data()
+    def send_data(self) -> None:
+        """Write what there is, at once."""
+        written = self.protocol.writes
+        if len(written) > 1 and all(written):  # an empty one is the end
+            self.protocol.writes = [b"".join(written)]
+        super().send_data()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come; end it with a client that pings and takes in no answer."""

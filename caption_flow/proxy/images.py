@@ -5,8 +5,8 @@ Their memory is a group of them at a time on each connection, whatever the credi
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from caption_flow.wire.frames import (
     MOST_PAYLOAD,
     MOST_SAMPLES,
     Did,
+    Frame,
     ImageSent,
 )
 
@@ -124,17 +125,15 @@ class Images:
         images = await self._queue.images(held)
         for _ in group:
             self._pushes.popleft()
-        for holding in held:
-            self._credit -= await self._send(holding, images.pop(holding.entry, b""))
+        self._credit -= await self._send(held, images)
 
     async def _send_fetched(self) -> None:
         fetching, session = self._fetches[0], self._session
         group = _group(fetching.wanted, most=GROUP_BYTES)
         images = await self._queue.images([one for one in group if one.entry in self._held])
-        sent = 0
-        for holding in group:
+        for _ in group:
             fetching.wanted.popleft()
-            sent += await self._send(holding, images.pop(holding.entry, b""))
+        sent = await self._send(group, images)
         await session.common.admission.spend(session.grant, allowed=0, samples=0, bytes_=sent)
         if session.common.admission.is_exhausted(session.grant):
             raise Breach(Close.EXCESS, "This token has had twice what it may be sent in a day.")
@@ -142,13 +141,20 @@ class Images:
             self._fetches.popleft()
             await session.outbox.answer(Did(fetching.id))
 
-    async def _send(self, holding: Holding, image: bytes) -> int:
-        if len(image) > MOST_PAYLOAD:
-            image = b""
-        frame = ImageSent(self._channel, holding.entry, gone=not image)
-        await self._session.outbox.send(frame, image)
-        self._session.common.figures.bytes += len(image)
-        return len(image)
+    async def _send(self, group: Iterable[Holding], images: Mapping[EntryId, bytes]) -> int:
+        """Send what was found of a group; answers its bytes."""
+        found = {entry: image for entry, image in images.items() if len(image) <= MOST_PAYLOAD}
+        sent = sum(map(len, found.values()))
+        await self._session.outbox.send_all(self._messages(group, found))
+        self._session.common.figures.bytes += sent
+        return sent
+
+    def _messages(
+        self, group: Iterable[Holding], found: dict[EntryId, bytes]
+    ) -> Iterator[tuple[Frame, bytes]]:
+        for holding in group:
+            image = found.pop(holding.entry, b"")
+            yield ImageSent(self._channel, holding.entry, gone=not image), image
 
 
 def _group(holdings: Iterable[Holding], *, most: int) -> list[Holding]:

@@ -6,22 +6,18 @@ a large image goes out. A client that takes no answers is soon not read any more
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from websockets.asyncio.server import ServerConnection
-
-from caption_flow.wire.fields import Frame
-from caption_flow.wire.frames import pack
+from caption_flow.proxy.door import SLICE, Door
+from caption_flow.wire.frames import Frame, pack
 
 MOST_ANSWERS = 64  # that wait
-MOST_WAITING = 256 << 10  # bytes of them; one alone may be larger
-SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered
 
 
 class Outbox:
     """The way out of one connection."""
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: Door) -> None:
         self._connection = connection
         self._answers: deque[bytes] = deque()
         self._waiting = 0  # bytes of them
@@ -50,30 +46,35 @@ class Outbox:
         while True:
             await self._anything.wait()
             self._anything.clear()
-            while (packed := self._next()) is not None:
-                await self._connection.send(packed)
+            await self.send_all((frame, b"") for frame in self._waiting())
 
-    async def send(self, frame: Frame, payload: bytes = b"") -> None:
+    async def send(self, frame: Frame) -> None:
         """Send at once what is not said in the way of answers."""
-        head = pack(frame)
-        if len(payload) <= SLICE:
-            await self._connection.send(head + payload)  # to copy it costs less than more pieces
-        else:
-            await self._connection.send(_pieces(head, payload))
+        await self._connection.send(pack(frame))
 
-    def _has_room(self, size: int) -> bool:
-        few = len(self._answers) < MOST_ANSWERS and self._waiting + size <= MOST_WAITING
-        return few or not self._answers
+    async def send_all(self, messages: Iterable[tuple[Frame, bytes]]) -> None:
+        """Send frames and their payloads at once, with one write as many as make up a slice."""
+        group: list[bytes] = []
+        size = 0
+        for frame, payload in messages:
+            head = pack(frame)
+            if size + len(payload) > SLICE:
+                await self._connection.send_together(group)
+                group, size = [], 0
+            if len(payload) > SLICE:
+                await self._connection.send(_pieces(head, payload))
+            else:
+                group.append(head + payload)  # to copy it costs less than more pieces
+                size += len(head) + len(payload)
+        await self._connection.send_together(group)
 
-    def _next(self) -> bytes | None:
-        if self._latest:
-            return pack(self._latest.pop(next(iter(self._latest))))
-        if not self._answers:
-            return None
-        self._room.set()
-        packed = self._answers.popleft()
-        self._waiting -= len(packed)
-        return packed
+    def _waiting(self) -> Iterator[Frame]:
+        while self._latest or self._answers:
+            if self._latest:
+                yield self._latest.pop(next(iter(self._latest)))
+            else:
+                self._room.set()
+                yield self._answers.popleft()
 
 
 def _pieces(head: bytes, payload: bytes) -> Iterator[bytes | memoryview]:

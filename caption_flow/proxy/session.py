@@ -14,8 +14,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from msgspec.structs import astuple, replace
-from websockets.asyncio.server import ServerConnection
+from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
 from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnfit, QueueUnreachable
@@ -23,6 +22,7 @@ from caption_flow.grants import Grant, Role
 from caption_flow.lifecycle import cancel
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import Desk, End, Handler, MakeDesk
+from caption_flow.proxy.door import Door
 from caption_flow.proxy.outbox import Outbox
 from caption_flow.queue.ports import Member
 from caption_flow.wire.closing import Breach, Close, shortened
@@ -81,7 +81,7 @@ class Session:
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: Door,
         grant: Grant,
         common: Common,
         desks: Mapping[Role, MakeDesk],

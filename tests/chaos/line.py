@@ -88,7 +88,8 @@ class Line:
         connection = _Connection((reader, writer), found, self._chance)
         self._open.append(connection)
         try:
-            await connection.run()
+            with suppress(asyncio.CancelledError):  # at the end of the run, and nobody asks
+                await connection.run()
         finally:
             self._open.remove(connection)
 
