@@ -33,6 +33,9 @@ from caption_flow.worker.watch import Told
 if TYPE_CHECKING:
     from caption_flow.fetch import Client
 
+# What others call the kinds of numbers that vLLM knows.
+_SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+
 
 @click.command("worker")
 @entering
@@ -47,6 +50,11 @@ if TYPE_CHECKING:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most requests in the engine.")
 @click.option("--model", help="The model's path on this host, where the job's name is not one.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float16", "bfloat16", "float32", *_SHORT]),
+    help="How vLLM computes on this host: vllm.dtype of its document.",
+)
 @click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds a stop may take.")
 @click.option("--exit-when-done", is_flag=True, default=None, help="End with the job.")
 @click.option(
@@ -74,6 +82,7 @@ def command(
     stages: tuple[str, ...],
     batch_size: int | None,
     model: str | None,
+    precision: str | None,
     drain_timeout: float | None,
     exit_when_done: bool | None,
     when_finished: str | None,
@@ -95,6 +104,7 @@ def command(
         stages=stages or None,
         batch_size=batch_size,
         vllm__model=model,
+        vllm__dtype=_SHORT.get(precision or "", precision),
         drain_timeout=drain_timeout,
         trust_remote_code=trust_remote_code,
         allow_networks=allow_networks or None,

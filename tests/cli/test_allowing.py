@@ -1,4 +1,4 @@
-"""`caption-flow worker`: what its operator allows a job of others, as flags."""
+"""`caption-flow worker`: what its operator allows a job of others, and says of the host."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     monkeypatch.chdir(tmp_path)
     seen: list[WorkerConfig] = []
 
-    async def work(config: WorkerConfig, _: Any) -> None:
+    async def work(config: WorkerConfig, *_: Any) -> None:
         seen.append(config)
 
     monkeypatch.setattr(worker, "_work", work)
@@ -43,3 +43,12 @@ def test_what_cannot_be_meant_is_told(read: Any):
 
     assert answer.exit_code != 0
     assert "allow_endpoints" in str(answer.exception or answer.output)
+
+
+@pytest.mark.parametrize(("said", "dtype"), [("bf16", "bfloat16"), ("float16", "float16")])
+def test_precision_is_how_vllm_computes_on_this_host(read: Any, said: str, dtype: str):
+    assert read("--precision", said).vllm == {"dtype": dtype}
+
+
+def test_without_a_precision_vllm_computes_as_the_job_says(read: Any):
+    assert read("--name", "a").vllm == {}
