@@ -156,7 +156,9 @@ async def _present(connections: Connections, name: str | None) -> RedisJob:
         raise CaptionFlowError(f"{connections.host} has no job yet: feed one first.")
     job = RedisJob(connections, found)
     if await job.settings() is None:
-        raise CaptionFlowError(f'{connections.host} has no job "{found}". Name it with --job.')
+        raise CaptionFlowError(
+            f'{connections.host} has no job "{found}". Feed it first, or name another with --job.'
+        )
     return job
 
 

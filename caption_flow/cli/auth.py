@@ -99,7 +99,7 @@ def add(
     with printing():
         if token:
             click.echo(f"{token}\n\nIt is kept nowhere. What {name} types:\n")
-            click.echo(f"  {_typed(config, role, token)}\n")
+            click.echo(f"  export CAPTION_FLOW_TOKEN={token}\n  {_typed(config, role)}\n")
         done = "Changed" if keep_token else "Added"
         click.echo(f'{done} the token of "{name}" as {role}. Proxies follow within a second.')
     for warning in warnings:
@@ -173,10 +173,11 @@ def _hash_of(token: str) -> str:
     return digest(token)
 
 
-def _typed(config: JobConfig, role: Role, token: str) -> str:
-    """Spell what the owner of a token types; only the host is not known here."""
+def _typed(config: JobConfig, role: Role) -> str:
+    """Spell what the owner of a token types after it; at Redis, only the host is not known."""
     scheme = "ws" if config.no_ssl else "wss"
-    return f"caption-flow {_COMMANDS[role]} --server {scheme}://HOST:{config.port} --token {token}"
+    server = config.server or f"{scheme}://HOST:{config.port}"
+    return f"caption-flow {_COMMANDS[role]} --server {server}"
 
 
 async def _strange_stages(job: Office, grant: Grant) -> list[str]:

@@ -119,7 +119,8 @@ def test_added_token_is_shown_once_and_only_its_hash_is_kept(office: Office):
     assert TOKEN.fullmatch(token)
     assert grant == Grant(name="Anna", role="worker", sha256=digest(token), added=grant.added)
     assert time.time() - grant.added < 60
-    assert f"caption-flow worker --server wss://HOST:8765 --token {token}\n" in done.out
+    assert f"  export CAPTION_FLOW_TOKEN={token}\n" in done.out
+    assert "  caption-flow worker --server wss://HOST:8765\n" in done.out
     assert done.out.endswith(
         'Added the token of "Anna" as worker. Proxies follow within a second.\n'
     )
@@ -260,7 +261,7 @@ def test_command_that_is_told_is_for_the_role_and_the_listener(office: Office):
 
     done = office.auth("add", "Anna", "--role", "feeder")
 
-    assert "  caption-flow feed --server ws://HOST:9000 --token cf_" in done.out
+    assert "  caption-flow feed --server ws://HOST:9000\n" in done.out
 
 
 # remove
