@@ -134,6 +134,11 @@ class Looking(Beside):
         self._herald = herald
         self._counts = counts
 
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        # What has been done since the last look is in the last line.
+        self._teller.learn(figures=self._herald.word().figures)
+
     async def _run(self) -> None:
         while self._teller.wanted:
             await self._look()
