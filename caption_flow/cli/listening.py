@@ -35,8 +35,15 @@ def listening(function: F) -> F:
 
 
 def check_listening(config: JobConfig) -> None:
-    """Refuse to let tokens and images travel in the clear, unless that is wanted."""
-    if config.tls is None and not config.no_ssl and not _is_here(config.host):
+    """Refuse files that are no good, and to send tokens in the clear unless that is wanted."""
+    if config.no_ssl:
+        return
+    if config.tls is not None:
+        from caption_flow.certificates.contexts import check_pair  # noqa: PLC0415 - slow to import
+
+        cert, key = config.tls
+        check_pair(Path(cert), Path(key))
+    elif not is_local(config.host):
         raise ConfigError(
             f"The proxy would listen on {config.host}, which others reach, without TLS: anybody on "
             "the way could read tokens and images. Give cert and key (caption-flow generate_cert "

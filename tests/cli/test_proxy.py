@@ -11,6 +11,7 @@ import pytest
 
 from caption_flow.cli.proxy import is_local
 from caption_flow.wire.closing import Close
+from tests.e2e.desk import Desk, settings
 from tests.proxy.client import RawClient
 from tests.proxy.house import ANN, publish
 from tests.redis_server import RedisServer
@@ -65,6 +66,18 @@ async def test_beyond_this_host_it_needs_tls(host: str, tmp_path: Path):
     assert process.returncode == 2
     assert b"without TLS" in errors
     assert b"--no-ssl" in errors
+
+
+@pytest.mark.parametrize("role", ["orchestrator", "proxy"])
+def test_certificate_that_is_no_good_is_said_before_anything_else(desk: Desk, role: str):
+    (desk.folder / "photos").mkdir()
+    job = settings(dataset__dataset_path="photos", engine="simulated")
+
+    done = desk.run(role, *job, "--cert", "cert.pem", "--key", "key.pem")
+
+    assert done.code == 2
+    assert done.err == "Error: cert.pem cannot be read (No such file or directory).\n"
+    assert done.out == ""
 
 
 async def test_port_that_is_taken_is_said(redis_server: RedisServer, tmp_path: Path):
