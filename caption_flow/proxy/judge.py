@@ -21,7 +21,7 @@ from caption_flow.wire.closing import Breach, Close
 
 T = TypeVar("T")
 
-MOST_TOKENS = 100_000_000  # of one sample
+MOST_TOKENS = 10_000_000  # of one sample in a stage: rows add them up in 32 bits
 MOST_TRIES = 100_000
 MOST_WORD = 500  # characters of the name of an engine, a model, a reason to finish
 MOST_DETAIL = 1000  # characters of a failure, beyond which it is cut

@@ -81,7 +81,6 @@ class Proxy:
             host,
             port,
             ssl=tls,
-            ssl_handshake_timeout=None if tls is None else HELLO_SECONDS,
             create_connection=partial(  # type: ignore[arg-type]  # any callable will do
                 Door, anteroom=Anteroom(MOST_WAITING)
             ),
