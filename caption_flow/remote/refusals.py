@@ -51,7 +51,7 @@ _CODES: dict[int, tuple[type[CaptionFlowError], str]] = {
         ServerUnfit,
         "{place} does not accept the token any more: it was removed there, or has expired.",
     ),
-    Close.FORBIDDEN: (ServerUnfit, "{place} forbids what this client did."),
+    Close.FORBIDDEN: (ServerUnfit, "{place} does not allow that."),
     Close.MALFORMED: (
         Misunderstanding,
         "{place} cannot read what this client sent. Install the version of caption-flow it has.",
