@@ -23,7 +23,7 @@ from caption_flow.proxy.anteroom import Anteroom
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
-from caption_flow.proxy.feeding import FeedDesk
+from caption_flow.proxy.files import allow
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
@@ -76,6 +76,7 @@ class Proxy:
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> AsyncIterator[int]:
         """Let clients in for as long as this lasts; gives the port. Ends within seconds."""
+        allow(self._common.config.most_connections + MOST_WAITING)
         listener = serve(
             self._serve,
             host,

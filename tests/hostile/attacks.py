@@ -139,7 +139,7 @@ async def attack(url: str, token: str, frames: int, handshakes: int, idle: int) 
     tasks = {asyncio.create_task(attacker.flood(frames))}
     for _ in range(idle):
         tasks.add(asyncio.create_task(attacker.sit()))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.004)
     while True:
         task = asyncio.create_task(attacker.handshake())
         tasks.add(task)
