@@ -1,1 +1,1 @@
-"""Records in and out: nouns of the model as the bytes that stand in stream entries and files."""
+"""Records in and out: the model as bytes in entries and files, and what is too deep for them."""

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any
 
 import msgspec
 
+from caption_flow.codec.nesting import is_deeper
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import Source, sample_id
 from caption_flow.errors import BadImage, SourceError
@@ -85,25 +85,9 @@ def _asked(source: Source, chunk: Chunk, wanted: Sequence[Listed]) -> Iterator[R
 
 def _flat(columns: Columns) -> Columns:
     return {
-        name: msgspec.json.encode(value).decode() if _is_deep(value) else value
+        name: msgspec.json.encode(value).decode() if is_deeper(value, DEEPEST) else value
         for name, value in columns.items()
     }
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
 
 
 def _given_up(sample: Sample, reason: str, detail: str) -> Offer:

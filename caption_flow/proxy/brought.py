@@ -7,12 +7,12 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from caption_flow.codec import records
+from caption_flow.codec.nesting import is_deeper
 from caption_flow.codec.records import UnreadableRecord
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.errors import CaptionFlowError
@@ -104,7 +104,7 @@ def _wrong_sample(
         yield "another chunk than it is offered for"
     if len(sample.source) > MOST_PLACE or "\0" in sample.source:
         yield "a source that is too long"
-    if _is_deep(sample.columns):
+    if is_deeper(sample.columns, DEEPEST):
         yield "columns that nest too deep"
     if sample.reference is not UNSET:
         yield from _wrong_reference(sample.reference, image)
@@ -133,19 +133,3 @@ def _wrong_facts(sample: Sample, image: bytes) -> Iterator[str]:
         yield "sides of no image"
     if not _FORMAT.fullmatch(sample.format):
         yield "an image of a strange format"
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
