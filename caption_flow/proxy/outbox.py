@@ -54,7 +54,7 @@ class Outbox:
 
     async def send_all(self, messages: Iterable[tuple[Frame, bytes]]) -> None:
         """Send frames and their payloads at once, with one write as many as make up a slice."""
-        group: list[bytes] = []
+        group: list[tuple[bytes, bytes]] = []
         size = 0
         for frame, payload in messages:
             head = pack(frame)
@@ -64,7 +64,7 @@ class Outbox:
             if len(payload) > SLICE:
                 await self._connection.send(_pieces(head, payload))
             else:
-                group.append(head + payload)  # to copy it costs less than more pieces
+                group.append((head, payload))
                 size += len(head) + len(payload)
         await self._connection.send_together(group)
 

@@ -39,6 +39,7 @@ class Bench:
     """A job whose images wait, and workers that come to it in one way."""
 
     def __init__(self, server: RedisServer, place: Path, folder: Path, count: int) -> None:
+        """Leave the job paused, with its images in Redis."""
         self._server = server
         self._place = place
         self._count = count
@@ -52,7 +53,7 @@ class Bench:
         self._start(way, workers)
         self.roles.wait_until(lambda: self._members() >= workers)
         time.sleep(2.0)  # connected, they open their channels and give credit
-        self._run("resume", "resume", *self._common)
+        self.resume()
         edge = int(EDGE * self._count)
         self.roles.wait_until(lambda: self._completed() >= edge)
         begun, first, before = time.monotonic(), self._completed(), self._used()
@@ -67,12 +68,16 @@ class Bench:
         """End all."""
         self.roles.stop()
 
+    def resume(self) -> None:
+        """Let the job go on."""
+        self._run("resume", "resume", *self._common)
+
     def _run(self, name: str, *words: str) -> None:
         self.roles.start(name, *words)
         self.roles.wait_for(name)
 
     def _start(self, way: str, workers: int) -> None:
-        words = self._common if way == "redis" else self._start_proxy(tls=way == "wss")
+        words = self._common if way == "redis" else self.start_proxy(tls=way == "wss")
         processes = min(PROCESSES, workers)
         size = ("--batch-size", str(max(8, SLOTS // workers)))
         for number in range(processes):
@@ -80,7 +85,8 @@ class Bench:
             program = ("tests.bench.crews", str(count), *words, *size)
             self.roles.start(f"crews-{number}", *program[1:], module=program[0])
 
-    def _start_proxy(self, *, tls: bool) -> tuple[str, ...]:
+    def start_proxy(self, *, tls: bool) -> tuple[str, ...]:
+        """Open a proxy; answers the flags of who comes through it."""
         document = self._place / "proxy.yaml"
         tokens = [{"name": "bench", "token": TOKEN}]
         limits = {"handshakes_per_minute": 100_000}

@@ -172,6 +172,8 @@ class _Connection:
             await asyncio.sleep(due - clock())
             await self._flows.wait()
             with suppress(OSError):
+                if writer.transport.is_closing():
+                    return
                 writer.write(data)
                 await writer.drain()
             if self._rate:
