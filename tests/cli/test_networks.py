@@ -21,7 +21,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[JobCo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("caption_flow.dataset.source.entry_points", sources.echoing)
     seen: list[tuple[JobConfig, Plan]] = []
-    monkeypatch.setattr(run, "_run", lambda config, plan: seen.append((config, plan)) or 0)
+    monkeypatch.setattr(run, "_run", lambda config, plan, *_: seen.append((config, plan)) or 0)
     return seen
 
 
