@@ -71,8 +71,13 @@ class Consumer:
         name: str,
         lease_seconds: float,
         reclaims: Reclaims | None = None,
+        renews: bool = True,
     ) -> None:
-        """`reclaims`: shared with others, where there are many in one process."""
+        """`reclaims`: shared with others, where there are many in one process.
+
+        `renews`: what is in hand is renewed here, for as long as it is. Else somebody far away
+        does; what it lets run out is given once more, since it may never have had it.
+        """
         # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
         self._connections = connections
         self._commands: Any = connections.commands
@@ -84,6 +89,7 @@ class Consumer:
         self._lease_ms = int(lease_seconds * 1000)
         self._held: dict[str, set[EntryId]] = defaultdict(set)
         self._reclaims = reclaims or Reclaims(grace=lease_seconds / 2)
+        self._renews = renews
         self._grouped = False
         self._unseen = True  # there may be deliveries to us in an answer we never saw
         self._returned = False  # a take may have passed over what we were handing back
@@ -288,7 +294,7 @@ class Consumer:
         )
         cursors[stream] = cursor.decode()
         # Our own leases that ran out are in hand still: this was as good as a renewal.
-        held = self._held[stream]
+        held = self._held[stream] if self._renews else frozenset[EntryId]()
         found = [
             Delivery(stream, entry.decode(), _pairs(fields), attempts)
             for entry, fields, attempts in taken

@@ -56,6 +56,8 @@ _seen = msgspec.json.Decoder(_Seen)
 class RelayQueue(RedisWorkQueue):
     """The consumer of one channel."""
 
+    _renews = False
+
     async def hand(self, count: int) -> list[Handout]:
         """Lease up to `count` samples of those that are there."""
         taken, failures = await self._take(count, wait=False)

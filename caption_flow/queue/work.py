@@ -25,6 +25,8 @@ T = TypeVar("T")
 class RedisWorkQueue(RedisJob):
     """WorkQueue, see ports."""
 
+    _renews = True  # what it claims, see Consumer
+
     def __init__(
         self,
         job: RedisJob,
@@ -66,6 +68,7 @@ class RedisWorkQueue(RedisJob):
                 name=self._name,
                 lease_seconds=lease_seconds,
                 reclaims=self._reclaims,
+                renews=self._renews,
             )
         else:
             self._consumer.follow(list(streams))

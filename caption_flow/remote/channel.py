@@ -90,6 +90,11 @@ class Channel:
             self._resting = replace(self._serve, only=(), former=())
             return True
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing more is to come; some may have been on its way."""
+        return self._resting is not None
+
     def rise(self) -> bool:
         """Let samples come again; False where they do."""
         with self._lock:
@@ -261,9 +266,10 @@ class Channel:
 
     def add(self, sent: SampleSent) -> None:
         """Put in a sample that has come."""
+        with self._lock:
+            self._asked = max(0, self._asked - 1)  # also by one that cannot be read
         lease = lease_of(sent)
         with self._lock:
-            self._asked = max(0, self._asked - 1)
             known = self._held.get(sent.entry)
             if known and not (sent.entry in self._settling or sent.entry in self._lost):
                 known.coming = known.coming or sent.pushed

@@ -173,9 +173,13 @@ class RemoteWorkQueue:
         """Let nothing come, and others have what did, before the next claim; it may be the last."""
         if self._channel.rest(idle):
             self._link.open(self._channel)
-            unclaimed = self._channel.claim(MOST_SAMPLES)
-            with suppress(QueueUnreachable):  # their leases run out
-                await self._settle(Release, [(lease,) for lease in unclaimed])
+        elif not self._channel.resting:
+            return
+        unclaimed = self._channel.claim(MOST_SAMPLES)
+        try:
+            await self._settle(Release, [(lease,) for lease in unclaimed])
+        except QueueUnreachable:  # their leases run out
+            self.drop(unclaimed)
 
     async def suspect(self, lease: Lease, failure: Failure) -> None:
         """Note why a sample will have failed should its holder never be heard of again."""

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from caption_flow.config.proxy import ProxyConfig
+from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections, connect
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import Complete, Lost, Refused, Renewal, SampleSent, Settled
 from tests.proxy.client import RawClient, record
 from tests.proxy.house import ANN, BOB, House, house, publish
 from tests.redis_server import RedisServer
-from tests.roles import Roles, settings, until
+from tests.roles import LEASE, Roles, settings, until
 
 PATIENT = ProxyConfig(resume_seconds=30.0)
 
@@ -122,6 +123,21 @@ async def test_who_stays_away_loses_what_it_held(home: House):
     entries = {one.entry for one in sent}
     assert set((await back.serve(holding=list(entries))).lost) == entries
     assert await back.complete(home.told, sent) == (False, False)
+
+
+async def test_sample_that_its_client_does_not_renew_is_sent_to_it_again(home: House):
+    """It may have been lost on the way, and nobody else may be there to have it."""
+    await home.offer(1)
+    client = await home.worker()
+    [sent] = await client.take(1)
+    stream, [holder] = home.roles.job.lane.samples("caption"), await home.holders()
+    await home.roles.client.xclaim(
+        stream, keys.WORKERS, holder, 0, [sent.entry], idle=int(LEASE * 1000), justid=True
+    )
+    [again] = await client.take(1)
+
+    assert (again.entry, again.attempt) == (sent.entry, 2)
+    assert await client.complete(home.told, [again]) == (True,)
 
 
 async def test_what_was_taken_up_is_not_taken_away(home: House):

@@ -17,6 +17,7 @@ from caption_flow.wire.frames import (
     ImageSent,
     Leave,
     Lost,
+    Refused,
     Release,
     Renewal,
     Settled,
@@ -264,6 +265,57 @@ async def test_what_a_busy_role_does_not_claim_is_for_others(
         assert await renewing == []
     assert released.entries == (entry(1),)
     assert renewed.entries == (entry(0),)
+
+
+async def test_what_comes_while_nothing_is_wanted_is_for_others(
+    stub: StubProxy, queue: RemoteWorkQueue
+):
+    """It was on its way."""
+    visit, leases = await claimed(stub, queue, 0)
+    await queue.claim(1)
+    releasing = asyncio.create_task(queue.release(leases))
+    await visit.send(Did((await visit.next(Release)).id))
+    await releasing
+    await visit.give(1)
+    await until(queue._channel.unclaimed)
+    async with queue.renewals() as renew:
+        renewing = asyncio.create_task(renew([]))
+        released = await visit.next(Release)
+        await visit.send(Did(released.id))
+        await renewing
+
+    assert released.entries == (entry(1),)
+
+
+async def test_what_could_not_be_handed_back_is_not_held(stub: StubProxy, queue: RemoteWorkQueue):
+    """Nobody would renew or claim it, and its image would stand in the way of others for ever."""
+    stub.welcome["resumes"] = True
+    visit, leases = await claimed(stub, queue, 0)
+    await queue.claim(1)
+    await visit.give(1)
+    await until(queue._channel.unclaimed)
+    releasing = asyncio.create_task(queue.release(leases))
+    await visit.send(Did((await visit.next(Release)).id))
+    refused = await visit.next(Release)
+    await visit.send(Refused(refused.id, "unreachable", "Redis is away."))
+    await releasing
+    visit.cut()
+    await until(lambda: len(stub._visits) > 1 and stub._visits[1].serves)
+
+    assert (await stub.visit(1)).serves[0].holding == ()
+    assert queue._channel._stored == 0
+
+
+async def test_sample_that_cannot_be_read_costs_no_credit(stub: StubProxy, queue: RemoteWorkQueue):
+    visit = await stub.visit()
+    await queue.claim(2)
+    await visit.send(sample_sent(0, sample=b"{", pushed=False))
+    await visit.give(1)
+    await until(queue._channel.unclaimed)
+    await queue.claim(2)
+    await queue.claim(2)
+
+    assert visit.credit[0] == 4
 
 
 async def test_closed_channel_gives_its_number_to_the_next(
