@@ -169,6 +169,12 @@ class Link:
             runner.run(self._run())
 
     async def _run(self) -> None:
+        # Beside: who wants to end does not wait for a server that does not answer.
+        keeping = asyncio.create_task(self._keep_up())
+        await self._closing.wait()
+        await cancel(keeping)
+
+    async def _keep_up(self) -> None:
         try:
             while not self._closing.is_set():
                 await self._try()
@@ -177,7 +183,6 @@ class Link:
         except Exception as exc:  # of any kind: nobody else would notice the end of this thread
             logger.exception("The connection to %s has ended", self.place)
             self._talk.fail(Misunderstanding(f"{type(exc).__name__}: {exc}"))
-        await self._closing.wait()
 
     async def _try(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 
 import pytest
@@ -16,6 +17,7 @@ from caption_flow.errors import (
 )
 from caption_flow.model import Counts
 from caption_flow.remote.channel import WINDOW
+from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.job import RemoteJob
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
@@ -394,6 +396,15 @@ async def test_token_is_in_no_log(stub: StubProxy, caplog: pytest.LogCaptureFixt
 
     ours = [one.getMessage() for one in caplog.records if one.name != "websockets.server"]
     assert "cf_secret" not in "\n".join(ours)
+
+
+async def test_who_ends_does_not_wait_for_a_server_that_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"ws://127.0.0.1:{mute.getsockname()[1]}"
+        async with Link(Entrance(url, "cf_secret", role="worker", member="me")):
+            await asyncio.sleep(0.2)
+            since = time.monotonic()
+    assert time.monotonic() - since < 3.0
 
 
 async def test_silence_is_noticed(stub: StubProxy, monkeypatch: pytest.MonkeyPatch):
