@@ -44,8 +44,7 @@ def _nobodys(record: bytes) -> bytes:
 
 
 def _veiled(failure: Failure, contributor: str) -> Failure:
-    # Of their workers only, a proxy writes members so.
-    if failure.member.startswith(f"{contributor}/"):
+    if failure.contributor == contributor:
         return failure
     # Details name hosts and addresses of whoever failed.
     return replace(failure, member="", contributor="", detail="")
