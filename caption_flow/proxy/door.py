@@ -84,7 +84,8 @@ class Door(ServerConnection):
 
     def send_data(self) -> None:
         """Write what there is, at once."""
-        if all(self.protocol.writes):  # an empty one is the end
+        written = self.protocol.writes
+        if written and all(written):  # an empty one is the end
             self.transport.writelines(self.protocol.data_to_send())
         else:
             super().send_data()

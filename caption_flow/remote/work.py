@@ -127,7 +127,8 @@ class RemoteWorkQueue:
         lost = self._channel.lost_of(held)
         waiting = [lease.entry for lease in self._channel.unclaimed()]
         ours = [lease.entry for lease in held if lease.entry not in lost]
-        for group in _groups([*ours, *waiting], MOST_ENTRIES):
+        # What is being handed back may have come again already.
+        for group in _groups(list(dict.fromkeys([*ours, *waiting])), MOST_ENTRIES):
             sent, reply = await self._link.ask(Renewal(0, self._number, group), self._channel)
             renewed = set(entries(sent)) - set(reply.entries) if reply else set()
             lost |= set(group) - renewed

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import run
-from tests.chaos.mischief import DEADLY, REDIS, ROLES
+from tests.chaos.mischief import DEADLY, LINE, REDIS, ROLES
 from tests.chaos.plan import Plan
 from tests.chaos.report import Report, chaos
 from tests.chaos.run import Stalled
@@ -41,8 +41,18 @@ def test_some_stood_still_and_some_were_stopped(report: Report):
         {w for k, w in report.ending.deeds if k == kind} for kind in ("pause", "stop")
     )
 
-    assert {"worker", "sink", REDIS} <= paused
-    assert {"worker", "sink"} <= stopped
+    assert {"worker", "remote", "proxy", "sink", REDIS} <= paused
+    assert {"worker", "remote", "proxy", "sink"} <= stopped
+
+
+def test_line_between_remote_workers_and_proxies_was_disturbed(report: Report):
+    done = {what for what, whom in report.ending.deeds if whom == LINE}
+
+    assert done == {"cut", "halt", "die"}
+
+
+def test_some_rows_are_of_contributors_and_some_of_our_own(report: Report):
+    assert {"", "ada", "bob"} <= set(report.made)
 
 
 def test_work_of_the_dead_was_done_by_others(report: Report):
@@ -59,7 +69,10 @@ def test_run_that_stands_still_is_told_with_what_stands_where(
     monkeypatch.setattr(run, "STALL", 3.0)
 
     with pytest.raises(Stalled) as told:
-        chaos(Plan(samples=300, kills=0, workers=0, flush=0, ungroup=0, failover=0), tmp_path)
+        chaos(
+            Plan(samples=300, kills=0, workers=0, remote=0, flush=0, ungroup=0, failover=0),
+            tmp_path,
+        )
 
     assert "Nothing has moved for 3 s" in str(told.value)
     assert "'offered': 300" in str(told.value)

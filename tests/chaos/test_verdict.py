@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from tests.chaos.contributors import owner
 from tests.chaos.images import Fed, draw
 from tests.chaos.verdict import Found, Letter, Row, Verdict, judge, unseen
 
@@ -57,6 +58,8 @@ def test_doubled_sample_is_named(found: Found, doubled: str):
     [
         (Found([*ROWS[1:], row("a", of="b")], LETTERS), "a"),
         (Found([*ROWS[1:], row("a", digest="b", of="b")], LETTERS), "a"),
+        (Found([*ROWS[1:], replace(ROWS[0], contributor="ada")], LETTERS), "a"),
+        (Found([*ROWS[1:], replace(ROWS[0], worker="ada/host-remote-0-0a1b2c")], LETTERS), "a"),
         (Found([*ROWS, row("x")], LETTERS), "x"),
         (Found([*ROWS, row("z")], LETTERS), "z"),
         (Found(ROWS, [LETTERS[0], Letter("y", "worker_died")]), "y"),
@@ -64,6 +67,8 @@ def test_doubled_sample_is_named(found: Found, doubled: str):
     ids=[
         "a caption of another image",
         "a row of another image",
+        "a contributor of a row of ours",
+        "no contributor of a row of theirs",
         "a caption of a bad image",
         "a row of nothing that went in",
         "a bad image that was given up for another reason",
@@ -73,6 +78,20 @@ def test_wrong_sample_is_named(found: Found, wrong: str):
     [said] = judge(FED, found).wrong
 
     assert said.split()[0].rstrip(",") == wrong
+
+
+@pytest.mark.parametrize(
+    ("worker", "whose"),
+    [
+        ("host-worker-1-0a1b2c", ""),
+        ("ada/host-remote-3-0a1b2c", "ada"),
+        ("cy: 3/host-remote-2-0a1b2c", "cy: 3"),
+        ("bob/host-remote-3-0a1b2c", None),
+        ("ada/host-worker-3-0a1b2c", None),
+    ],
+)
+def test_remote_worker_belongs_to_whom_its_token_names(worker: str, whose: str | None):
+    assert owner(worker) == whose
 
 
 def test_equation_overlooks_nothing_that_is_put_into_what_was_found():

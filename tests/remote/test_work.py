@@ -194,6 +194,24 @@ async def test_renewal_names_what_nobody_has_claimed_yet(stub: StubProxy, queue:
     assert [lease.entry for lease in await queue.claim(5)] == [entry(1)]
 
 
+async def test_renewal_names_once_what_comes_again_while_it_is_handed_back(
+    stub: StubProxy, queue: RemoteWorkQueue
+):
+    """A proxy turns away for good who names it twice."""
+    visit, leases = await claimed(stub, queue, 0)
+    deferring = asyncio.create_task(queue.defer(deferred(leases)))
+    await visit.next(Defer)
+    await visit.give(0)
+    await until(queue._channel.unclaimed)
+    async with queue.renewals() as renew:
+        renewing = asyncio.create_task(renew(leases))
+        frame = await visit.next(Renewal)
+
+    assert frame.entries == (entry(0),)
+    renewing.cancel()
+    deferring.cancel()
+
+
 async def test_many_leases_are_renewed_in_several_frames(
     stub: StubProxy, queue: RemoteWorkQueue, monkeypatch: pytest.MonkeyPatch
 ):
