@@ -53,15 +53,16 @@ class Bench:
         self._start(way, workers)
         self.roles.wait_until(lambda: self._members() >= workers)
         time.sleep(2.0)  # connected, they open their channels and give credit
+        before = self._used()
         self.resume()
         edge = int(EDGE * self._count)
         self.roles.wait_until(lambda: self._completed() >= edge)
-        begun, first, before = time.monotonic(), self._completed(), self._used()
+        first, begun = self._completed(), time.monotonic()
         self.roles.wait_until(lambda: self._completed() >= self._count - edge)
-        seconds, after = time.monotonic() - begun, self._used()
-        done = self._completed() - first
+        done, seconds = self._completed() - first, time.monotonic() - begun
         self.roles.wait_until(lambda: self._completed() >= self._count)
-        used = {part: 1000 * (after[part] - before[part]) / done for part in after}
+        after = self._used()
+        used = {part: 1000 * (after[part] - before[part]) / self._count for part in after}
         return {"images_per_s": done / seconds, "cpu_per_1000": used}
 
     def close(self) -> None:
