@@ -9,8 +9,8 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
@@ -21,6 +21,22 @@ EXIT_FORCED = 1
 # there and from our parent within a moment: that is asking once.
 TWICE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05  # between two cancellations of a task that goes on
+
+_EARLY = b"Stopped before it had begun.\n"
+_early: list[int] = []  # signals that came before anything listened for them
+
+
+def leave_on_signals(code: int) -> None:
+    """End with this code at the first SIGTERM or SIGINT, until a Drain listens for them."""
+
+    def leave(number: int, _: object) -> None:
+        # Should a library swallow the exception, the role still ends as soon as it begins.
+        _early.append(number)
+        os.write(2, _EARLY)
+        raise SystemExit(code)
+
+    for number in SIGNALS:
+        signal.signal(number, leave)
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

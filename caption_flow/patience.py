@@ -14,7 +14,7 @@ from caption_flow.errors import (
     ServerUnreachable,
     StorageBlocked,
 )
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Drain, OutOfTime
 from caption_flow.retry import Backoff
 
 logger = logging.getLogger(__name__)

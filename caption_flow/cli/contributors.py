@@ -24,7 +24,6 @@ from caption_flow.herald import member_name
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.checks import RedisChecks
 from caption_flow.queue.checks_port import Disagreement
-from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.job import RedisJob
@@ -177,11 +176,10 @@ async def _look(office: Office, config: JobConfig, name: str) -> _Shown:
     contributor = await _known(office, name)
     members = (await office.snapshot()).members
     workers = [one for one in members if name and one.name.startswith(f"{name}/")]
-    recall, folder = RedisRecall(job, stages=()), _folder(job, config)
-    told = await recall.records()
-    theirs = [part for part, value in told.items() if name in read_record(value).tally]
-    days = await asyncio.to_thread(_days, folder, theirs, name)
-    return _Shown(contributor, days, workers, await RedisChecks(job).disagreements(name))
+    if not isinstance(office, RedisJob):  # who comes through a proxy does not see the parts
+        return _Shown(contributor, None, workers, ())
+    days = await _days_of(office, config, name)
+    return _Shown(contributor, days, workers, await RedisChecks(office).disagreements(name))
 
 
 async def _days_of(job: RedisJob, config: JobConfig, name: str) -> dict[str, int] | None:

@@ -23,14 +23,15 @@ from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.wording import check_prompts
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import broadcast
+from caption_flow.dataset.source import Source
 from caption_flow.ear import Ear
 from caption_flow.engine.aside import aside
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
-from caption_flow.lifecycle import Beside, Drain
-from caption_flow.patience import Patience
+from caption_flow.lifecycle import Beside, Drain, cancel
+from caption_flow.patience import Interrupted, Patience
 
 
 @click.command("feed")

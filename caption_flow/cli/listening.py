@@ -51,7 +51,8 @@ def check_listening(config: JobConfig) -> None:
         )
 
 
-def _is_here(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether only this host reaches an address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -3,9 +3,10 @@
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,13 +24,18 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import StorageBlocked
 from caption_flow.lifecycle import Drain
 from caption_flow.model import DeadLetter
+from caption_flow.patience import Patience
 from caption_flow.queue.inspect import RedisInspector
+from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Snapshot
 from caption_flow.supervisor.job import LocalJob, Plan, handed_down, redis_for
 from caption_flow.supervisor.supervisor import Supervisor
 
 # Where a worker of this host may be sent otherwise; those of this job come to its Redis.
 _ELSEWHERE = frozenset({"CAPTION_FLOW_SERVER", "CAPTION_FLOW_TOKEN"})
+# Says of a job on a Redis that is up whether there is a proxy.
+LetsIn: TypeAlias = Callable[[RedisJob], Awaitable[bool]]
+
 LOGS = ".logs"  # under the data directory, by job: what the roles print
 
 
@@ -41,10 +47,12 @@ def run_job(
     watch: Callable[[Snapshot], None],
     teller: Teller,
     ready: Callable[[], None] = lambda: None,
+    lets_in: LetsIn | None = None,
 ) -> tuple[Snapshot, list[DeadLetter]]:
     """Run the roles of a job here; `started` is told the URL of its Redis.
 
-    `ready` is called once all of them are at work, the settings published.
+    `ready` is called once all of them are at work, the settings published. `lets_in` says whether
+    there is a proxy where the plan has none; before any role is started.
     """
     seeing = _Seeing(teller, watch, ready)
     data_dir = Path(config.storage.data_dir)
@@ -65,23 +73,32 @@ def run_job(
             return run_async(
                 lambda drain: _run(
                     config,
-                    LocalJob(supervisor, plan, server, teller.follow(drain), ready=seeing.begin),
+                    plan,
+                    lambda whole: LocalJob(
+                        supervisor, whole, server, teller.follow(drain), ready=seeing.begin
+                    ),
                     seeing.see,
                     drain,
+                    lets_in,
                 )
             )
 
 
 async def _run(
     config: JobConfig,
-    job: LocalJob,
+    plan: Plan,
+    made: Callable[[Plan], LocalJob],
     watch: Callable[[Snapshot], None],
     drain: Drain,
+    lets_in: LetsIn | None,
 ) -> tuple[Snapshot, list[DeadLetter]]:
     url, budget = redis_url(config), config.budget.bytes
     async with checked_redis(url, "supervisor", drain, budget=budget) as connections:
         inspector = RedisInspector(connections, job_name(config))
-        return await job.run(inspector, watch)
+        if lets_in is not None and not plan.proxy:
+            proxy = await Patience(drain)(lambda: lets_in(inspector))
+            plan = msgspec.structs.replace(plan, proxy=proxy)
+        return await made(plan).run(inspector, watch)
 
 
 class _Seeing:

@@ -18,7 +18,9 @@ from caption_flow.cli.running import source_of
 from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.queue.connect import redact
+from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Snapshot
+from caption_flow.queue.tokens import RedisTokens
 from caption_flow.supervisor.job import Plan
 
 # Programs that start us wait for this line.
@@ -64,27 +66,29 @@ def command(
     )
     with telling("orchestrator", progress) as teller:
         config = publishing_config("orchestrator", explicit, made, dict(os.environ))
-        wanted = any(value is not None for value in listen.values())
-        proxy = not no_proxy and _lets_in(config, wanted=wanted)
+        wanted = any(value is not None for value in listen.values()) or config.auth.grants()
+        proxy = bool(wanted) and not no_proxy
+        if proxy:
+            check_listening(config)
         source_of(config)
         plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0, proxy=proxy)
-        _serve(config, plan, teller)
+        _serve(config, plan, teller, no_proxy=no_proxy)
 
 
-def _lets_in(config: JobConfig, *, wanted: bool) -> bool:
-    """Whether there is a proxy; ConfigError where it would be open to eavesdroppers."""
-    if not (wanted or config.auth.grants()):
-        click.echo(
-            "No proxy is started, since nobody could come in: the document has no token under "
-            "auth. --port starts one all the same, for tokens that are added later.",
-            err=True,
-        )
-        return False
-    check_listening(config)
-    return True
+async def _lets_in(config: JobConfig, job: RedisJob) -> bool:
+    """Whether tokens were added to the job; ConfigError where all could listen to them."""
+    if await RedisTokens(job).grants():
+        check_listening(config)
+        return True
+    click.echo(
+        "No proxy is started, since nobody could come in: there is no token in the document, nor "
+        "one that was added. --port starts one all the same, for tokens that are added later.",
+        err=True,
+    )
+    return False
 
 
-def _serve(config: JobConfig, plan: Plan, teller: Teller) -> None:
+def _serve(config: JobConfig, plan: Plan, teller: Teller, *, no_proxy: bool) -> None:
     last, _ = run_job(
         config,
         plan,
@@ -92,6 +96,7 @@ def _serve(config: JobConfig, plan: Plan, teller: Teller) -> None:
         watch=_look_away,
         teller=teller,
         ready=lambda: click.echo(READY),
+        lets_in=None if no_proxy else lambda job: _lets_in(config, job),
     )
     counts = last.counts
     click.echo(f"{counts.captioned:,} of {counts.planned:,} captioned, {counts.dead:,} given up.")

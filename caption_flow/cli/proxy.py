@@ -12,6 +12,7 @@ from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import configured, job_config, overrides, telling_option
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
 from caption_flow.cli.securing import secured
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.herald import Herald, member_name
@@ -46,31 +47,14 @@ def command(
     made = overrides(
         changes, redis=redis, job=job, host=host, port=port, cert=cert, key=key, no_ssl=no_ssl
     )
-    config = job_config("proxy", explicit, made, dict(os.environ))
-    _refuse_in_the_open(config)
-    run_async(lambda drain: _serve(config, drain))
-    click.echo("Stopped.")
+    with telling("proxy", progress) as teller:
+        config = job_config("proxy", explicit, made, dict(os.environ))
+        check_listening(config)
+        run_async(lambda drain: _serve(config, teller.follow(drain), teller))
+        click.echo("Stopped.")
 
 
-def _refuse_in_the_open(config: JobConfig) -> None:
-    """Refuse to let tokens and captions be read on the way, unless that is wished for."""
-    if config.tls is None and not config.no_ssl and not is_local(config.host):
-        raise ConfigError(
-            f"The proxy would listen on {config.host} without TLS, where tokens and captions could "
-            "be read on the way. Give --cert and --key (caption-flow generate_cert makes them), or "
-            "listen on 127.0.0.1; --no-ssl does it all the same."
-        )
-
-
-def is_local(host: str) -> bool:
-    """Whether only this host reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-async def _serve(config: JobConfig, drain: Drain) -> None:
+async def _serve(config: JobConfig, drain: Drain, teller: Teller) -> None:
     url = redis_url(config)
     async with (
         secured(config) as tls,
@@ -80,6 +64,7 @@ async def _serve(config: JobConfig, drain: Drain) -> None:
         if name is None:
             return
         job = RedisJob(connections, name)
+        teller.learn(job=name)
         async with (
             token_admission(job, config.auth.grants(), config.proxy) as admission,
             _door(job, admission, config) as door,

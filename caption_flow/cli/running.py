@@ -37,8 +37,11 @@ def run_async(main: Callable[[Drain], Awaitable[T]]) -> T:
         drain.on_signals()
         return await main(drain)
 
-    with asyncio.Runner(loop_factory=fastest_loop()) as runner:
-        return runner.run(drained())
+    try:
+        with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+            return runner.run(drained())
+    finally:
+        drain.stay_on_signals()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import click
 from caption_flow.cli.entering import entering
 from caption_flow.cli.hook import run_hook
 from caption_flow.cli.options import (
+    allowances,
     configured,
     networks,
     overrides,
@@ -16,14 +17,15 @@ from caption_flow.cli.options import (
     worker_config,
 )
 from caption_flow.cli.running import download_limits, run_async
+from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.workplace import Workplace, workplace
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
-from caption_flow.errors import CaptionFlowError
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
+from caption_flow.worker.consent import Consent
 from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
@@ -108,6 +110,7 @@ def command(
         drain_timeout=drain_timeout,
         trust_remote_code=trust_remote_code,
         allow_networks=allow_networks or None,
+        **_finish(when_finished, post_exec_hook, exit_when_done=exit_when_done),
         allow_models=allow_models or None,
         allow_pickle=allow_pickle,
         allow_endpoints=allow_endpoints or None,
@@ -146,19 +149,7 @@ async def _work_until_over(config: WorkerConfig, drain: Drain, teller: Teller) -
         await run_hook(config.hook, drain)
 
 
-def _run_hook(hook: str | tuple[str, ...]) -> None:
-    """Run what the operator wants to have run after us."""
-    shell = isinstance(hook, str)
-    spelt = hook if isinstance(hook, str) else shlex.join(hook)
-    try:
-        done = subprocess.run(hook, shell=shell, check=False)  # noqa: S603 - the operator's own
-    except OSError as exc:
-        raise HookFailed(f"post_exec_hook ({spelt}) cannot be run: {exc}.") from exc
-    if done.returncode:
-        raise HookFailed(f"post_exec_hook ({spelt}) has ended with code {done.returncode}.")
-
-
-async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
+async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | None:
     label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
     name = member_name(config.name or label)
     async with workplace(config, name, drain) as place:
@@ -166,12 +157,18 @@ async def _work(config: WorkerConfig, drain: Drain) -> Crew | None:
             return None
         told, outfit = Told.of(place.published), _outfit(place.config, place, drain)
         crew = Crew(place.job, told, outfit, place.config, name=name, drain=drain)
-        async with Herald(place.job, role="worker", name=name, figures=crew.figures) as herald:
+        heralding = Herald(
+            place.job, role="worker", name=name, figures=crew.figures, paused=lambda: crew.paused
+        )
+        teller.learn(job=place.name)
+        async with heralding as herald, Looking(teller, heralding, place.job.counts):
             await crew.run(herald)
         return crew
 
 
 def _outfit(config: WorkerConfig, place: Workplace, drain: Drain) -> Outfit:
+    consent = Consent(config)
+
     def engine(settings: Broadcast, needed: Served) -> Engine:
         return make_engine(
             settings,

@@ -26,6 +26,7 @@ class Workplace(Struct, frozen=True):
 
     job: RedisJob | RemoteJob
     published: Settings  # as the worker begins
+    name: str  # of the job
     config: WorkerConfig  # with the stages that may be served there
     queue: Callable[[str], WorkQueue]  # by the name of its consumer
 
@@ -58,7 +59,9 @@ async def _at_redis(config: WorkerConfig, drain: Drain) -> AsyncIterator[Workpla
             yield None
             return
         job, published = found
-        yield Workplace(job, published, config, lambda consumer: RedisWorkQueue(job, name=consumer))
+        yield Workplace(
+            job, published, job.job, config, lambda consumer: RedisWorkQueue(job, name=consumer)
+        )
 
 
 @asynccontextmanager
@@ -69,8 +72,8 @@ async def _remote(config: WorkerConfig, name: str, drain: Drain) -> AsyncIterato
         if published is None:
             yield None
         else:
-            config = _narrowed(config, link.welcome.stages)
-            yield Workplace(job, published, config, lambda _: job.queue())
+            config = narrowed(config, link.welcome.stages)
+            yield Workplace(job, published, link.welcome.job, config, lambda _: job.queue())
 
 
 async def _published(job: RemoteJob, link: Link, drain: Drain) -> Settings | None:

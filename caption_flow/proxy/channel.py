@@ -15,9 +15,7 @@ from caption_flow.proxy.view import Known
 from caption_flow.queue.relay import Handout, Holding
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
-from caption_flow.wire.fields import MOST_ENTRIES, Frame
 from caption_flow.wire.frames import (
-    MOST_BYTES,
     MOST_HEAD,
     MOST_SAMPLES,
     Credit,

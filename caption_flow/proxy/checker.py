@@ -101,7 +101,7 @@ class CheckerQueue(AsideQueue[Check]):
         """Note that leases were lost."""
         for held in leases:
             if held.entry in self.asides:
-                self._forget(self.asides[held.entry])
+                self._forget_probes(self.asides[held.entry])
         super().drop(leases)
 
     async def pictures(self, asides: Sequence[Check]) -> dict[EntryId, bytes]:
@@ -185,9 +185,9 @@ class CheckerQueue(AsideQueue[Check]):
     async def _settle_as(self, check: Check, found: Verdict | Unjudged) -> None:
         stage = check.handout.holding.stage
         await self._checks.redis.judge(check.delivery, stage, found)
-        self._forget(check)
+        self._forget_probes(check)
 
-    def _forget(self, check: Check) -> None:
+    def _forget_probes(self, check: Check) -> None:
         if self._waiting is not None:
             self._waiting.forget(check.delivery.stream, [check.delivery.entry])
 

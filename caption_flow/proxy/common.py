@@ -18,6 +18,7 @@ from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.reclaims import Reclaims
+from caption_flow.queue.relay import RelayQueue
 from caption_flow.retry import Backoff
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Common(Struct):
     reclaims: Reclaims
     config: ProxyConfig
     lease_seconds: float  # while the job has no settings that say
+    supply: Supply = Supply()
     checks: Checks | None = None  # None: nobody is checked
     figures: Figures = field(default_factory=Figures)
     sessions: dict[str, "Session"] = field(default_factory=dict)  # by ticket
@@ -69,7 +71,7 @@ class Common(Struct):
             return self.checks.queue(grant, name, self.reclaims)
         return RelayQueue(self.job, name=name, contributor=grant.name, reclaims=self.reclaims)
 
-    def abandon_later(self, queues: Sequence[RelayQueue]) -> None:
+    def abandon_later(self, queues: Sequence[Held]) -> None:
         """Let a client that was cut off come back; else what it held goes to others."""
         task = asyncio.create_task(self._abandon_later(queues))
         self._later.add(task)

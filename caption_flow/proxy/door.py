@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from caption_flow.grants import Grant
+from caption_flow.proxy.anteroom import Anteroom
 from caption_flow.wire.closing import Close
 
 SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered
@@ -70,6 +72,17 @@ class Door(ServerConnection):
                 self.transport.abort()  # else it would be read on until it closes
                 return
         super().process_event(event)
+
+    def _is_flood(self) -> bool:
+        now = time.monotonic()
+        if now - self._since > 1.0:
+            self._since, self._small = now, 0
+        self._small += 1
+        return self._small > MOST_SMALL
+
+    def _fail(self, code: Close, reason: str) -> None:
+        self.protocol.fail(code, reason)
+        self.send_data()
 
     async def send_together(self, messages: Iterable[tuple[bytes, bytes]]) -> None:
         """Send messages of two parts with one write, and without a copy of the second part."""

@@ -5,7 +5,7 @@ Their memory is a group of them at a time on each connection, whatever the credi
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,8 @@ from caption_flow.model import EntryId
 from caption_flow.queue.relay import Holding, RelayQueue
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
-from caption_flow.wire.frames import (
-    MOST_BYTES,
-    MOST_ENTRIES,
-    MOST_PAYLOAD,
-    MOST_SAMPLES,
-    Did,
-    Frame,
-    ImageSent,
-)
+from caption_flow.wire.fields import MOST_ENTRIES, Frame
+from caption_flow.wire.frames import MOST_BYTES, MOST_PAYLOAD, MOST_SAMPLES, Did, ImageSent
 
 if TYPE_CHECKING:
     from caption_flow.proxy.session import Session

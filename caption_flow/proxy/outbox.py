@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from caption_flow.proxy.door import SLICE, Door
-from caption_flow.wire.frames import Frame, pack
+from caption_flow.wire.fields import Frame
+from caption_flow.wire.frames import pack
 
 MOST_ANSWERS = 64  # that wait
+MOST_WAITING = 256 << 10  # bytes of them; one alone may be larger
 
 
 class Outbox:
@@ -46,18 +48,20 @@ class Outbox:
         while True:
             await self._anything.wait()
             self._anything.clear()
-            await self.send_all((frame, b"") for frame in self._waiting())
+            await self._send_packed((packed, b"") for packed in self._due())
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, frame: Frame, payload: bytes = b"") -> None:
         """Send at once what is not said in the way of answers."""
-        await self._connection.send(pack(frame))
+        await self.send_all([(frame, payload)])
 
     async def send_all(self, messages: Iterable[tuple[Frame, bytes]]) -> None:
         """Send frames and their payloads at once, with one write as many as make up a slice."""
+        await self._send_packed((pack(frame), payload) for frame, payload in messages)
+
+    async def _send_packed(self, messages: Iterable[tuple[bytes, bytes]]) -> None:
         group: list[tuple[bytes, bytes]] = []
         size = 0
-        for frame, payload in messages:
-            head = pack(frame)
+        for head, payload in messages:
             if size + len(payload) > SLICE:
                 await self._connection.send_together(group)
                 group, size = [], 0
@@ -68,13 +72,19 @@ class Outbox:
                 size += len(head) + len(payload)
         await self._connection.send_together(group)
 
-    def _waiting(self) -> Iterator[Frame]:
+    def _has_room(self, size: int) -> bool:
+        few = len(self._answers) < MOST_ANSWERS and self._waiting + size <= MOST_WAITING
+        return few or not self._answers
+
+    def _due(self) -> Iterator[bytes]:
         while self._latest or self._answers:
             if self._latest:
-                yield self._latest.pop(next(iter(self._latest)))
+                yield pack(self._latest.pop(next(iter(self._latest))))
             else:
                 self._room.set()
-                yield self._answers.popleft()
+                packed = self._answers.popleft()
+                self._waiting -= len(packed)
+                yield packed
 
 
 def _pieces(head: bytes, payload: bytes) -> Iterator[bytes | memoryview]:

@@ -19,10 +19,14 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
+from caption_flow.proxy.administering import AdminDesk
 from caption_flow.proxy.anteroom import Anteroom
+from caption_flow.proxy.asking import AskDesk
+from caption_flow.proxy.checks import checks
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door
+from caption_flow.proxy.feeding import FeedDesk
 from caption_flow.proxy.files import allow
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission, Refusal
@@ -44,7 +48,12 @@ from caption_flow.wire.frames import (
 
 logger = logging.getLogger(__name__)
 
-DESKS: Mapping[Role, MakeDesk] = {"worker": WorkDesk}
+DESKS: Mapping[Role, MakeDesk] = {
+    "worker": WorkDesk,
+    "feeder": FeedDesk,
+    "monitor": AskDesk,
+    "admin": AdminDesk,
+}
 MOST_WAITING = 500  # connections that have shown no token yet
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
@@ -179,6 +188,7 @@ async def proxy(
             reclaims=Reclaims(grace=lease_seconds / 2),
             config=config,
             lease_seconds=lease_seconds,
+            supply=supply,
             checks=await checks(job, view, config.checks),
         )
         yield Proxy(common)

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from websockets.exceptions import ConnectionClosed
 
 from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnfit, QueueUnreachable
@@ -34,7 +34,6 @@ from caption_flow.wire.frames import (
     Counted,
     CountsWanted,
     Defer,
-    Frame,
     FromClient,
     Hello,
     Orders,
@@ -222,6 +221,7 @@ class Session:
         if (now.stages, now.trusted) != (self.grant.stages, self.grant.trusted):
             self.end(End(Close.EXCESS, "This token may do other things now. Come back."))
             return
+        self._look_at_flow()
         told = self.common.view.told
         if told is not None and told is not self._told:
             self._told = told

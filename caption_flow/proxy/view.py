@@ -7,7 +7,6 @@ by them still come in.
 import asyncio
 import logging
 import math
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import Beside
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports import Settings
+from caption_flow.queue.ports import Settings, StandingOrders
 from caption_flow.wire.frames import Orders, SettingsTold
 
 logger = logging.getLogger(__name__)
@@ -71,6 +70,7 @@ class View(Beside):
         self._looked = -math.inf  # when, on the monotonic clock
         self._looking = asyncio.Lock()
         self._mark: str | None = None  # of the newest
+        self._standing = StandingOrders()
         self._recent: deque[Known] = deque(maxlen=REMEMBERED)  # the newest first
 
     def of_version(self, version: int) -> list[Known]:
@@ -82,9 +82,10 @@ class View(Beside):
         """All stages that the job ever had, as far as is known."""
         return self.told.stages if self.told else ()
 
-    def orders(self, _member: str) -> Orders:
+    def orders(self, member: str) -> Orders:
         """What operators want of a client now."""
-        return Orders(paused=False, drain=False)
+        orders = self._standing.of(member)
+        return Orders(paused=orders.paused, drain=orders.drain)
 
     async def look_again(self) -> None:
         """Look before it is time; a look serves all who have asked before it began."""
@@ -95,16 +96,17 @@ class View(Beside):
                 await self.look()
 
     async def look(self) -> None:
-        """Read the settings if they are others, and let the sessions see for themselves."""
+        """Read what may have changed, and let the sessions see for themselves."""
         self._looked = time.monotonic()
         try:
             await self._look()
         except CaptionFlowError as exc:
-            logger.debug("No look at the settings: %s", exc)
+            logger.debug("No look at the job: %s", exc)
         for watcher in list(self.watchers):
             watcher.look()
 
     async def _look(self) -> None:
+        self._standing = await self._job.standing_orders()
         mark = await self._job.settings_mark()
         if mark is None or mark == self._mark:
             return

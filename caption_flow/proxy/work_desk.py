@@ -104,11 +104,13 @@ class WorkDesk:
     async def _resume(self, channel: Channel, serve: Serve) -> tuple[str, ...]:
         """Take up what the client held over its former connection; answers what was lost."""
         session, holding = self._session, frozenset(serve.holding)
+        allowed = session.grant.stages
+        stages = [s for s in self._common.view.stages if not allowed or s in allowed]
         # In the order in which it would have gone from one to the next.
         for former in (*serve.tickets, session.hello.resume):
             if former and session.hello.resume:
                 name = consumer(session.grant.name, former, serve.channel)
-                channel.keep(await channel.queue.adopt(name, self._common.view.stages, holding))
+                channel.keep(await channel.queue.adopt(name, stages, holding))
         lost = tuple(entry for entry in serve.holding if entry not in channel.held)
         channel.forget(lost)
         return lost

@@ -36,6 +36,7 @@ class RedisInspector(RedisContributors):
             held,
             settings_version=settings.version if settings else 0,
             leaderboard=tuple(leaderboard(await self.contributors())),
+            paused=(await self.standing_orders()).paused is not None,
         )
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:

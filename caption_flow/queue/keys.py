@@ -56,6 +56,11 @@ class JobKeys(Struct, frozen=True):
         return f"cf:{{{self.job}}}:members"
 
     @property
+    def orders(self) -> str:
+        """Hash: what operators want of the processes: who paused the job, who drains which."""
+        return f"cf:{{{self.job}}}:orders"
+
+    @property
     def tokens(self) -> str:
         """Hash: what was last said of each token, and when; never a token itself."""
         return f"cf:{{{self.job}}}:tokens"

@@ -99,6 +99,31 @@ class Member(Struct, frozen=True):
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
 
 
+class Order(Struct, frozen=True):
+    """Who has given an order, and when."""
+
+    by: str  # as in "ann on host-a"
+    at: float  # seconds since the epoch
+
+
+class Orders(Struct, frozen=True):
+    """What operators want of one process now."""
+
+    paused: bool = False  # take on nothing new
+    drain: bool = False  # end cleanly, as at SIGTERM
+
+
+class StandingOrders(Struct, frozen=True):
+    """What operators want of all processes of a job; equal until that changes."""
+
+    paused: Order | None = None
+    drained: dict[str, Order] = field(default_factory=dict)  # by name of the member
+
+    def of(self, member: str) -> Orders:
+        """Take out those of one process."""
+        return Orders(paused=self.paused is not None, drain=member in self.drained)
+
+
 class Claimed(Protocol):
     """What the queue must know of a claimed sample that is settled; a Lease is one."""
 
@@ -259,8 +284,11 @@ class WorkQueue(Protocol):
         """
         ...
 
-    async def claim(self, count: int) -> list[Lease]:
-        """Lease up to `count` samples; empty when none came for a moment."""
+    async def claim(self, count: int, *, new: bool = True) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment.
+
+        Not `new`: only of what is on its way to us already, if anything is.
+        """
         ...
 
     async def images(self, leases: Sequence[Lease]) -> dict[EntryId, bytes]:
@@ -388,6 +416,7 @@ class Snapshot(Struct, frozen=True):
     held: Mapping[str, int]  # entries of each stream under a lease
     settings_version: int = 0  # of those that are published; 0: none are
     leaderboard: tuple[Standing, ...] = ()
+    paused: bool = False  # by an operator
 
 
 class Inspector(Protocol):

@@ -22,7 +22,7 @@ def outcomes(made: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def failures(listed: bytes, contributor: str) -> bytes:
-    """Leave out whose the others' were, and what they said; raises UnreadableRecord.
+    """Leave out whose they were, and of others what they said; raises UnreadableRecord.
 
     `listed`: JSON objects with commas between them.
     """

@@ -73,8 +73,10 @@ class RedisWorkQueue(RedisJob):
         else:
             self._consumer.follow(list(streams))
 
-    async def claim(self, count: int) -> list[Lease]:
-        """Lease up to `count` samples; empty when none came for a moment."""
+    async def claim(self, count: int, *, new: bool = True) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment, or nothing `new` may."""
+        if not new:
+            return []
         taken, failures = await self._take(count, wait=True)
         return readable(taken, lambda delivery: self._lease(delivery, failures))
 
@@ -166,7 +168,7 @@ class RedisWorkQueue(RedisJob):
         lane = self.lane
         ours: dict[EntryId, bool] = {}
         for stage, group in by_stage(failed, lambda pair: pair[0]).items():
-            arguments: list[Any] = [keys.WORKERS, self._name]
+            arguments: list[Any] = [keys.WORKERS, self._name, self._contributor]
             for lease, failure in group:
                 arguments += (lease.entry, self._signed(failure))
             places = [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures]
@@ -182,11 +184,10 @@ class RedisWorkQueue(RedisJob):
         for stage, group in by_stage(deferred, lambda each: each[0]).items():
             stream = self.lane.samples(stage)
             arguments: list[Any] = [keys.WORKERS, self._name, keys.RETURNED]
-            for deferral in group:
-                idle = max(0, self._lease_ms - int(deferral.delay * 1000))
-                attempt = "1" if deferral.failure.own else "0"
-                why = records.encode(deferral.failure)
-                arguments += (deferral.lease.entry, idle, attempt, why)
+            for lease, failure, delay in group:
+                idle = max(0, self._lease_ms - int(delay * 1000))
+                attempt = "1" if failure.own else "0"
+                arguments += (lease.entry, idle, attempt, records.encode(failure))
             await self._source.settle("defer", [stream, self.lane.failures], arguments)
             self._source.let_go(stream, [lease.entry for lease, _, _ in group])
 

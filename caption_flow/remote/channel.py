@@ -225,10 +225,10 @@ class Channel:
         with self._lock:
             return tuple(entry for entry in self._held if entry not in self._lost)
 
-    def unheld(self, entries: Iterable[EntryId]) -> set[EntryId]:
-        """Name those of the entries that are not held, or not any more."""
+    def ours(self, entries: Iterable[EntryId]) -> set[EntryId]:
+        """Pick those that are held."""
         with self._lock:
-            return {entry for entry in entries if entry not in self._held or entry in self._lost}
+            return {one for one in entries if one in self._held and one not in self._lost}
 
     def cut(self, ticket: str) -> None:
         """Note that the connection is gone, and with it all that was on its way."""

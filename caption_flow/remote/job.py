@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from caption_flow.model import Counts
-from caption_flow.queue.ports import Member, Settings
+from caption_flow.queue.ports import Member, Orders, Settings
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
 from caption_flow.wire.frames import Beat
@@ -18,15 +18,10 @@ class RemoteJob:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    @property
-    def paused(self) -> bool:
-        """Whether the operator of the job wants no more to be begun now."""
-        return self._link.orders.paused
-
-    @property
-    def drain(self) -> bool:
-        """Whether the operator of the job wants this process to end."""
-        return self._link.orders.drain
+    async def orders(self, member: str) -> Orders:  # noqa: ARG002 - the proxy knows who we are
+        """Say what operators want of this process, as the proxy told it last."""
+        told = self._link.orders
+        return Orders(paused=told.paused, drain=told.drain)
 
     async def news(self) -> None:
         """Wait for other settings or orders; raises what ends the connection for good."""

@@ -24,7 +24,8 @@ from caption_flow.remote.refusals import Away, words
 from caption_flow.remote.requests import Request
 from caption_flow.remote.talk import Talk
 from caption_flow.retry import Backoff
-from caption_flow.wire.frames import MOST_CHANNELS, CountsWanted, Frame, Orders, Welcome, pack
+from caption_flow.wire.fields import MOST_CHANNELS, Frame
+from caption_flow.wire.frames import CountsWanted, Orders, Welcome, pack
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Remote: what was asked of a proxy and is not answered yet, so that it can be asked again."""
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias, get_args
 
 from msgspec.structs import replace
 
@@ -100,20 +100,18 @@ class Request:
         self._come.clear()
         return self.frame  # type: ignore[no-any-return]
 
-    def entries(self) -> list[EntryId]:
-        """Name the samples that it is about."""
-        if isinstance(self.frame, Suspect):
-            return [self.frame.entry]
-        return list(entries(self.frame)) if listed(self.frame) else []
+    def narrow(self) -> bool:
+        """Ask about what is held at this moment only; False where nothing is left to ask.
 
-    def without(self, lost: Collection[EntryId]) -> bool:
-        """Ask nothing about these samples; False where nothing is left to ask."""
-        if not lost:
+        More may have been held when it was made, or when it was sent over another connection.
+        """
+        if self.channel is None or isinstance(self.frame, Leave):
             return True
         if isinstance(self.frame, Suspect):
-            return False
+            return bool(self.channel.ours([self.frame.entry]))
+        ours = self.channel.ours(list(entries(self.frame)))
         name = listed(self.frame)
-        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) not in lost)
+        left = tuple(one for one in getattr(self.frame, name) if entry_of(one) in ours)
         self.frame = replace(self.frame, **{name: left})
         return bool(left)
 

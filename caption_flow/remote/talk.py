@@ -71,7 +71,7 @@ class Opening(Struct, frozen=True):
     channel: Channel
     told: Serve
     held: tuple[EntryId, ...]  # since before the connection
-    named: tuple[EntryId, ...]  # of these, as one frame can name no more
+    named: int  # so many of them to the proxy
 
 
 class Talk:
@@ -124,6 +124,7 @@ class Talk:
         if not (known and self._is_up) or serve is None or channel.opening:
             return
         held = () if channel.open else channel.holding()
+        id_ = next(self._ids)
         named = held[:MOST_ENTRIES] if self.welcome.resumes else ()
         # The last of them stands in the hello.
         tickets = () if channel.open else tuple(channel.tickets[:-1][-MOST_TICKETS:])
@@ -250,10 +251,11 @@ class Talk:
             raise Breach(Close.MALFORMED, "An answer is not one to what was asked.")
         if not channel.open:
             welcome = self.welcome
-            lost = set(opening.held) - (set(opening.named) - set(reply.lost))
-            channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
+            # What could not be named comes again, as something new.
+            lost = (*reply.lost, *opening.held[opening.named :])
             if lost:
                 logger.warning("%d samples went to others meanwhile; dropping them", len(lost))
+            channel.opened(lost, most_samples=welcome.most_samples, most_bytes=welcome.most_bytes)
             self.give_credit(channel)
         if channel.serve is not opening.told:
             self.open(channel)
@@ -275,9 +277,8 @@ class Talk:
                 self._ask(request)
 
     def _ask(self, request: Request) -> None:
-        # Also what was settled over an earlier connection: over this one it was never held.
-        if request.channel and not request.without(request.channel.unheld(request.entries())):
-            request.give((request.frame, None))
+        if not request.narrow():
+            request.reply(None)
             return
         id_ = next(self._ids)
         self._asked[id_] = request

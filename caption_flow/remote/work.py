@@ -20,9 +20,7 @@ from caption_flow.remote.requests import entries
 from caption_flow.wire.fields import MOST_ENTRIES, MOST_RECORD, MOST_SETTLED, Frame
 from caption_flow.wire.frames import (
     MOST_HEAD,
-    MOST_RECORD,
     MOST_SAMPLES,
-    MOST_SETTLED,
     Complete,
     Defer,
     Fail,
@@ -68,8 +66,13 @@ class RemoteWorkQueue:
         self._channel.follow(Serve(0, self._number, served, tuple(former)))
         self._link.open(self._channel)
 
-    async def claim(self, count: int) -> list[Lease]:
-        """Lease up to `count` samples; empty when none came for a moment."""
+    async def claim(self, count: int, *, new: bool = True) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment.
+
+        Not `new`: of those that have come, on credit that was given before.
+        """
+        if not new:
+            return self._channel.claim(count)
         if self._channel.rise():
             self._link.open(self._channel)
         if self._channel.want(count):

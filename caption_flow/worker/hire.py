@@ -66,6 +66,7 @@ class Hiring:
             drain=drain,
             drain_timeout=config.drain_timeout,
             exit_when_done=config.exit_when_done,
+            paused=self._paused,
             of_others=config.server is not None,
         )
         return Shift(worker, caretaker, queue, drain)

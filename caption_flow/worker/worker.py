@@ -51,6 +51,7 @@ class Worker:
         drain: Drain,
         drain_timeout: float,
         exit_when_done: bool,
+        paused: Callable[[], bool],
         of_others: bool = False,
     ) -> None:
         self._queue = queue
@@ -62,6 +63,7 @@ class Worker:
         self._drain = drain
         self._drain_timeout = drain_timeout
         self._exit_when_done = exit_when_done
+        self._paused = paused
         self._declines = Declines(of_others=of_others)
         self._patience = Patience(drain)
         self._hands = Hands(meter, capacity=engine.capacity, downloads=references.at_once)
@@ -141,8 +143,7 @@ class Worker:
                 if self._declines.resting:
                     await self._drain.wait(REST_SECONDS)
                     continue
-                wanted = self._hands.free
-                leases = await self._patience(lambda n=wanted: self._queue.claim(n))  # type: ignore[misc]
+                leases = await self._claim()
                 for lease in leases:
                     self._take(lease)
                 if not leases and await self._is_over():
@@ -152,11 +153,13 @@ class Worker:
 
     async def _claim(self) -> list[Lease]:
         """Claim for all space there is; nothing in a pause, in which what is in hand is done."""
-        if self._paused():
-            await self._drain.wait(PAUSE_SECONDS)
-            return []
         wanted = self._hands.free
-        return await self._patience(lambda: self._queue.claim(wanted))
+        if not self._paused():
+            return await self._patience(lambda: self._queue.claim(wanted))
+        leases = await self._patience(lambda: self._queue.claim(wanted, new=False))
+        if not leases:
+            await self._drain.wait(PAUSE_SECONDS)
+        return leases
 
     async def _is_over(self) -> bool:
         if not self._exit_when_done or len(self._hands):

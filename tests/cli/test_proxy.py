@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.cli.proxy import is_local
+from caption_flow.cli.listening import is_local
 from caption_flow.wire.closing import Close
 from tests.e2e.desk import Desk, settings
 from tests.proxy.client import RawClient

@@ -247,6 +247,12 @@ async def test_client_can_connect_as_soon_as_an_orchestrator_says_so(desk: Desk,
     client = await RawClient.enter(f"ws://127.0.0.1:{port}", TOKEN)
     told = await client.hear(SettingsTold)
     [pid] = job.pids("proxy")
+    at = ("--server", f"ws://127.0.0.1:{port}", "--token", TOKEN)
+    worker = desk.start("worker", *at, "--name", "gpu0")
+    job_at = ("--redis", redis_url, "--job", "photos")
+    await until(lambda: job.count("captioned") == 3 and "ann/" in str(job.members()))
+    drained = await asyncio.to_thread(desk.run, "drain", *job_at, f"ann/{socket.gethostname()}")
+    left = await asyncio.to_thread(worker.wait)
 
     os.kill(pid, signal.SIGKILL)
     await until(lambda: job.pids("proxy") not in ([pid], []) and _accepts(port))
@@ -257,6 +263,7 @@ async def test_client_can_connect_as_soon_as_an_orchestrator_says_so(desk: Desk,
     ended = await asyncio.to_thread(running.wait, IN_TIME)
 
     assert told.version == 1
+    assert (drained.code, left.code) == (0, 0), (drained, left)
     assert code == Close.GOING
     assert ended.code == 0
     assert ended.out.splitlines().count(READY) == 1

@@ -63,20 +63,8 @@ class Site(Struct, frozen=True):
 def site(desk: Desk, redis_url: str) -> Site:
     document = desk.folder / "orchestrator.yaml"
     document.write_text(DOCUMENT)
-    made = desk.run(
-        "generate_cert", "--self-signed", "--domain", "localhost", "--output-dir", "certs"
-    )
-    assert made.code == 0, made.words
-    certs = sorted((desk.folder / "certs").iterdir())
-    key = next(file for file in certs if "key" in file.name)
-    cert = next(file for file in certs if file != key)
-    return Site(
-        desk,
-        draw(desk.folder / "photos", 300),
-        free_port(),
-        ("--redis", redis_url),
-        ("--cert", cert, "--key", key),
-    )
+    images = draw(desk.folder / "photos", 300)
+    return Site(desk, images, free_port(), ("--redis", redis_url), pair(desk.folder))
 
 
 def start_job(site: Site, *given: object) -> tuple[Running, Running]:

@@ -15,13 +15,13 @@ from caption_flow.config.vllm import Stage
 from caption_flow.errors import QueueUnreachable
 from caption_flow.grants import Grant
 from caption_flow.proxy import server
-from caption_flow.proxy.listed import ListedTokens
 from caption_flow.proxy.ports import Allowance, Refusal
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import SUBPROTOCOL, Hello, Notice, Orders, SampleSent
 from tests.proxy.client import RawClient
 from tests.proxy.house import ANN, BOB, GRANTS, House, grant, house, publish
+from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, settings, until
 
 CARL = "token of carl"
@@ -55,8 +55,8 @@ class Strict(ListedTokens):
     async def leave(self, grant: Grant, ticket: str) -> None:  # noqa: ARG002
         self.inside.remove(ticket)
 
-    def allowed(self, grant: Grant) -> bool:
-        return grant.name not in self.removed and super().allowed(grant)
+    def current(self, grant: Grant) -> Grant | None:
+        return None if grant.name in self.removed else super().current(grant)
 
     async def allowance(self, grant: Grant, samples: int) -> Allowance:  # noqa: ARG002
         if self.left is None:

@@ -184,11 +184,6 @@ def outcome_of(lease: Lease, text: str = "a caption") -> Outcome:
     )
 
 
-def told_of(failure: Failure) -> Failure:
-    """What its worker has told; who lends that one is known without a word of it."""
-    return replace(failure, contributor="")
-
-
 def failure_of(lease: Lease, reason: str = "decode", *, own: bool = True) -> Failure:
     return Failure(reason, "not an image", 1.0, lease.stage, lease.attempt, "worker", own)
 

@@ -5,7 +5,6 @@ import asyncio
 from caption_flow.model import Counts
 from caption_flow.queue import ports
 from caption_flow.queue.ports import Member, Settings
-from caption_flow.queue.ports import Orders as Wanted
 from caption_flow.remote.job import RemoteJob
 from caption_flow.remote.link import Link
 from caption_flow.wire.frames import Counted, CountsWanted, Orders, SettingsTold
