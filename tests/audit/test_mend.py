@@ -199,7 +199,7 @@ async def test_feeder_that_has_read_what_is_known_does_not_plan_it_too(office: O
     pictures(office.root, [500])
     planner = office.roles.planner(office.source)
     position = await planner._begin()
-    planner._known = await planner._read_known(position)
+    planner._known = await planner._read_undisturbed(position)
     await office.fix()
 
     await planner._plan_from(position)

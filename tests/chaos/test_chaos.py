@@ -12,7 +12,7 @@ from tests.chaos.run import Stalled
 from tests.chaos.verdict import Verdict
 
 KILLS = 60
-SAMPLES = 20_000
+SAMPLES = 16_000
 
 
 @pytest.fixture(scope="module")

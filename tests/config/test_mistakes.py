@@ -70,8 +70,8 @@ JOB = [
         "put it in quotes",
     ),
     (
-        "server: wss://here",
-        "pipeline.yaml has no field \"server\"; it belongs in a worker's or the monitor's document",
+        "gpu_id: 0",
+        'pipeline.yaml has no field "gpu_id"; it belongs in a worker\'s document',
     ),
     (
         "prompts: x",

@@ -98,7 +98,7 @@ def test_rows_name_who_made_them(lent: Lent):
 
 
 def test_contributors_are_counted_as_the_rows_are(lent: Lent):
-    [ann] = json.loads(lent.listed.out)
+    ann = json.loads(lent.listed.out)
 
     assert (ann["name"], ann["captions"]) == ("ann", IMAGES)
     assert ann["output_tokens"] == sum(row["output_tokens"] for row in lent.rows)

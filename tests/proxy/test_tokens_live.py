@@ -254,6 +254,7 @@ async def test_stages_of_a_token_are_served_alone_and_may_be_changed(town: Town)
 
     await town.auth("add", "Anna", "--keep-token", "--stage", "look")
     assert (await telling.closed())[0] == Close.EXCESS
+    await asyncio.sleep(1)  # in which every proxy follows
     again = await town.worker(anna, 1, resume=telling.welcome.ticket)
     assert again.welcome.stages == ("look",)
     await again.credit(10)
