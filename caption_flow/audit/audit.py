@@ -20,7 +20,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.source import Source, sample_id
 from caption_flow.feed.position import Position
 from caption_flow.model import Chunk
-from caption_flow.queue.audit_port import AuditQueue, Books, Mark
+from caption_flow.queue.ports.audit import AuditQueue, Books, Mark
 
 SHOWN = 20  # samples that are named
 MOST_LOOKS = 5  # at the streams, while somebody retries dead letters again and again

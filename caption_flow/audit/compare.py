@@ -13,7 +13,7 @@ from caption_flow.audit.tally import Difference, Place, Tally
 from caption_flow.dataset.census import Census, Home
 from caption_flow.dataset.source import sample_id
 from caption_flow.model import Chunk, Counts
-from caption_flow.queue.audit_port import Books, Sighting, Waiting
+from caption_flow.queue.ports.audit import Books, Sighting, Waiting
 
 _ASKED = 10_000  # ids the census is asked for at once
 

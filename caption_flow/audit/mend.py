@@ -17,7 +17,7 @@ from caption_flow.dataset.inventory import Inventory, take_inventory
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.feed.position import Position
 from caption_flow.model import Chunk
-from caption_flow.queue.audit_port import AuditQueue, Mark
+from caption_flow.queue.ports.audit import AuditQueue, Mark
 from caption_flow.sink.recovery import Recovery
 
 MOST_WAITING = 1000  # chunks: what is missing beyond is for another time, as Redis has bounds

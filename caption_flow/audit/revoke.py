@@ -13,7 +13,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import clear, leftovers
 from caption_flow.feed.again import retry
 from caption_flow.queue.ports import DeadLetters, LetterFilter
-from caption_flow.queue.recall_port import Recall
+from caption_flow.queue.ports.recall import Recall
 from caption_flow.sink.recovery import Recovery
 
 MOST_ROUNDS = 5

@@ -19,7 +19,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import Rewriting, Taken, begin, count
 from caption_flow.errors import QueueForgot, StorageUnfit
 from caption_flow.model import Chunk, sample_name
-from caption_flow.queue.recall_port import Recall, Rewrite
+from caption_flow.queue.ports.recall import Recall, Rewrite
 from caption_flow.sink.recovery import read_record, record
 
 TOGETHER = 32  # parts: so many files are open at once

@@ -19,7 +19,7 @@ from caption_flow.config.broadcast import Broadcast
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import ROLES, Grant, Role, digest, new_token
 from caption_flow.queue.office import Office
-from caption_flow.queue.token_port import Tokens
+from caption_flow.queue.ports.tokens import Tokens
 
 T = TypeVar("T")
 

@@ -23,12 +23,12 @@ from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.herald import member_name
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.checks import RedisChecks
-from caption_flow.queue.checks_port import Disagreement
-from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.office import Office
 from caption_flow.queue.ports import Member
+from caption_flow.queue.ports.checks import Disagreement
+from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.queue.recall import RedisRecall
 from caption_flow.sink.recovery import Recovery, read_record
 

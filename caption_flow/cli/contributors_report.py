@@ -11,9 +11,9 @@ from rich.text import Text
 
 from caption_flow.cli.letters import local, printable
 from caption_flow.codec import records
-from caption_flow.queue.checks_port import Disagreement
-from caption_flow.queue.contributors_port import Contributor, Standing, leaderboard
 from caption_flow.queue.ports import Member
+from caption_flow.queue.ports.checks import Disagreement
+from caption_flow.queue.ports.contributors import Contributor, Standing, leaderboard
 
 _LONGEST = 60  # characters of a name that is shown to everybody
 _AGAINST = {"known": "known to be", "again": "made again"}  # in what a disagreement stands

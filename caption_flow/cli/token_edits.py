@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
-from caption_flow.queue.token_port import Tokens
+from caption_flow.queue.ports.tokens import Tokens
 
 _AGAIN = "Its token was edited by somebody else just now. Nothing was changed; look again."
 

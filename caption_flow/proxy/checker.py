@@ -19,9 +19,9 @@ from caption_flow.proxy.agreement import agreement
 from caption_flow.proxy.asides import AsideQueue
 from caption_flow.proxy.verdict import in_words, verdict
 from caption_flow.queue.checks import Unjudged
-from caption_flow.queue.checks_port import Verdict
 from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.ports import Claimed
+from caption_flow.queue.ports.checks import Verdict
 from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.relay import Handout
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant
 from caption_flow.lifecycle import Beside
-from caption_flow.queue.token_port import TokenBook, Word, Words
+from caption_flow.queue.ports.tokens import TokenBook, Word, Words
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from caption_flow.queue.checks_port import SHOWN, Disagreement, Kind, Verdict
+from caption_flow.queue.ports.checks import SHOWN, Disagreement, Kind, Verdict
 
 
 def verdict(

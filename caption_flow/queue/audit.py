@@ -9,12 +9,12 @@ from msgspec import Struct
 from caption_flow.codec import records
 from caption_flow.model import Chunk, Counts, EntryId
 from caption_flow.queue import keys
-from caption_flow.queue.audit_port import Books, Mark, Sighting, Waiting
 from caption_flow.queue.border import GroupGone, answers, translated
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
-from caption_flow.queue.recall_port import Rewrite
+from caption_flow.queue.ports.audit import Books, Mark, Sighting, Waiting
+from caption_flow.queue.ports.recall import Rewrite
 
 _IMAGES = 4  # read at a time, when those are looked for that no sample needs
 
@@ -26,7 +26,7 @@ class _Record(Struct, frozen=True):
 
 
 class RedisAuditQueue(RedisJob):
-    """AuditQueue, see audit_port. `stages` are those of the job, in order."""
+    """AuditQueue, see ports. `stages` are those of the job, in order."""
 
     def __init__(self, job: RedisJob, *, stages: Sequence[str], lease_seconds: float) -> None:
         super().__init__(job.connections, job.job)

@@ -12,10 +12,10 @@ from caption_flow.codec import records
 from caption_flow.model import EntryId, Outcomes
 from caption_flow.queue import keys
 from caption_flow.queue.border import answers, translated
-from caption_flow.queue.checks_port import Disagreement, Verdict
 from caption_flow.queue.consumer import Consumer, Delivery
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Claimed
+from caption_flow.queue.ports.checks import Disagreement, Verdict
 from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.renewals import renewed
 

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from caption_flow.model import Credit
 from caption_flow.queue.border import translated
-from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.queue.tokens import RedisTokens
 
 
 class RedisContributors(RedisJob):
-    """Contributors, see contributors_port."""
+    """Contributors, see ports."""
 
     async def contributors(self) -> list[Contributor]:
         """Read what is known of each, by name."""

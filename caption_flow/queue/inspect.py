@@ -10,9 +10,9 @@ from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, translated
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.contributors import RedisContributors
-from caption_flow.queue.contributors_port import leaderboard
 from caption_flow.queue.job import is_gone
 from caption_flow.queue.ports import Member, Settings, Snapshot
+from caption_flow.queue.ports.contributors import leaderboard
 
 
 class RedisInspector(RedisContributors):

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from caption_flow.grants import Grant, Role
-from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.operate import RedisOperator
 from caption_flow.queue.ports import Inspector, Operator, Settings
+from caption_flow.queue.ports.contributors import Contributor
+from caption_flow.queue.ports.tokens import Tokens
 from caption_flow.queue.recall import RedisRecall
-from caption_flow.queue.token_port import Tokens
 from caption_flow.queue.tokens import RedisTokens
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from caption_flow.model import EntryId
 from caption_flow.queue.border import translated
 from caption_flow.queue.checks import RedisChecks, Unjudged
-from caption_flow.queue.checks_port import Verdict
+from caption_flow.queue.ports.checks import Verdict
 
 
 class Probe(Struct, frozen=True):

@@ -12,14 +12,14 @@ from caption_flow.queue.border import GroupGone, translated
 from caption_flow.queue.consumer import RETURNED_MS, Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
-from caption_flow.queue.recall_port import Made
+from caption_flow.queue.ports.recall import Made
 from caption_flow.queue.rewrites import RedisRewrites
 
 REVOKED = "revoked"  # reason of what was taken back
 
 
 class RedisRecall(RedisRewrites):
-    """Recall, see recall_port. `stages` are those of the job, in order."""
+    """Recall, see ports. `stages` are those of the job, in order."""
 
     def __init__(self, job: RedisJob, *, stages: Sequence[str]) -> None:
         super().__init__(job.connections, job.job)

@@ -12,7 +12,7 @@ import msgspec
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.recall_port import Begun, Rewrite
+from caption_flow.queue.ports.recall import Begun, Rewrite
 
 
 class RedisRewrites(RedisJob):

@@ -13,7 +13,7 @@ import msgspec
 from caption_flow.grants import Grant, Role
 from caption_flow.queue.border import translated
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.token_port import Word, Words
+from caption_flow.queue.ports.tokens import Word, Words
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _grant = msgspec.json.Decoder(Grant)
 
 
 class RedisTokens:
-    """Tokens and TokenBook, see token_port."""
+    """Tokens and TokenBook, see ports."""
 
     def __init__(self, job: RedisJob) -> None:
         self._job = job

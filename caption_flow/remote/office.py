@@ -9,8 +9,8 @@ from caption_flow.codec import records
 from caption_flow.errors import Misunderstanding
 from caption_flow.grants import Grant, Role
 from caption_flow.model import DeadLetter
-from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.ports import Member, Order, Settings, Snapshot
+from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.remote.link import Link
 from caption_flow.wire import administering as admin
 from caption_flow.wire import asking

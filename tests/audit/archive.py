@@ -12,8 +12,8 @@ from caption_flow.audit.revoke import Revocation, Revoked
 from caption_flow.model import Credit, Failure, Tally
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.dead import RedisDeadLetters
+from caption_flow.queue.ports.recall import Begun, Rewrite
 from caption_flow.queue.recall import RedisRecall
-from caption_flow.queue.recall_port import Begun, Rewrite
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.recovery import Recovery
 from tests.audit.office import CHUNK, Office

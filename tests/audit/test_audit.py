@@ -12,9 +12,9 @@ from caption_flow.audit.tally import Difference, Tally
 from caption_flow.dataset.census import Double
 from caption_flow.feed.again import retry
 from caption_flow.queue.audit import RedisAuditQueue
-from caption_flow.queue.audit_port import Sighting
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.ports import LetterFilter
+from caption_flow.queue.ports.audit import Sighting
 from tests.audit.office import ALL, Office
 from tests.roles import LEASE, pictures
 

@@ -11,10 +11,10 @@ from caption_flow.cli.contributors_report import as_line, markdown
 from caption_flow.codec import records
 from caption_flow.grants import Grant, digest
 from caption_flow.model import Credit
-from caption_flow.queue.checks_port import Disagreement
 from caption_flow.queue.contributors import RedisContributors
-from caption_flow.queue.contributors_port import Contributor
 from caption_flow.queue.ports import Member
+from caption_flow.queue.ports.checks import Disagreement
+from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.queue.tokens import RedisTokens
 from tests.audit.archive import Archive
 from tests.audit.office import ALL, Office

@@ -10,7 +10,7 @@ from caption_flow.codec import records
 from caption_flow.model import Chunk, ChunkLease
 from caption_flow.queue import keys
 from caption_flow.queue.audit import RedisAuditQueue
-from caption_flow.queue.audit_port import Mark, Sighting
+from caption_flow.queue.ports.audit import Mark, Sighting
 from tests.queue.ledger import read_ledger
 from tests.queue.shop import (
     LEASE_SECONDS,

@@ -6,11 +6,11 @@ import pytest
 
 from caption_flow.queue import checks
 from caption_flow.queue.checks import MOST_DISAGREEMENTS, RedisChecks
-from caption_flow.queue.checks_port import Disagreement, Verdict
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.consumer import Consumer, Delivery
 from caption_flow.queue.contributors import RedisContributors
-from caption_flow.queue.contributors_port import Contributor
+from caption_flow.queue.ports.checks import Disagreement, Verdict
+from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.queue.probes import Probe, RedisProbes
 from tests.queue.shop import IMAGE, Shop, done
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from caption_flow.grants import Grant, digest
 from caption_flow.model import Credit
 from caption_flow.queue.contributors import RedisContributors
-from caption_flow.queue.contributors_port import Contributor, Standing, leaderboard
+from caption_flow.queue.ports.contributors import Contributor, Standing, leaderboard
 from caption_flow.queue.tokens import RedisTokens
 from tests.queue.shop import Shop, failed, letters_of
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from caption_flow.model import Counts, DeadLetter
-from caption_flow.queue.contributors_port import Standing
+from caption_flow.queue.ports.contributors import Standing
 from caption_flow.queue.ports.job import Member
 
 

@@ -1,4 +1,4 @@
-"""Queue: what an auditor asks of it, as a protocol. For what the roles ask see ports."""
+"""Queue: what an auditor asks of it, as a protocol."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
