@@ -15,7 +15,7 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
 from caption_flow.lifecycle import Beside
 from caption_flow.proxy.ports import Allowance
-from caption_flow.queue.ports.tokens import Had, Usage
+from caption_flow.queue.ports.usage import Had, Usage
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
 from caption_flow.lifecycle import Beside
-from caption_flow.queue.ports.tokens import Usage
+from caption_flow.queue.ports.usage import Usage
 
 logger = logging.getLogger(__name__)
 

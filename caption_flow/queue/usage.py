@@ -6,7 +6,7 @@ from typing import Any
 from caption_flow.grants import Grant
 from caption_flow.queue.border import translated
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports.tokens import Had
+from caption_flow.queue.ports.usage import Had
 
 # A connection counts for so long after its proxy spoke of it last.
 STAY_SECONDS = 15.0

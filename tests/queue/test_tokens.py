@@ -8,7 +8,8 @@ import pytest
 from caption_flow.grants import Grant, digest
 from caption_flow.queue import usage as limits
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.ports.tokens import Had, Word
+from caption_flow.queue.ports.tokens import Word
+from caption_flow.queue.ports.usage import Had
 from caption_flow.queue.tokens import RedisTokens
 from caption_flow.queue.usage import RedisUsage
 from tests.queue.shop import Shop

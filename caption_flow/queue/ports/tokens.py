@@ -1,10 +1,9 @@
-"""Queue: tokens of a job and what they were used for, as protocols. Redis implements them.
+"""Queue: what is asked about the tokens of a job, as protocols.
 
-An operator edits tokens at any time; proxies follow, and count what each contributor has, since
-several proxies serve one job. Methods raise QueueUnreachable when Redis does not answer.
+An operator edits tokens at any time, and proxies follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -53,33 +52,4 @@ class TokenBook(Protocol):
 
     async def remind(self, words: Words) -> None:
         """Say what was said should it be forgotten; what was said later stays."""
-        ...
-
-
-class Had(Struct, frozen=True):
-    """What a contributor was sent, over all proxies."""
-
-    samples: int  # in the last minute
-    samples_wait: float  # seconds until some of those are older
-    bytes: int  # of images, today by UTC
-    bytes_wait: float  # seconds until tomorrow
-
-
-class Usage(Protocol):
-    """What a proxy asks about the use of tokens."""
-
-    async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:
-        """Count a connection instead of another one; False where there are too many."""
-        ...
-
-    async def stay(self, grant: Grant, tickets: Sequence[str]) -> None:
-        """Go on to count connections, before they are forgotten."""
-        ...
-
-    async def leave(self, grant: Grant, ticket: str) -> None:
-        """Count a connection no more."""
-        ...
-
-    async def spend(self, grant: Grant, samples: int, bytes_: int) -> Had:
-        """Add what was sent to what was sent before."""
         ...
