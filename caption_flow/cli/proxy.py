@@ -18,7 +18,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
-from caption_flow.proxy.admission import token_admission
+from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import MOST_CONNECTIONS, Proxy, proxy
 from caption_flow.proxy.supply import Supply

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from caption_flow.grants import Grant
-from caption_flow.proxy.anteroom import Anteroom
+from caption_flow.proxy.admission.anteroom import Anteroom
 from caption_flow.wire.closing import Close
 
 SLICE = 128 << 10  # bytes of an image between which pings may go out, and that are buffered

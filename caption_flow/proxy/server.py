@@ -20,7 +20,7 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
 from caption_flow.proxy.administering import AdminDesk
-from caption_flow.proxy.anteroom import Anteroom
+from caption_flow.proxy.admission.anteroom import Anteroom
 from caption_flow.proxy.asking import AskDesk
 from caption_flow.proxy.checks import checks
 from caption_flow.proxy.common import Common

@@ -7,7 +7,7 @@ from typing import Any
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, digest
-from caption_flow.proxy.admission import token_admission
+from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import Proxy, proxy
 from caption_flow.proxy.supply import Supply

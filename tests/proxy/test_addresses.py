@@ -4,9 +4,9 @@ import tracemalloc
 
 import pytest
 
-from caption_flow.proxy.addresses import Addresses
-from caption_flow.proxy.origin import Origins
-from caption_flow.proxy.tally import Tally
+from caption_flow.proxy.admission.addresses import Addresses
+from caption_flow.proxy.admission.origin import Origins
+from caption_flow.proxy.admission.tally import Tally
 
 SLOTS = 1 << 12
 
@@ -158,7 +158,7 @@ def test_token_that_was_good_there_is_let_by_where_others_fail(clock: Clock):
 def test_good_tokens_that_are_kept_in_mind_are_bounded(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("caption_flow.proxy.addresses._FAMILIAR", 10)
+    monkeypatch.setattr("caption_flow.proxy.admission.addresses._FAMILIAR", 10)
     addresses = Addresses(handshakes_per_minute=100, failed_logins=1, clock=clock)
     for number in range(20):
         addresses.passed(f"address {number}", "token")

@@ -13,8 +13,8 @@ from websockets.datastructures import Headers
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, digest, new_token
-from caption_flow.proxy import accounts, token_watch
-from caption_flow.proxy.admission import TokenAdmission, token_admission
+from caption_flow.proxy.admission import accounts, token_watch
+from caption_flow.proxy.admission.admission import TokenAdmission, token_admission
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.queue.connect import Connections, connect
 from caption_flow.queue.job import RedisJob
@@ -407,7 +407,7 @@ async def test_connections_are_kept_for_as_long_as_their_proxy_lives(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("caption_flow.queue.usage.STAY_SECONDS", 0.5)
-    monkeypatch.setattr("caption_flow.proxy.presence.TELL_SECONDS", 0.1)
+    monkeypatch.setattr("caption_flow.proxy.admission.presence.TELL_SECONDS", 0.1)
     anna = grant_of("Anna", "a", max_workers=1)
     one, two = await opened(anna), await opened(anna)
     await one.enter(anna, "1")
@@ -421,7 +421,7 @@ async def test_connections_are_kept_for_as_long_as_their_proxy_lives(
 async def test_connection_counts_as_soon_as_redis_answers(
     own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("caption_flow.proxy.presence.TELL_SECONDS", 0.05)
+    monkeypatch.setattr("caption_flow.proxy.admission.presence.TELL_SECONDS", 0.05)
     anna = grant_of("Anna", "a", max_workers=1)
     async with connect(own_server.url, role="test") as wires:
         job = RedisJob(wires, "job")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from caption_flow.grants import Grant, digest
-from caption_flow.proxy.token_watch import TokenWatch
+from caption_flow.proxy.admission.token_watch import TokenWatch
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.tokens import RedisTokens

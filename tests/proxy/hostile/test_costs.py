@@ -54,7 +54,7 @@ async def test_fetching_again_has_an_end_with_the_bytes_of_a_day(
     connections: Connections, roles: Roles, monkeypatch: pytest.MonkeyPatch
 ):
     """Coming back does not make it anew, and another proxy counts it too."""
-    monkeypatch.setattr("caption_flow.proxy.accounts._MOST_BYTES", 1000)
+    monkeypatch.setattr("caption_flow.proxy.admission.accounts._MOST_BYTES", 1000)
     await publish(roles)
     limited = (grant("ann", ANN, bytes_per_day=1000),)
     monkeypatch.setattr("tests.proxy.house.GRANTS", limited)
@@ -98,7 +98,7 @@ async def test_limited_contributor_holds_up_nobody_in_the_line(
     monkeypatch.setattr(
         "tests.proxy.house.GRANTS", (grant("ann", ANN, samples_per_minute=400), grant("bob", BOB))
     )
-    monkeypatch.setattr("caption_flow.proxy.accounts.MOST_SECONDS", 0.05)
+    monkeypatch.setattr("caption_flow.proxy.admission.accounts.MOST_SECONDS", 0.05)
     await publish(roles)
     async with house(connections, roles) as home:
         greedy = await RawClient.enter(home.url, ANN)

@@ -33,7 +33,7 @@ AFTER = settings(
 
 @pytest.fixture
 async def open_house(connections: Connections, roles: Roles, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("caption_flow.proxy.addresses.Addresses.knock", lambda *_: 0.0)
+    monkeypatch.setattr("caption_flow.proxy.admission.addresses.Addresses.knock", lambda *_: 0.0)
     await publish(roles)
     async with house(connections, roles) as home:
         yield home

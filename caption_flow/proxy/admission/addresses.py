@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from caption_flow.proxy.tally import Tally
+from caption_flow.proxy.admission.tally import Tally
 
 _MINUTE, _TEN_MINUTES = 60.0, 600.0
 # Of each row, so that no number of addresses that could be served holds up an innocent one: for

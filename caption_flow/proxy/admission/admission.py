@@ -13,12 +13,12 @@ from websockets.datastructures import Headers
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, digest
-from caption_flow.proxy.accounts import Accounts
-from caption_flow.proxy.addresses import Addresses
-from caption_flow.proxy.origin import Origins
+from caption_flow.proxy.admission.accounts import Accounts
+from caption_flow.proxy.admission.addresses import Addresses
+from caption_flow.proxy.admission.origin import Origins
+from caption_flow.proxy.admission.presence import Presence
+from caption_flow.proxy.admission.token_watch import TokenWatch
 from caption_flow.proxy.ports import Allowance, Refusal
-from caption_flow.proxy.presence import Presence
-from caption_flow.proxy.token_watch import TokenWatch
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.tokens import RedisTokens
 from caption_flow.queue.usage import RedisUsage
@@ -34,7 +34,7 @@ _NOT_YET = Refusal(
 
 
 class TokenAdmission:
-    """Admission, see ports."""
+    """Admission, see proxy/ports.py."""
 
     def __init__(
         self, watch: TokenWatch, presence: Presence, accounts: Accounts, config: ProxyConfig

@@ -1,0 +1,1 @@
+"""Proxy: who may come in, and what each contributor may have. It knows nothing of sessions."""
