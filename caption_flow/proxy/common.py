@@ -11,7 +11,7 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant
 from caption_flow.lifecycle import cancel
-from caption_flow.proxy.checks import Checks
+from caption_flow.proxy.checks.checks import Checks
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.supply import Supply

@@ -22,7 +22,7 @@ from caption_flow.grants import Role
 from caption_flow.proxy.administering import AdminDesk
 from caption_flow.proxy.admission.anteroom import Anteroom
 from caption_flow.proxy.asking import AskDesk
-from caption_flow.proxy.checks import checks
+from caption_flow.proxy.checks.checks import checks
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
 from caption_flow.proxy.door import Door

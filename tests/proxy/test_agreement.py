@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caption_flow.proxy.agreement import MOST_CHARACTERS, agreement, likeness
+from caption_flow.proxy.checks.agreement import MOST_CHARACTERS, agreement, likeness
 
 texts = st.lists(st.text(max_size=60), max_size=4)
 fields = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4)

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caption_flow.proxy.seal import KEY_BYTES, Seal, blank
+from caption_flow.proxy.checks.seal import KEY_BYTES, Seal, blank
 from caption_flow.wire.frames import Entry
 
 halves = st.integers(min_value=0, max_value=2**64 - 1)

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Outcome, Outcomes
-from caption_flow.proxy.agreement import agreement
-from caption_flow.proxy.asides import AsideQueue
-from caption_flow.proxy.verdict import in_words, verdict
+from caption_flow.proxy.checks.agreement import agreement
+from caption_flow.proxy.checks.asides import AsideQueue
+from caption_flow.proxy.checks.verdict import in_words, verdict
 from caption_flow.queue.checks import Unjudged
 from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.ports import Claimed
@@ -26,7 +26,7 @@ from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.relay import Handout
 
 if TYPE_CHECKING:
-    from caption_flow.proxy.checks import Checks
+    from caption_flow.proxy.checks.checks import Checks
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from caption_flow.config.proxy import ChecksConfig
 from caption_flow.grants import Grant
 from caption_flow.model import EntryId
-from caption_flow.proxy.checker import CheckerQueue
-from caption_flow.proxy.known import known_images
-from caption_flow.proxy.lending import Pool
-from caption_flow.proxy.seal import KEY_BYTES, Seal
+from caption_flow.proxy.checks.checker import CheckerQueue
+from caption_flow.proxy.checks.known import known_images
+from caption_flow.proxy.checks.lending import Pool
+from caption_flow.proxy.checks.seal import KEY_BYTES, Seal
+from caption_flow.proxy.checks.watched import WatchedQueue
 from caption_flow.proxy.view import View
-from caption_flow.proxy.watched import WatchedQueue
 from caption_flow.queue.checks import RedisChecks
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.probes import RedisProbes

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Outcomes
-from caption_flow.proxy.asides import AsideQueue
-from caption_flow.proxy.lending import Lending, Lent, Pool
-from caption_flow.proxy.verdict import in_words, verdict
+from caption_flow.proxy.checks.asides import AsideQueue
+from caption_flow.proxy.checks.lending import Lending, Lent, Pool
+from caption_flow.proxy.checks.verdict import in_words, verdict
 from caption_flow.queue.consumer import Delivery
 from caption_flow.queue.ports import Claimed
 from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.relay import Handout, Holding
 
 if TYPE_CHECKING:
-    from caption_flow.proxy.checks import Checks
+    from caption_flow.proxy.checks.checks import Checks
 
 logger = logging.getLogger(__name__)
 

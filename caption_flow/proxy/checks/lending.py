@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import ROOT_SHARD, EntryId, Picture, Sample
-from caption_flow.proxy.donors import Donors
-from caption_flow.proxy.known import KnownImages
-from caption_flow.proxy.seal import Seal, blank
+from caption_flow.proxy.checks.donors import Donors
+from caption_flow.proxy.checks.known import KnownImages
+from caption_flow.proxy.checks.seal import Seal, blank
 from caption_flow.proxy.view import View
 from caption_flow.queue.ports import Claimed
 from caption_flow.queue.probes import Probe, RedisProbes

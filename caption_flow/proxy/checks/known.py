@@ -17,7 +17,7 @@ from caption_flow.config.schema import ImagesConfig
 from caption_flow.errors import BadImage, ConfigError
 from caption_flow.image import fit
 from caption_flow.model import Columns, Picture
-from caption_flow.proxy.agreement import agreement, likeness
+from caption_flow.proxy.checks.agreement import agreement, likeness
 
 CAPTIONS = "captions.json"
 IMAGES = "images"  # folder beside it in which the images may be
