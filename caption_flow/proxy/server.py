@@ -19,21 +19,21 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
-from caption_flow.proxy.administering import AdminDesk
 from caption_flow.proxy.admission.anteroom import Anteroom
-from caption_flow.proxy.asking import AskDesk
 from caption_flow.proxy.checks.checks import checks
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import End, MakeDesk
+from caption_flow.proxy.desks.administering import AdminDesk
+from caption_flow.proxy.desks.asking import AskDesk
+from caption_flow.proxy.desks.feeding import FeedDesk
+from caption_flow.proxy.desks.work import WorkDesk
 from caption_flow.proxy.door import Door
-from caption_flow.proxy.feeding import FeedDesk
 from caption_flow.proxy.files import allow
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
-from caption_flow.proxy.work_desk import WorkDesk
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
 from caption_flow.queue.reclaims import Reclaims

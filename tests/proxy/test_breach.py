@@ -300,7 +300,7 @@ async def test_texts_may_be_as_long_as_configured(connections, roles: Roles):
 async def test_failures_of_a_sample_do_not_grow_without_end(
     home: House, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("caption_flow.proxy.settle.MOST_NOTED", 300)
+    monkeypatch.setattr("caption_flow.proxy.desks.settle.MOST_NOTED", 300)
     await home.offer(1)
     client = await home.worker()
     for _ in range(6):

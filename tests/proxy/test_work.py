@@ -465,7 +465,7 @@ async def test_nothing_is_claimed_in_a_pause(home: House, monkeypatch: pytest.Mo
 
 
 async def test_no_connection_holds_more_than_it_may(home: House, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("caption_flow.proxy.channel.MOST_HELD", 3)
+    monkeypatch.setattr("caption_flow.proxy.desks.channel.MOST_HELD", 3)
     await home.offer(6)
     client = await home.worker()
     await client.serve(1)

@@ -14,7 +14,7 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.grants import Grant, digest
 from caption_flow.model import Failure, Lease, Outcomes
-from caption_flow.proxy import judge
+from caption_flow.proxy.desks import judge
 from caption_flow.proxy.server import proxy
 from caption_flow.queue import veil
 from caption_flow.queue.connect import Connections

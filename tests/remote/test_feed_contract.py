@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from caption_flow.proxy import brought
+from caption_flow.proxy.desks import brought
 from caption_flow.queue import consumer
 from caption_flow.queue.connect import Connections
 from tests.queue import test_alone, test_offer, test_plan, test_withdraw

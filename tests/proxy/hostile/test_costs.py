@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from caption_flow.proxy import channel, images, outbox
+from caption_flow.proxy import outbox
+from caption_flow.proxy.desks import channel, images
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import (

@@ -8,7 +8,7 @@ import pytest
 
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
-from caption_flow.proxy.judge import MOST_DEPTH
+from caption_flow.proxy.desks.judge import MOST_DEPTH
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import Complete, Fail, Settled

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from caption_flow.errors import QueueUnreachable
 from caption_flow.lifecycle import cancel
-from caption_flow.proxy.channel import Channel, consumer
 from caption_flow.proxy.desk import End, Handler
-from caption_flow.proxy.settle import Settling
+from caption_flow.proxy.desks.channel import Channel, consumer
+from caption_flow.proxy.desks.settle import Settling
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (

@@ -14,9 +14,9 @@ import msgspec
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant
-from caption_flow.proxy import brought
-from caption_flow.proxy.asking import AskDesk
 from caption_flow.proxy.desk import Handler
+from caption_flow.proxy.desks import brought
+from caption_flow.proxy.desks.asking import AskDesk
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.operate import RedisOperator
 from caption_flow.queue.ports import Order

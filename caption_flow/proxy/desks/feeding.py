@@ -21,10 +21,10 @@ from caption_flow.errors import (
 )
 from caption_flow.lifecycle import cancel
 from caption_flow.model import ChunkLease, EntryId
-from caption_flow.proxy import brought
-from caption_flow.proxy.channel import consumer
 from caption_flow.proxy.desk import End, Handler
-from caption_flow.proxy.introduce import Introduction
+from caption_flow.proxy.desks import brought
+from caption_flow.proxy.desks.channel import consumer
+from caption_flow.proxy.desks.introduce import Introduction
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget
 from caption_flow.wire import feeding

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from caption_flow.config.broadcast import without_secrets
 from caption_flow.dataset.versions import newest_version
 from caption_flow.errors import CaptionFlowError
-from caption_flow.proxy import brought
+from caption_flow.proxy.desks import brought
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Settings
 from caption_flow.wire.feeding import Publish, Published, Remind

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId, Failure, following
-from caption_flow.proxy.images import Images
+from caption_flow.proxy.desks.images import Images
 from caption_flow.proxy.view import Known
 from caption_flow.queue.relay import Handout, Holding
 from caption_flow.retry import Backoff

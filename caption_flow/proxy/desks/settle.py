@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from caption_flow.model import EntryId, Failure, Outcomes, following
-from caption_flow.proxy import judge
-from caption_flow.proxy.channel import Channel
+from caption_flow.proxy.desks import judge
+from caption_flow.proxy.desks.channel import Channel
 from caption_flow.queue.relay import Holding
 from caption_flow.wire.frames import Complete, Defer, Did, Fail, Release, Settled, Suspect
 

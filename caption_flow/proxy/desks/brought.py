@@ -17,7 +17,7 @@ from caption_flow.codec.records import UnreadableRecord
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.errors import CaptionFlowError
 from caption_flow.model import Chunk, Failure, Offer, Reference, Sample, sample_id
-from caption_flow.proxy.judge import MOST_SIDE, REASON, shown
+from caption_flow.proxy.desks.judge import MOST_SIDE, REASON, shown
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.feeding import MOST_NAME, MOST_NAMES
 
