@@ -40,7 +40,7 @@ _grant = msgspec.json.Decoder(Grant)
 
 
 class AdminDesk(AskDesk):
-    """Desk, see desk.py."""
+    """Desk, see proxy/desk.py."""
 
     def __init__(self, session: "Session") -> None:
         super().__init__(session)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AskDesk:
-    """Desk, see desk.py. It holds nothing."""
+    """Desk, see proxy/desk.py. It holds nothing."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session

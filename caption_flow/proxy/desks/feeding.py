@@ -45,7 +45,7 @@ _UNSEEN = (
 
 
 class FeedDesk:
-    """Desk, see desk.py."""
+    """Desk, see proxy/desk.py."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session

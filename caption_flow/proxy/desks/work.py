@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class WorkDesk:
-    """Desk, see desk.py."""
+    """Desk, see proxy/desk.py."""
 
     def __init__(self, session: "Session") -> None:
         settling = Settling(session)
