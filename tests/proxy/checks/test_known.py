@@ -10,7 +10,7 @@ from caption_flow.errors import ConfigError
 from caption_flow.proxy.checks.known import Truth, known_images
 from tests.roles import jpeg
 
-SHAPES = Path(__file__).parents[2] / "examples" / "shapes"
+SHAPES = Path(__file__).parents[3] / "examples" / "shapes"
 
 
 def folder(root: Path, told: object) -> Path:

@@ -1,0 +1,1 @@
+"""Proxy: who may come in."""

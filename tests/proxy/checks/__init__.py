@@ -1,0 +1,1 @@
+"""Proxy: contributors that are checked."""

@@ -1,0 +1,1 @@
+"""Proxy: what each role may say and is answered."""
