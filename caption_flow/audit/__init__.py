@@ -1,1 +1,1 @@
-"""Audit: what source, Redis and parts say of a job, compared; and what is missing, mended."""
+"""Audit: what source, Redis and parts say of a job, compared and mended; contributors revoked."""
