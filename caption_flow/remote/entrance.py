@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -125,6 +125,7 @@ class Entrance:
         address = _address(server)
         if not (token.isascii() and token.isprintable()):
             raise ConfigError("token holds characters that no token has; copy it anew")
+        self.role = role
         self.place = f"{'wss' if address.secure else 'ws'}://{address.host}:{address.port}"
         self._server = server
         self._token = token
@@ -153,11 +154,11 @@ class Entrance:
             )
 
     @asynccontextmanager
-    async def opened(self, ticket: str) -> AsyncIterator[tuple[Wire, Welcome]]:
-        """Connect, and take up what was held under this ticket; closes in the end."""
-        wire = await self._connect(known=bool(ticket))
+    async def opened(self, tickets: Sequence[str]) -> AsyncIterator[tuple[Wire, Welcome]]:
+        """Connect, and take up what was held under these, the last one last; closes in the end."""
+        wire = await self._connect(known=bool(tickets))
         try:
-            yield wire, await self._greeted(wire, ticket)
+            yield wire, await self._greeted(wire, tickets)
         except ConnectionClosed as exc:
             raise closed(exc, self.place) from exc
         except Breach as exc:
@@ -194,8 +195,9 @@ class Entrance:
             raise unopened(exc, self.place, why, known=known) from exc
         return cast("Wire", wire)
 
-    async def _greeted(self, wire: Wire, ticket: str) -> Welcome:
-        await wire.send(pack(replace(self._hello, resume=ticket)))
+    async def _greeted(self, wire: Wire, tickets: Sequence[str]) -> Welcome:
+        *earlier, last = tickets or [""]
+        await wire.send(pack(replace(self._hello, resume=last, tickets=tuple(earlier))))
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 frame, _ = await wire.frame()

@@ -41,7 +41,7 @@ class Link:
     def __init__(self, entrance: Entrance) -> None:
         self.place = entrance.place
         self._entrance = entrance
-        self._talk = Talk(entrance.place)
+        self._talk = Talk(entrance.place, feeds=entrance.role == "feeder")
         self._bridges = Bridges()
         self._numbering = Lock()
         self._failures = 0  # in a row
@@ -201,7 +201,7 @@ class Link:
 
     async def _connected(self) -> None:
         """Work over one connection, until it breaks or is needed no more."""
-        async with self._entrance.opened(self._talk.welcome.ticket) as (wire, welcome):
+        async with self._entrance.opened(self._talk.tickets) as (wire, welcome):
             logger.info("Connected to %s as %s", self.place, words(welcome.contributor))
             outbox = Outbox(wire)
             since = time.monotonic()

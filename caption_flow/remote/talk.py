@@ -5,6 +5,7 @@ Lives in the connection's thread and does no I/O: it is told what came, and give
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Protocol
@@ -36,6 +37,7 @@ from caption_flow.wire.frames import (
     Notice,
     Orders,
     Refused,
+    Renewal,
     SampleSent,
     Serve,
     Serving,
@@ -77,14 +79,17 @@ class Opening(Struct, frozen=True):
 class Talk:
     """All that one process has to say to its proxy, whatever connection there is."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, feeds: bool = False) -> None:
+        """`feeds`: what is held are chunks, and nobody opens a channel for them."""
         self.failure: CaptionFlowError | None = None  # what ended it for good
         self.settings: Settings | None = None  # as the proxy told them last
         self.mark: str | None = None  # of the settings
         self.stages: tuple[str, ...] = ()  # all that the job ever had
         self.orders = Orders(paused=False, drain=False)
         self.channels: dict[int, Channel] = {}
+        self.tickets: deque[str] = deque(maxlen=MOST_TICKETS + 1)  # of connections, the last last
         self._place = place
+        self._feeds = feeds
         self._ids = count()
         self._asked: dict[int, Request] = {}  # sent and not answered, in the order of their ids
         self._waiting: list[Request] = []  # not sent: no connection, or their channel is not open
@@ -153,7 +158,10 @@ class Talk:
     def up(self, welcome: Welcome, send: "Send") -> None:
         """Go on over a new connection."""
         self.welcome, self._send = welcome, send
+        self.tickets.append(welcome.ticket)
         self._is_up = True
+        if self._feeds:  # it may have nothing to ask for longer than its chunks wait for it
+            self._send(Renewal(next(self._ids), 0, ()))
         for channel in list(self.channels.values()):
             self.open(channel)
         self._ask_what_can_be()

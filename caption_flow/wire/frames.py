@@ -57,6 +57,7 @@ class Hello(Frame, frozen=True, array_like=True, tag=1):
     software: Word
     features: Annotated[tuple[Word, ...], Meta(max_length=100)] = ()
     resume: Annotated[str, Meta(max_length=64)] = ""
+    tickets: Tickets = ()  # of a feeder's connections before that, the oldest first
 
 
 class Welcome(Frame, frozen=True, array_like=True, tag=2):

@@ -65,11 +65,13 @@ class RawClient:
         *,
         member: str = "m1",
         resume: str = "",
+        tickets: Sequence[str] = (),
         role: str = "worker",
         **options: Any,
     ) -> Self:
         client = await cls.open(url, token, **options)
-        await client.say(Hello(role, member, "host", 1, "test", resume=resume))
+        hello = Hello(role, member, "host", 1, "test", resume=resume, tickets=tuple(tickets))
+        await client.say(hello)
         client.welcome = await client.hear(Welcome)
         return client
 

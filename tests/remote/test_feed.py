@@ -21,10 +21,12 @@ from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.feed import TOO_LARGE, RemoteFeedQueue
 from caption_flow.remote.link import Link
 from caption_flow.wire.fields import MOST_RECORD
+from caption_flow.wire.frames import Renewal
 from tests.feed.test_again import caption_all, give_up
 from tests.proxy.callers import GRANTS, TOKENS
 from tests.proxy.house import House, house
 from tests.proxy.listed import ListedTokens
+from tests.remote.stub import StubProxy
 from tests.roles import AMPLE, LEASE, Roles, brisk, folder_source, pictures, roles, settings, until
 
 __all__ = ["brisk", "roles"]
@@ -95,6 +97,20 @@ async def test_feeder_that_is_cut_off_again_and_again_feeds_each_image_once(
     assert len(found) == len(set(found)) == 120
     counts = await roles.job.counts()
     assert (counts.planned, counts.offered) == (120, 120)
+
+
+async def test_feeder_that_comes_back_takes_up_its_chunks_at_once_over_all_cuts(stub: StubProxy):
+    """It may have nothing to say for longer than they wait for it."""
+    stub.welcome["resumes"] = True
+    way = Entrance(stub.url, "cf_secret", role="feeder", member="feed-1")
+    async with Link(way):
+        for number in range(3):
+            visit = await stub.visit(number)
+            assert (await visit.next(Renewal)).entries == ()
+            visit.cut()
+        last = (await stub.visit(3)).hello
+
+    assert (last.tickets, last.resume) == (("ticket 0", "ticket 1"), "ticket 2")
 
 
 async def test_what_is_known_is_not_planned_again(come: Come, roles: Roles, tmp_path: Path):

@@ -254,11 +254,14 @@ class FeedDesk:
         return lease if lease is None or cursor is None else replace(lease, cursor=cursor)
 
     async def _resume(self) -> None:
-        """Take up the chunks that the client held over its former connection, once."""
-        if not self._resumed:
-            former = consumer(self._session.grant.name, self._session.hello.resume, 0)
-            self._leases = {lease.entry: lease for lease in await self._queue.adopt(former)}
-            self._resumed = True
+        """Take up the chunks that the client held over its former connections, once."""
+        if self._resumed:
+            return
+        hello = self._session.hello
+        for former in (*hello.tickets, hello.resume):
+            name = consumer(self._session.grant.name, former, 0)
+            self._leases |= {lease.entry: lease for lease in await self._queue.adopt(name)}
+        self._resumed = True
 
     def _check_settings(self) -> None:
         if self._common.view.newest is None:

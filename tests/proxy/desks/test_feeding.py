@@ -72,6 +72,23 @@ async def test_feeder_that_comes_back_goes_on_with_its_chunk(home: House):
     assert (await again.offer(1, 2)).status == "ok"
 
 
+async def test_connection_of_a_feeder_that_broke_before_it_took_anything_up_is_passed_over(
+    home: House,
+):
+    fed = await Feeding.begin(home)
+    await fed.offer(0, 1)
+    fed.client.cut()
+    tickets = (fed.client.welcome.ticket,)
+    second = await enter(home, "feeder", resume=tickets[0])
+    second.cut()
+
+    third = await enter(home, "feeder", resume=second.welcome.ticket, tickets=tickets)
+    again = Feeding(third, fed.chunk, fed.entry)
+
+    assert (await third.ask(Renewal, 0, (), answer=Lost)).entries == ()
+    assert (await again.offer(1, 2)).status == "ok"
+
+
 async def test_chunk_that_was_sent_in_vain_is_sent_again(home: House):
     fed = await Feeding.begin(home)
     fed.client.cut()
