@@ -135,9 +135,10 @@ class Session:
             if self.common.sessions.get(self.ticket) is self:
                 del self.common.sessions[self.ticket]
             self.released.set()
-        if self._desk is not None:
-            await self._part(self._desk, end)
-        await self._close(end)
+        async with asyncio.TaskGroup() as parting:  # it is out at once, though Redis be away
+            parting.create_task(self._close(end))
+            if self._desk is not None:
+                parting.create_task(self._part(self._desk, end))
 
     # The beginning
 

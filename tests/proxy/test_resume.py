@@ -269,6 +269,25 @@ async def test_redis_away_is_waited_for(own_server: RedisServer, tmp_path: Path)
             assert (await client.hear(Settled)).ours == (True,)
 
 
+async def test_connection_is_closed_though_nothing_can_be_handed_back_yet(
+    own_server: RedisServer, tmp_path: Path
+):
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        await publish(roles)
+        async with house(connections, roles, config=PATIENT) as home:
+            await home.offer(1)
+            client = await home.worker()
+            await client.take(1)
+            own_server.stop()
+            await client.connection.send("a text")
+
+            async with asyncio.timeout(2.0):
+                assert (await client.closed())[0] == Close.MALFORMED
+            own_server.start()
+            await until(lambda: nobody_holds(home))
+
+
 @pytest.mark.parametrize("ticket", ["", "nonsense", "0" * 64])
 async def test_ticket_that_is_none_resumes_nothing(home: House, ticket: str):
     client = await RawClient.enter(home.url, ANN, resume=ticket)
