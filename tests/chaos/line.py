@@ -173,11 +173,10 @@ class _Connection:
             due, data = await pieces.get()
             await asyncio.sleep(due - clock())
             await self._flows.wait()
-            with suppress(OSError):
-                if writer.transport.is_closing():
-                    return
-                writer.write(data)
-                await writer.drain()
+            if not writer.transport.is_closing():
+                with suppress(OSError):
+                    writer.write(data)
+                    await writer.drain()
             if self._rate:
                 await asyncio.sleep(len(data) / self._rate)
             pieces.task_done()

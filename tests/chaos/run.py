@@ -100,7 +100,7 @@ class Run:
         self._rows = self.parts.rows()
         self._asked_at = now = time.monotonic()
         stands = (self._books, self._rows)
-        if stands != self._progress[0]:
+        if stands != self._progress[0] or not self._books:  # roles take their time to begin
             self._progress = (stands, now)
         if now > self._progress[1] + STALL:
             raise Stalled(f"Nothing has moved for {STALL:.0f} s.\n{self.standing()}")

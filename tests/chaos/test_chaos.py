@@ -66,7 +66,7 @@ def test_verdict_would_have_seen_what_was_lost_doubled_or_wrong(report: Report):
 def test_run_that_stands_still_is_told_with_what_stands_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(run, "STALL", 3.0)
+    monkeypatch.setattr(run, "STALL", 5.0)
 
     with pytest.raises(Stalled) as told:
         chaos(
@@ -74,7 +74,7 @@ def test_run_that_stands_still_is_told_with_what_stands_where(
             tmp_path,
         )
 
-    assert "Nothing has moved for 3 s" in str(told.value)
+    assert "Nothing has moved for 5 s" in str(told.value)
     assert "'offered': 300" in str(told.value)
     assert "sink-0, on True" in str(told.value)
 
