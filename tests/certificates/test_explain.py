@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 
 from caption_flow.certificates.contexts import client_context, server_context
@@ -38,7 +39,7 @@ async def _listen(connection: ServerConnection) -> None:
 async def why(url: str, ca_cert: Path | None = None) -> str | None:
     """Connect in vain, and ask why."""
     context = client_context(ca_cert=ca_cert) if url.startswith("wss") else None
-    with pytest.raises((OSError, EOFError, Exception)) as caught:
+    with pytest.raises((OSError, EOFError, WebSocketException)) as caught:
         await connect(url, ssl=context, proxy=None)
     return await explain(caught.value, url, ca_cert=ca_cert)
 

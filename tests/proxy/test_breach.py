@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.config.quality import Check
@@ -317,7 +318,7 @@ async def test_secrets_are_not_logged(home: House, caplog: pytest.LogCaptureFixt
         client = await home.worker()
         await client.say(CountsWanted(0))
         await client.closed()
-        with pytest.raises(Exception, match="401"):
+        with pytest.raises(InvalidStatus, match="401"):
             await RawClient.open(home.url, "some other token")
     await until(lambda: "Closing on ann/m1" in caplog.text)
 

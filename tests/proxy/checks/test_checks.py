@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from caption_flow.config.proxy import ChecksConfig, ProxyConfig
 from caption_flow.config.vllm import Stage
+from caption_flow.errors import ConfigError
 from caption_flow.model import Raw, Reference
 from caption_flow.queue.checks import RedisChecks
 from caption_flow.queue.connect import Connections
@@ -599,5 +600,5 @@ async def test_job_without_checks_asks_redis_nothing_more(open_, tmp_path: Path)
 
 
 async def test_wrong_folder_ends_the_proxy_with_the_reason(open_, tmp_path: Path):
-    with pytest.raises(Exception, match=r"proxy\.checks\.known: there is no folder"):
+    with pytest.raises(ConfigError, match=r"proxy\.checks\.known: there is no folder"):
         await open_(known=str(tmp_path / "none"), known_share=0.1)

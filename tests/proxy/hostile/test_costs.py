@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from caption_flow.proxy import outbox
 from caption_flow.proxy.desks import channel, images
@@ -72,7 +73,7 @@ async def test_fetching_again_has_an_end_with_the_bytes_of_a_day(
             try:
                 while True:
                     await client.ask(Fetch, 0, (sent.entry,), answer=Did)
-            except Exception:
+            except ConnectionClosed:
                 codes.append((await client.closed())[0])
                 client.cut()
 
