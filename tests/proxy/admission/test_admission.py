@@ -166,9 +166,13 @@ async def test_token_of_the_document_cannot_be_removed_in_redis(opened: Open, to
     admission = await opened(anna := grant_of("Anna", "listed"))
     await tokens.remove("Anna", "worker")
     await tokens.put(grant_of("Ben", "mark"))
-    await until(lambda: admission.admit(bearing("mark"), FAR))
 
+    async def has_heard() -> bool:
+        return await status(admission, "mark") == 0
+
+    await until(has_heard)
     assert admission.current(anna)
+    assert await status(admission, "listed") == 0
 
 
 async def test_limits_that_are_changed_close_nothing(opened: Open, tokens: RedisTokens):

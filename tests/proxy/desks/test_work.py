@@ -29,7 +29,7 @@ from caption_flow.wire.frames import (
     Settled,
     Suspect,
 )
-from tests.proxy.client import RawClient, failure, outcome, record, sample_of
+from tests.proxy.client import RawClient, failure, outcome, sample_of
 from tests.proxy.house import ANN, BOB, House, house, publish
 from tests.roles import Roles, jpeg, settings, until
 
@@ -477,9 +477,3 @@ async def test_no_connection_holds_more_than_it_may(home: House, monkeypatch: py
     await client.complete(home.told, first[:1])
 
     await client.hear(SampleSent)
-
-
-def test_record_of_the_tests_is_an_honest_one():
-    told = settings()
-    sent = SampleSent(0, "1-1", "caption", b"{}", "1-1", 1, (), b"", pushed=False)
-    assert records._outcome.decode(record(told, sent)).stage == "caption"
