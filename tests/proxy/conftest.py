@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from caption_flow.config.vllm import Stage
 from caption_flow.queue.connect import Connections
 from tests.proxy.client import RawClient
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles, brisk, roles
+from tests.roles import Roles, brisk, roles, settings
 
 __all__ = ["brisk", "roles"]
 
@@ -35,4 +37,20 @@ async def home(connections: Connections, roles: Roles) -> AsyncIterator[House]:
     """A proxy of a job that has settings."""
     await publish(roles)
     async with house(connections, roles) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def two_stages(connections: Connections, tmp_path: Path) -> Roles:
+    """A job with the stages "look" and "tell"."""
+    told = settings(stages=(Stage("look", "", ("L",)), Stage("tell", "", ("T",))))
+    made = Roles(connections, tmp_path, told)
+    await publish(made)
+    return made
+
+
+@pytest.fixture
+async def staged(connections: Connections, two_stages: Roles) -> AsyncIterator[House]:
+    """A proxy of that job."""
+    async with house(connections, two_stages) as opened:
         yield opened

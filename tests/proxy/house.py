@@ -15,7 +15,7 @@ from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from tests.proxy.client import RawClient
-from tests.roles import LEASE, Roles, jpeg
+from tests.roles import LEASE, Roles, jpeg, until
 
 ANN, BOB = "token of ann", "token of bob"
 BRISK = ProxyConfig(resume_seconds=0.3)
@@ -48,6 +48,11 @@ class House:
 
     async def offer(self, count: int, *, side: int = 8, first: int = 0) -> None:
         await self.roles.offer([jpeg(first + n, side) for n in range(count)], first=first)
+
+    async def has_given_up(self, *, left: int = 1) -> None:
+        """Wait until only so many connections are left, and nobody is waited for who broke one."""
+        door = self.door
+        await until(lambda: len(door._sessions) == left and not door._common._later)
 
     async def holders(self, stage: str = "caption") -> list[str]:
         """Who holds the samples of a stage, one name for each."""

@@ -217,20 +217,16 @@ async def test_outcome_twice_closes(home: House):
     await refused(client, Close.FORBIDDEN)
 
 
-async def test_stage_that_the_channel_does_not_serve_closes(connections, tmp_path):
-    told = settings(stages=(Stage("look", "", ("L",)), Stage("tell", "", ("T",))))
-    roles = Roles(connections, tmp_path, told)
-    await publish(roles)
-    async with house(connections, roles) as home:
-        await home.offer(1)
-        client = await RawClient.enter(home.url, ANN)
-        await client.serve(only=["look"])
-        [sent] = await client.take(1)
-        both = tuple(msgspec.json.encode(outcome(told, name)) for name in ("look", "tell"))
+async def test_stage_that_the_channel_does_not_serve_closes(staged: House):
+    await staged.offer(1)
+    client = await RawClient.enter(staged.url, ANN)
+    await client.serve(only=["look"])
+    [sent] = await client.take(1)
+    both = tuple(record(staged.told, sent, stage=name) for name in ("look", "tell"))
 
-        await client.say(Complete(9, 0, ((sent.entry, both),)))
+    await client.say(Complete(9, 0, ((sent.entry, both),)))
 
-        await refused(client, Close.FORBIDDEN)
+    await refused(client, Close.FORBIDDEN)
 
 
 SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}, "tags": {"type": "array"}}}

@@ -11,7 +11,6 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
 from caption_flow.config.proxy import ProxyConfig
-from caption_flow.config.vllm import Stage
 from caption_flow.errors import QueueUnreachable
 from caption_flow.grants import Grant
 from caption_flow.proxy import server
@@ -22,7 +21,7 @@ from caption_flow.wire.frames import SUBPROTOCOL, Hello, Notice, Orders, SampleS
 from tests.proxy.client import RawClient
 from tests.proxy.house import ANN, BOB, GRANTS, House, grant, house, publish
 from tests.proxy.listed import ListedTokens
-from tests.roles import Roles, settings, until
+from tests.roles import Roles, until
 
 CARL = "token of carl"
 
@@ -217,12 +216,9 @@ async def test_admission_hears_whose_place_is_taken(connections: Connections, ro
     assert strict.instead == ["", first.welcome.ticket]
 
 
-async def test_token_of_one_stage_serves_no_other(connections: Connections, tmp_path):
-    told = settings(stages=(Stage("look", "", ("L",)), Stage("tell", "", ("T",))))
-    roles = Roles(connections, tmp_path, told)
-    await publish(roles)
+async def test_token_of_one_stage_serves_no_other(connections: Connections, two_stages: Roles):
     tokens = ListedTokens([grant("carl", CARL, stages=("tell",)), *GRANTS])
-    async with house(connections, roles, admission=tokens) as home:
+    async with house(connections, two_stages, admission=tokens) as home:
         await home.offer(1)
         carl = await home.worker(CARL)
         await carl.credit(1)
@@ -231,7 +227,7 @@ async def test_token_of_one_stage_serves_no_other(connections: Connections, tmp_
         assert await carl.quiet(SampleSent)
         ann = await RawClient.enter(home.url, ANN)
         await ann.serve(only=["look"])
-        await ann.complete(told, await ann.take(1))
+        await ann.complete(home.told, await ann.take(1))
         assert (await carl.hear(SampleSent)).stage == "tell"
 
 

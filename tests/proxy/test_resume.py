@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,82 +22,81 @@ from tests.roles import LEASE, Roles, settings, until
 PATIENT = ProxyConfig(resume_seconds=30.0)
 
 
+@pytest.fixture
+async def patient(connections: Connections, roles: Roles) -> AsyncIterator[House]:
+    """A proxy that waits long for who was cut off."""
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def another(connections: Connections, patient: House) -> AsyncIterator[House]:
+    """A second one of the same job."""
+    async with house(connections, patient.roles, config=PATIENT) as opened:
+        yield opened
+
+
 async def nobody_holds(home: House) -> bool:
     return set(await home.holders()) <= {"returned"}
 
 
-async def test_what_is_held_may_be_taken_up_again(connections: Connections, roles: Roles):
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as home:
-        await home.offer(3)
-        first = await home.worker()
-        done, held, missed = await first.take(3)
-        first.cut()
+async def test_what_is_held_may_be_taken_up_again(patient: House):
+    await patient.offer(3)
+    first = await patient.worker()
+    done, held, missed = await first.take(3)
+    first.cut()
 
-        second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
-        assert second.welcome.resumes
-        assert (await second.serve(holding=[done.entry, held.entry])).lost == ()
+    second = await RawClient.enter(patient.url, ANN, resume=first.welcome.ticket)
+    assert second.welcome.resumes
+    assert (await second.serve(holding=[done.entry, held.entry])).lost == ()
 
-        assert await second.complete(home.told, [done, held]) == (True, True)
-        [again] = await second.take(1)
-        assert (again.entry, again.attempt) == (missed.entry, 1)
-        assert (await second.image())[0].entry == missed.entry
+    assert await second.complete(patient.told, [done, held]) == (True, True)
+    [again] = await second.take(1)
+    assert (again.entry, again.attempt) == (missed.entry, 1)
+    assert (await second.image())[0].entry == missed.entry
 
 
-async def test_connection_that_broke_before_it_took_anything_up_is_passed_over(
-    connections: Connections, roles: Roles
-):
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as home:
-        await home.offer(2)
-        first = await home.worker()
-        held, missed = await first.take(2)
-        first.cut()
-        tickets = [first.welcome.ticket]
-        second = await RawClient.enter(home.url, ANN, resume=tickets[0])
-        second.cut()
+async def test_connection_that_broke_before_it_took_anything_up_is_passed_over(patient: House):
+    await patient.offer(2)
+    first = await patient.worker()
+    held, missed = await first.take(2)
+    first.cut()
+    tickets = [first.welcome.ticket]
+    second = await RawClient.enter(patient.url, ANN, resume=tickets[0])
+    second.cut()
 
-        third = await RawClient.enter(home.url, ANN, resume=second.welcome.ticket)
-        assert (await third.serve(holding=[held.entry], tickets=tickets)).lost == ()
-        assert await third.complete(home.told, [held]) == (True,)
-        [again] = await third.take(1)
-        assert (again.entry, again.attempt) == (missed.entry, 1)
+    third = await RawClient.enter(patient.url, ANN, resume=second.welcome.ticket)
+    assert (await third.serve(holding=[held.entry], tickets=tickets)).lost == ()
+    assert await third.complete(patient.told, [held]) == (True,)
+    [again] = await third.take(1)
+    assert (again.entry, again.attempt) == (missed.entry, 1)
 
 
-async def test_another_proxy_will_do(connections: Connections, roles: Roles):
-    await publish(roles)
-    async with (
-        house(connections, roles, config=PATIENT) as here,
-        house(connections, roles, config=PATIENT) as there,
-    ):
-        await here.offer(1)
-        first = await here.worker()
-        [sent] = await first.take(1)
-        first.cut()
+async def test_another_proxy_will_do(patient: House, another: House):
+    await patient.offer(1)
+    first = await patient.worker()
+    [sent] = await first.take(1)
+    first.cut()
 
-        second = await RawClient.enter(there.url, ANN, resume=first.welcome.ticket)
-        assert (await second.serve(holding=[sent.entry])).lost == ()
+    second = await RawClient.enter(another.url, ANN, resume=first.welcome.ticket)
+    assert (await second.serve(holding=[sent.entry])).lost == ()
 
-        assert await second.complete(there.told, [sent]) == (True,)
+    assert await second.complete(another.told, [sent]) == (True,)
 
 
-async def test_the_old_connection_holds_nothing_any_more(connections: Connections, roles: Roles):
+async def test_the_old_connection_holds_nothing_any_more(patient: House, another: House):
     """It may seem open for a while, at another proxy too."""
-    await publish(roles)
-    async with (
-        house(connections, roles, config=PATIENT) as here,
-        house(connections, roles, config=PATIENT) as there,
-    ):
-        await here.offer(1)
-        old = await here.worker()
-        [sent] = await old.take(1)
+    await patient.offer(1)
+    old = await patient.worker()
+    [sent] = await old.take(1)
 
-        new = await RawClient.enter(there.url, ANN, resume=old.welcome.ticket)
-        await new.serve(holding=[sent.entry])
+    new = await RawClient.enter(another.url, ANN, resume=old.welcome.ticket)
+    await new.serve(holding=[sent.entry])
 
-        assert await old.ask(Renewal, 0, (sent.entry,), answer=Lost) == Lost(1, (sent.entry,))
-        assert await old.complete(here.told, [sent]) == (False,)
-        assert await new.complete(there.told, [sent]) == (True,)
+    assert await old.ask(Renewal, 0, (sent.entry,), answer=Lost) == Lost(1, (sent.entry,))
+    assert await old.complete(patient.told, [sent]) == (False,)
+    assert await new.complete(another.told, [sent]) == (True,)
 
 
 async def test_the_old_connection_is_closed_where_it_is_seen(home: House):
@@ -148,72 +148,64 @@ async def test_what_was_taken_up_is_not_taken_away(home: House):
     second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
     await second.serve(holding=[sent.entry])
 
-    await asyncio.sleep(3 * home.door._common.config.resume_seconds)
+    await home.has_given_up()
 
     assert await second.complete(home.told, [sent]) == (True,)
 
 
-async def test_clean_goodbye_hands_back_at_once_and_is_no_attempt(
-    connections: Connections, roles: Roles
-):
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as home:
-        await home.offer(1)
-        client = await home.worker()
-        await client.take(1)
-        await client.leave()
+async def test_clean_goodbye_hands_back_at_once_and_is_no_attempt(patient: House):
+    await patient.offer(1)
+    client = await patient.worker()
+    await client.take(1)
+    await client.leave()
 
-        [again] = await (await home.worker(BOB)).take(1)
+    [again] = await (await patient.worker(BOB)).take(1)
 
-        assert again.attempt == 1
+    assert again.attempt == 1
 
 
-async def test_unanswered_request_may_be_sent_again(connections: Connections, roles: Roles):
+async def test_unanswered_request_may_be_sent_again(patient: House):
     """Its answer was lost with the connection: it was done, and is done once."""
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as home:
-        await home.offer(1)
-        first = await home.worker()
-        [sent] = await first.take(1)
-        await first.say(Complete(9, 0, ((sent.entry, (record(home.told, sent),)),)))
-        await first.hear(Settled)
-        first.cut()
+    await patient.offer(1)
+    first = await patient.worker()
+    [sent] = await first.take(1)
+    await first.say(Complete(9, 0, ((sent.entry, (record(patient.told, sent),)),)))
+    await first.hear(Settled)
+    first.cut()
 
-        second = await RawClient.enter(home.url, ANN, resume=first.welcome.ticket)
-        assert (await second.serve(holding=[sent.entry])).lost == (sent.entry,)
-        assert await second.complete(home.told, [sent]) == (False,)
-        assert len(await roles.captions()) == 1
+    second = await RawClient.enter(patient.url, ANN, resume=first.welcome.ticket)
+    assert (await second.serve(holding=[sent.entry])).lost == (sent.entry,)
+    assert await second.complete(patient.told, [sent]) == (False,)
+    assert len(await patient.roles.captions()) == 1
 
 
-async def test_ticket_of_another_is_worth_nothing(connections: Connections, roles: Roles):
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as home:
-        await home.offer(1)
-        ann = await home.worker()
-        [sent] = await ann.take(1)
+async def test_ticket_of_another_is_worth_nothing(patient: House):
+    await patient.offer(1)
+    ann = await patient.worker()
+    [sent] = await ann.take(1)
 
-        bob = await RawClient.enter(home.url, BOB, resume=ann.welcome.ticket)
-        await bob.serve(holding=[sent.entry])
-        await bob.credit(1)
+    bob = await RawClient.enter(patient.url, BOB, resume=ann.welcome.ticket)
+    await bob.serve(holding=[sent.entry])
+    await bob.credit(1)
 
-        assert await bob.quiet(SampleSent)
-        assert await ann.complete(home.told, [sent]) == (True,)
+    assert await bob.quiet(SampleSent)
+    assert await ann.complete(patient.told, [sent]) == (True,)
 
 
-async def test_end_of_a_proxy_sends_its_clients_to_another(connections: Connections, roles: Roles):
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as there:
-        async with house(connections, roles, config=PATIENT) as here:
-            await here.offer(1)
-            client = await here.worker()
-            [sent] = await client.take(1)
-            closing = asyncio.create_task(client.closed())
-            await asyncio.sleep(0)
-        assert (await closing)[0] == Close.GOING
+async def test_end_of_a_proxy_sends_its_clients_to_another(
+    connections: Connections, patient: House
+):
+    async with house(connections, patient.roles, config=PATIENT) as ending:
+        await ending.offer(1)
+        client = await ending.worker()
+        [sent] = await client.take(1)
+        closing = asyncio.create_task(client.closed())
+        await asyncio.sleep(0)
+    assert (await closing)[0] == Close.GOING
 
-        second = await RawClient.enter(there.url, ANN, resume=client.welcome.ticket)
-        assert (await second.serve(holding=[sent.entry])).lost == ()
-        assert await second.complete(there.told, [sent]) == (True,)
+    second = await RawClient.enter(patient.url, ANN, resume=client.welcome.ticket)
+    assert (await second.serve(holding=[sent.entry])).lost == ()
+    assert await second.complete(patient.told, [sent]) == (True,)
 
 
 async def test_samples_of_a_killed_proxy_run_out(own_server: RedisServer, tmp_path: Path):

@@ -12,7 +12,6 @@ import pytest
 from msgspec import UNSET
 
 from caption_flow.config.proxy import ChecksConfig, ProxyConfig
-from caption_flow.config.vllm import Stage
 from caption_flow.errors import ConfigError
 from caption_flow.model import Raw, Reference
 from caption_flow.queue.checks import RedisChecks
@@ -501,14 +500,11 @@ async def test_what_a_trusted_worker_hands_back_is_made_by_another(open_):
 
 @pytest.mark.parametrize("which", [0, 1])
 async def test_any_stage_of_a_visit_is_checked_by_itself(
-    connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+    connections: Connections, two_stages: Roles, monkeypatch: pytest.MonkeyPatch, which: int
 ):
-    names = ("look", "tell")
-    told = settings(stages=tuple(Stage(name, "", (name,)) for name in names))
-    roles = Roles(connections, tmp_path, told)
-    await publish(roles)
+    told, names = two_stages.told, ("look", "tell")
     config, admission = ProxyConfig(checks=ChecksConfig(share=1.0)), ListedTokens(GRANTS)
-    async with house(connections, roles, config=config, admission=admission) as home:
+    async with house(connections, two_stages, config=config, admission=admission) as home:
         monkeypatch.setattr(home.door._common.checks, "chosen", lambda *_: which)
         await home.offer(1)
         client, tess = await home.worker(), await home.worker(TESS)

@@ -29,7 +29,7 @@ from caption_flow.wire.frames import (
     Settled,
     Suspect,
 )
-from tests.proxy.client import RawClient, failure, outcome, sample_of
+from tests.proxy.client import RawClient, failure, record, sample_of
 from tests.proxy.house import ANN, BOB, House, house, publish
 from tests.roles import Roles, jpeg, settings, until
 
@@ -161,20 +161,16 @@ async def test_stages_after_one_another(connections, tmp_path):
         assert [made.contributor for made in caption.outcomes] == ["ann", "bob"]
 
 
-async def test_stages_in_one_visit(connections, tmp_path):
-    told = settings(stages=(Stage("look", "", ("L",)), Stage("tell", "", ("T",))))
-    roles = Roles(connections, tmp_path, told)
-    await publish(roles)
-    async with house(connections, roles) as home:
-        await home.offer(1)
-        client = await home.worker()
-        [sent] = await client.take(1)
-        both = tuple(msgspec.json.encode(outcome(told, name)) for name in ("look", "tell"))
+async def test_stages_in_one_visit(staged: House):
+    await staged.offer(1)
+    client = await staged.worker()
+    [sent] = await client.take(1)
+    both = tuple(record(staged.told, sent, stage=name) for name in ("look", "tell"))
 
-        answer = await client.ask(Complete, 0, ((sent.entry, both),), answer=Settled)
+    answer = await client.ask(Complete, 0, ((sent.entry, both),), answer=Settled)
 
-        assert answer.ours == (True,)
-        assert len(await roles.captions()) == 1
+    assert answer.ours == (True,)
+    assert len(await staged.roles.captions()) == 1
 
 
 async def test_image_that_was_not_pushed_is_fetched(home: House):

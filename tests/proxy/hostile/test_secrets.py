@@ -1,10 +1,8 @@
 """What a contributor is not told: who the others are, what they said, what the operator knows."""
 
 import msgspec
-import pytest
 
 from caption_flow.config.openai import Endpoint, OpenaiConfig
-from caption_flow.config.vllm import Stage
 from caption_flow.model import Failure, Outcome
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.frames import (
@@ -22,33 +20,24 @@ from tests.proxy.house import ANN, BOB, House, grant, house, publish
 from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, settings
 
-TWO = (Stage("look", "", ("L",)), Stage("tell", "", ("T",)))
 
+async def test_who_made_earlier_captions_is_not_told(staged: House):
+    await staged.offer(1)
+    bob = await RawClient.enter(staged.url, BOB, member="machine-of-bob")
+    await bob.serve(only=["look"])
+    assert await bob.complete(staged.told, await bob.take(1)) == (True,)
+    ann = await staged.worker()
 
-@pytest.fixture
-def two_stages(connections: Connections, tmp_path) -> Roles:
-    return Roles(connections, tmp_path, settings(stages=TWO))
+    [sent] = await ann.take(1)
 
-
-async def test_who_made_earlier_captions_is_not_told(connections, two_stages: Roles):
-    await publish(two_stages)
-    async with house(connections, two_stages) as home:
-        await home.offer(1)
-        bob = await RawClient.enter(home.url, BOB, member="machine-of-bob")
-        await bob.serve(only=["look"])
-        assert await bob.complete(home.told, await bob.take(1)) == (True,)
-        ann = await home.worker()
-
-        [sent] = await ann.take(1)
-
-        [made] = [msgspec.json.decode(one, type=Outcome) for one in sent.outcomes]
-        assert (made.worker, made.contributor) == ("", "")
-        assert made.outputs == {"captions": ["a caption"]}
-        assert not any(b"bob" in each for each in sent.outcomes)
-        # The operator still knows.
-        assert await ann.complete(home.told, [sent]) == (True,)
-        [caption] = await home.roles.captions()
-        assert [one.contributor for one in caption.outcomes] == ["bob", "ann"]
+    [made] = [msgspec.json.decode(one, type=Outcome) for one in sent.outcomes]
+    assert (made.worker, made.contributor) == ("", "")
+    assert made.outputs == {"captions": ["a caption"]}
+    assert not any(b"bob" in each for each in sent.outcomes)
+    # The operator still knows.
+    assert await ann.complete(staged.told, [sent]) == (True,)
+    [caption] = await staged.roles.captions()
+    assert [one.contributor for one in caption.outcomes] == ["bob", "ann"]
 
 
 async def test_what_others_said_of_a_failure_is_not_told(home: House):
@@ -113,7 +102,6 @@ async def test_headers_of_the_operator_stay(connections: Connections, tmp_path):
 
 
 async def test_stage_that_a_token_is_not_for_is_never_given(connections, two_stages: Roles):
-    await publish(two_stages)
     tokens = ListedTokens([grant("ann", ANN, stages=("tell",)), grant("bob", BOB)])
     async with house(connections, two_stages, admission=tokens) as home:
         await home.offer(2)
@@ -130,7 +118,6 @@ async def test_samples_of_a_stage_that_was_taken_away_are_not_taken_up_again(
     connections, two_stages: Roles
 ):
     """Cut off, and the token is for another stage when it comes back: the image is not shown."""
-    await publish(two_stages)
     async with house(connections, two_stages, admission=ListedTokens([grant("ann", ANN)])) as home:
         await home.offer(1)
         before = await home.worker()
@@ -170,8 +157,7 @@ async def test_serving_other_names_a_thousand_times_serves_the_job_alone(home: H
 
 
 async def test_former_stage_named_often_is_served_once(connections, two_stages: Roles):
-    await publish(two_stages)
-    former = Roles(connections, two_stages.folder.path, settings(stages=TWO[:1]))
+    former = Roles(connections, two_stages.folder.path, settings(stages=two_stages.told.stages[:1]))
     await publish(former, version=2)
     async with house(connections, former) as home:
         client = await home.worker()
