@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from caption_flow.config.broadcast import Broadcast, fingerprint
 from caption_flow.model import Failure, Outcome, Sample
+from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import (
     SUBPROTOCOL,
     Complete,
@@ -144,6 +145,12 @@ class RawClient:
             await self._listen()
         assert caught.value.rcvd is not None, "it did not say why"
         return caught.value.rcvd.code, caught.value.rcvd.reason
+
+    async def refused(self, code: Close) -> None:
+        """Wait until the other end has closed with this code, and a reason."""
+        found, reason = await self.closed()
+        assert found == code, reason
+        assert reason
 
     async def _listen(self) -> None:
         async with asyncio.timeout(PATIENCE):

@@ -42,14 +42,6 @@ NAN = float("nan")
 HELLO = Hello("worker", "m1", "host", 1, "test")
 
 
-async def refused(client: RawClient, code: Close) -> str:
-    """Wait until the proxy closes with a code; answers its reason."""
-    found, reason = await client.closed()
-    assert found == code, reason
-    assert reason
-    return reason
-
-
 BEFORE_HELLO = {
     "a frame before hello": (pack(CountsWanted(1)), Close.DISORDER),
     "a text": ("hello", Close.MALFORMED),
@@ -70,13 +62,13 @@ async def test_wrong_beginning_closes(home: House, case: str):
 
     await client.connection.send(message)
 
-    await refused(client, code)
+    await client.refused(code)
 
 
 async def test_no_hello_in_time_closes(home: House, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(session, "HELLO_SECONDS", 0.1)
 
-    await refused(await RawClient.open(home.url, ANN), Close.LATE)
+    await (await RawClient.open(home.url, ANN)).refused(Close.LATE)
 
 
 async def test_message_over_its_bound_closes(home: House):
@@ -132,7 +124,7 @@ async def test_breach_closes_and_costs_others_nothing(home: House, case: str):
 
     await act(bad, sent)
 
-    await refused(bad, code)
+    await bad.refused(code)
     [again] = await good.take(1)
     assert (again.entry, again.attempt) == (sent.entry, 1)
     assert await good.complete(home.told, [kept, again]) == (True, True)
@@ -145,7 +137,7 @@ async def test_sample_of_another_is_not_settled(home: House):
 
     await bad.say(Complete(9, 0, ((sent.entry, (record(home.told, sent),)),)))
 
-    await refused(bad, Close.FORBIDDEN)
+    await bad.refused(Close.FORBIDDEN)
     assert await good.complete(home.told, [sent]) == (True,)
 
 
@@ -202,7 +194,7 @@ async def test_outcome_that_was_not_asked_for_closes(home: House, case: str):
     lie = msgspec.json.encode(outcome(home.told, **{"stage": "caption", **LIES[case]}))
     await client.say(Complete(9, 0, ((sent.entry, (lie,)),)))
 
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
     assert await home.roles.captions() == []
 
 
@@ -214,7 +206,7 @@ async def test_outcome_twice_closes(home: House):
 
     await client.say(Complete(9, 0, ((sent.entry, (made, made)),)))
 
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
 
 
 async def test_stage_that_the_channel_does_not_serve_closes(staged: House):
@@ -226,7 +218,7 @@ async def test_stage_that_the_channel_does_not_serve_closes(staged: House):
 
     await client.say(Complete(9, 0, ((sent.entry, both),)))
 
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
 
 
 SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}, "tags": {"type": "array"}}}
@@ -259,7 +251,7 @@ async def test_fields_are_those_of_the_form(connections, tmp_path, fields, right
         if right:
             assert (await client.hear(Settled)).ours == (True,)
         else:
-            await refused(client, Close.FORBIDDEN)
+            await client.refused(Close.FORBIDDEN)
 
 
 @pytest.mark.parametrize(("width", "right"), [(640, True), (0, False), (2**40, False)])
@@ -274,7 +266,7 @@ async def test_facts_about_an_image_from_elsewhere_are_sane(home: House, width: 
     if right:
         assert (await client.hear(Settled)).ours == (True,)
     else:
-        await refused(client, Close.FORBIDDEN)
+        await client.refused(Close.FORBIDDEN)
 
 
 async def test_texts_may_be_as_long_as_configured(connections, roles: Roles):
@@ -291,7 +283,7 @@ async def test_texts_may_be_as_long_as_configured(connections, roles: Roles):
             Complete(9, 0, ((second.entry, (record(home.told, second, outputs=over),)),))
         )
 
-        await refused(client, Close.FORBIDDEN)
+        await client.refused(Close.FORBIDDEN)
 
 
 async def test_failures_of_a_sample_do_not_grow_without_end(
@@ -326,13 +318,13 @@ async def test_secrets_are_not_logged(home: House, caplog: pytest.LogCaptureFixt
 async def test_role_without_a_desk_is_turned_away(home: House):
     client = await RawClient.open(home.url, ANN)
     await client.say(Hello("monitor", "m", "h", 1, "t"))
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
 
 
 async def test_serving_before_hello_is_disorder(home: House):
     client = await RawClient.open(home.url, ANN)
     await client.say(Serve(1, 0, None))
-    await refused(client, Close.DISORDER)
+    await client.refused(Close.DISORDER)
     assert await home.worker()
 
 

@@ -25,7 +25,6 @@ from tests.proxy.callers import (
     said_of,
 )
 from tests.proxy.house import House
-from tests.proxy.test_breach import refused
 from tests.roles import jpeg
 
 __all__ = ["home"]
@@ -79,7 +78,7 @@ async def test_offer_of_what_was_not_planned_closes_and_changes_nothing(home: Ho
 
     await fed.say([(records.encode(sample), image, why)])
 
-    await refused(fed.client, Close.FORBIDDEN)
+    await fed.client.refused(Close.FORBIDDEN)
     assert (await home.roles.job.counts()).offered == 0
 
 
@@ -88,7 +87,7 @@ async def test_offer_of_other_sizes_than_it_says_closes(home: House):
 
     await fed.say(fed.parts(0, 1), spare=b"more")
 
-    await refused(fed.client, Close.MALFORMED)
+    await fed.client.refused(Close.MALFORMED)
 
 
 async def test_offer_of_more_than_the_chunk_has_closes(home: House):
@@ -96,7 +95,7 @@ async def test_offer_of_more_than_the_chunk_has_closes(home: House):
 
     await fed.say(fed.parts(0, 1) * 4)
 
-    await refused(fed.client, Close.FORBIDDEN)
+    await fed.client.refused(Close.FORBIDDEN)
 
 
 async def test_image_over_its_bound_closes(home: House):
@@ -105,7 +104,7 @@ async def test_image_over_its_bound_closes(home: House):
 
     await fed.say([(records.encode(said_of(fed.chunk, fed.chunk.names[0], image)), image, b"")])
 
-    await refused(fed.client, Close.LARGE)
+    await fed.client.refused(Close.LARGE)
 
 
 async def test_record_over_its_bound_closes(home: House):
@@ -113,7 +112,7 @@ async def test_record_over_its_bound_closes(home: House):
 
     await fed.say([(b"x" * (MOST_RECORD + 1), b"", b"")])
 
-    await refused(fed.client, Close.MALFORMED)
+    await fed.client.refused(Close.MALFORMED)
 
 
 CHUNKS = {
@@ -137,5 +136,5 @@ async def test_chunk_of_names_that_no_source_gives_closes(home: House, case: str
 
     await client.connection.send(pack(frame) + records.encode(CHUNKS[case]))
 
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
     assert (await home.roles.job.counts()).planned == 0

@@ -20,7 +20,6 @@ from caption_flow.wire.frames import (
 from tests.proxy.callers import SHA, TOKENS, enter, home
 from tests.proxy.client import RawClient
 from tests.proxy.house import House
-from tests.proxy.test_breach import refused
 
 __all__ = ["home"]
 
@@ -67,7 +66,7 @@ async def test_frame_of_another_role_closes(home: House, frame: Any, role: Role)
 
     await client.say(frame)
 
-    await refused(client, Close.FORBIDDEN)
+    await client.refused(Close.FORBIDDEN)
 
 
 @pytest.mark.parametrize(("token", "role"), [*product(TOKENS, TOKENS)])
@@ -81,7 +80,7 @@ async def test_token_is_for_its_role_and_that_of_an_operator_for_looking(
     if token == role or (token, role) == ("admin", "monitor"):
         assert (await client.hear(Welcome)).contributor == f"the {token}"
     else:
-        await refused(client, Close.FORBIDDEN)
+        await client.refused(Close.FORBIDDEN)
 
 
 GRANTED = Grant("ann", "worker", SHA)
@@ -99,4 +98,4 @@ async def test_token_that_cannot_be_closes(home: House, case: str):
 
     await operator.say(admin.PutToken(1, msgspec.json.encode(TOKENS_OF_LIES[case]), None))
 
-    await refused(operator, Close.MALFORMED)
+    await operator.refused(Close.MALFORMED)
