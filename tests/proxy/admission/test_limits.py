@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from caption_flow.grants import Grant
-from caption_flow.proxy.admission import accounts
+from caption_flow.proxy.admission import accounts, presence
 from caption_flow.proxy.admission.admission import TokenAdmission, token_admission
 from caption_flow.queue.connect import connect
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.tokens import RedisTokens
+from caption_flow.queue.usage import STAY_SECONDS
 from tests.proxy.admission.admitting import WIDE, Open, job, opened, tokens
 from tests.proxy.house import grant
 from tests.redis_server import RedisServer
@@ -35,15 +36,20 @@ async def test_connections_are_counted_over_all_proxies(opened: Open):
 
 
 async def test_connections_are_kept_for_as_long_as_their_proxy_lives(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
+    opened: Open, job: RedisJob, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("caption_flow.queue.usage.STAY_SECONDS", 0.5)
-    monkeypatch.setattr("caption_flow.proxy.admission.presence.TELL_SECONDS", 0.1)
+    assert 2 * presence.TELL_SECONDS < STAY_SECONDS
+    monkeypatch.setattr(presence, "TELL_SECONDS", 0.05)
     anna = grant("Anna", "a", max_workers=1)
     one, two = await opened(anna), await opened(anna)
     await one.enter(anna, "1")
+    ends = set()  # when it counted no more, had nothing been told since
 
-    await asyncio.sleep(1.0)
+    async def is_told_again_and_again() -> bool:
+        ends.add(await job.client.zscore(job.keys.sessions("worker", "Anna"), "1"))
+        return len(ends) > 5
+
+    await until(is_told_again_and_again)
     assert not await two.enter(anna, "2")
     await one.leave(anna, "1")
     assert await two.enter(anna, "2")

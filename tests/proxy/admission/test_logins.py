@@ -14,6 +14,7 @@ from caption_flow.proxy.ports import Refusal
 from caption_flow.queue.tokens import RedisTokens
 from tests.proxy.admission.admitting import FAR, Open, bearing, job, opened, status, tokens
 from tests.proxy.house import grant
+from tests.roles import until
 
 __all__ = ["job", "opened", "tokens"]
 
@@ -77,16 +78,17 @@ GUESSES = 10_000
 async def test_failed_logins_cost_little_and_harm_no_good_client(
     opened: Open, tokens: RedisTokens, addresses: int
 ):
-    good = [new_token() for _ in range(100)]
+    good = [new_token() for _ in range(25)]
     for number, token in enumerate(good):
         await tokens.put(grant(f"{number}", token))
     admission = await opened(config=ProxyConfig())
     guesses = [bearing(f"guess {n}") for n in range(GUESSES)]
-    worst = 0.0
+    tried, worst = 0, 0.0
 
     async def attack() -> None:
-        for n, headers in enumerate(guesses):
-            number = n % addresses
+        nonlocal tried
+        for tried, headers in enumerate(guesses):
+            number = tried % addresses
             answer = await admission.admit(headers, f"198.51.{number // 250}.{number % 250}")
             assert isinstance(answer, Refusal)
             await asyncio.sleep(0)
@@ -94,15 +96,15 @@ async def test_failed_logins_cost_little_and_harm_no_good_client(
     tracemalloc.start()
     begun = time.process_time()
     attacking = asyncio.create_task(attack())
-    for token in good:
+    for number, token in enumerate(good):  # all through the attack
+        await until(lambda number=number: tried >= number * GUESSES // len(good))
         asked = time.monotonic()
         assert await status(admission, token) == 0
         worst = max(worst, time.monotonic() - asked)
-        await asyncio.sleep(0)
     await attacking
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert (time.process_time() - begun) / GUESSES < 0.002
     assert most < 3_000_000
-    assert worst < 1.0
+    assert worst < 2.0
