@@ -17,16 +17,17 @@ from typing import Any
 from msgspec.structs import astuple, replace
 from websockets.exceptions import ConnectionClosed
 
-from caption_flow.errors import CaptionFlowError, QueueFull, QueueUnfit, QueueUnreachable
+from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
 from caption_flow.lifecycle import cancel
 from caption_flow.proxy.common import Common
 from caption_flow.proxy.desk import Desk, End, Handler, MakeDesk
 from caption_flow.proxy.door import Door
 from caption_flow.proxy.outbox import Outbox
+from caption_flow.proxy.refusal import refusal
 from caption_flow.queue.ports import Member
 from caption_flow.wire.closing import Breach, Close, shortened
-from caption_flow.wire.fields import Frame, Refusal
+from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
     HELLO_SECONDS,
     SILENCE_SECONDS,
@@ -38,7 +39,6 @@ from caption_flow.wire.frames import (
     Hello,
     Orders,
     Reader,
-    Refused,
     Release,
     Serve,
     Welcome,
@@ -65,14 +65,6 @@ _WEIGHTS: Mapping[type[Frame], tuple[int, float]] = {
     Defer: (1, 4),
 }
 _WEIGHT = (1, 0.25)
-
-# Clients are not told where our Redis is.
-_REFUSALS: tuple[tuple[type[CaptionFlowError], Refusal, str], ...] = (
-    (QueueUnreachable, "unreachable", "The queue does not answer. It may come back by itself."),
-    (QueueFull, "full", "The queue has no room. It has some again when captions leave."),
-    (QueueUnfit, "unfit", "The queue cannot be used as it is; its operator has to see to it."),
-    (CaptionFlowError, "failed", "This could not be done; the log of the proxy says why."),
-)
 
 
 class Session:
@@ -328,12 +320,6 @@ class Session:
                 await self._connection.close(code, shortened(end.reason))
         except TimeoutError:  # what was sent before is not taken in
             self._connection.transport.abort()
-
-
-def refusal(id_: int, exc: CaptionFlowError) -> Refused:
-    """Say that something was not done."""
-    kind, text = next((kind, text) for error, kind, text in _REFUSALS if isinstance(exc, error))
-    return Refused(id_, kind, text)
 
 
 def _end_of(exc: BaseException) -> End:

@@ -10,14 +10,25 @@ from pathlib import Path
 import pytest
 
 from caption_flow.config.proxy import ProxyConfig
+from caption_flow.proxy.desks.images import MOST_FETCHES
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections, connect
 from caption_flow.wire.closing import Close
-from caption_flow.wire.frames import Complete, Lost, Refused, Renewal, SampleSent, Settled
+from caption_flow.wire.frames import (
+    Complete,
+    Did,
+    Fetch,
+    ImageSent,
+    Lost,
+    Refused,
+    Renewal,
+    SampleSent,
+    Settled,
+)
 from tests.proxy.client import RawClient, record
 from tests.proxy.house import ANN, BOB, House, house, publish
 from tests.redis_server import RedisServer
-from tests.roles import LEASE, Roles, settings, until
+from tests.roles import LEASE, Roles, jpeg, settings, until
 
 PATIENT = ProxyConfig(resume_seconds=30.0)
 
@@ -259,6 +270,64 @@ async def test_redis_away_is_waited_for(own_server: RedisServer, tmp_path: Path)
             await client.hear(SampleSent)
             await client.say(Complete(51, 0, ((sent.entry, (record(home.told, sent),)),)))
             assert (await client.hear(Settled)).ours == (True,)
+
+
+async def test_images_are_refused_while_redis_is_away_however_often_they_are_asked_for(
+    own_server: RedisServer, tmp_path: Path
+):
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        await publish(roles)
+        async with house(connections, roles, config=PATIENT) as home:
+            await home.offer(1)
+            client = await home.worker()
+            [sent] = await client.take(1)
+            await client.image()
+            own_server.stop()
+            for _ in range(MOST_FETCHES + 1):
+                refused = await client.ask(Fetch, 0, (sent.entry,), answer=Refused)
+                assert refused.kind == "unreachable"
+            own_server.start()
+
+            await client.ask(Fetch, 0, (sent.entry,), answer=Did)
+            assert (await client.image())[1] == jpeg(0)
+
+
+async def test_redis_that_cannot_be_used_ends_nobodys_session(home: House):
+    await home.offer(2)
+    client = await home.worker()
+    held, _ = await client.take(2)
+    await client.image()
+    images = home.roles.job.lane.images
+    await home.roles.client.rename(images, "aside")
+    await home.roles.client.set(images, "no stream")
+
+    refused = await client.ask(Fetch, 0, (held.entry,), answer=Refused)
+    await client.credit(0, 64 << 10)
+    await asyncio.sleep(0.1)
+
+    assert refused.kind == "unfit"
+    await home.roles.client.rename("aside", images)
+    await client.ask(Fetch, 0, (held.entry,), answer=Did)
+
+
+async def test_image_that_is_asked_for_anew_is_sent_once(home: House):
+    """Whoever asks again has given up what it asked before, on a slow line."""
+    await home.offer(1)
+    client = await home.worker()
+    [sent] = await client.take(1)
+    await client.image()
+    [session] = home.door._sessions
+
+    async with session.image_lock:
+        for number in range(50, 50 + MOST_FETCHES + 1):
+            await client.say(Fetch(number, 0, (sent.entry,)))
+        await asyncio.sleep(0.1)
+    done = [(await client.hear(Did)).id for _ in range(MOST_FETCHES + 1)]
+
+    assert done == list(range(50, 50 + MOST_FETCHES + 1))
+    assert (await client.image())[1] == jpeg(0)
+    assert await client.quiet(ImageSent)
 
 
 async def test_connection_is_closed_though_nothing_can_be_handed_back_yet(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from caption_flow.errors import QueueUnreachable
+from caption_flow.errors import CaptionFlowError
 from caption_flow.model import EntryId
+from caption_flow.proxy.refusal import refusal
 from caption_flow.queue.relay import Holding, RelayQueue
 from caption_flow.retry import Backoff
 from caption_flow.wire.closing import Breach, Close
@@ -67,13 +68,15 @@ class Images:
         self._may_send.set()
 
     def fetch(self, id_: int, wanted: Mapping[EntryId, Holding | None]) -> None:
-        """Have images sent that are asked for; None: it is held no more, and nobody gets it."""
+        """Have images sent that are asked for; None: it is held no more, and nobody gets it.
+
+        Who asks anew has given up what it asked before: it gets them once.
+        """
+        for earlier in self._fetches:
+            earlier.wanted = deque(one for one in earlier.wanted if one.entry not in wanted)
         asked = sum(len(each.wanted) for each in self._fetches)
         if asked + len(wanted) > MOST_ENTRIES or len(self._fetches) >= MOST_SAMPLES:
             raise Breach(Close.DISORDER, "More images are asked for at once than may be.")
-        for entry, holding in wanted.items():
-            if holding is not None:
-                self._count(entry)
         holdings = deque(holding or _lost(entry) for entry, holding in wanted.items())
         self._fetches.append(_Fetching(id_, holdings))
         self._may_send.set()
@@ -83,6 +86,8 @@ class Images:
         self._times.pop(entry, None)
 
     def _count(self, entry: EntryId) -> None:
+        if entry not in self._held:  # any more
+            return
         self._times[entry] += 1
         if self._times[entry] > MOST_FETCHES:
             raise Breach(Close.DISORDER, "The same image is asked for again and again.")
@@ -98,9 +103,11 @@ class Images:
         while await self._wanted():
             try:
                 async with self._session.image_lock:
-                    await (self._send_fetched() if self._fetches else self._send_pushed())
+                    await (self._answer_fetch() if self._fetches else self._send_pushed())
                 failures = 0
-            except QueueUnreachable as exc:
+            except Breach:
+                raise
+            except CaptionFlowError as exc:
                 logger.debug("No images for %s: %s", self._session.member, exc)
                 failures += 1
                 await asyncio.sleep(self._retries.delay(failures))
@@ -120,12 +127,24 @@ class Images:
             self._pushes.popleft()
         self._credit -= await self._send(held, images)
 
-    async def _send_fetched(self) -> None:
-        fetching, session = self._fetches[0], self._session
+    async def _answer_fetch(self) -> None:
+        fetching = self._fetches[0]
+        try:
+            await self._send_fetched(fetching)
+        except Breach:
+            raise
+        except CaptionFlowError as exc:
+            self._fetches.remove(fetching)
+            await self._session.outbox.answer(refusal(fetching.id, exc))
+
+    async def _send_fetched(self, fetching: _Fetching) -> None:
+        session = self._session
         group = _group(fetching.wanted, most=GROUP_BYTES)
-        images = await self._queue.images([one for one in group if one.entry in self._held])
         for _ in group:
             fetching.wanted.popleft()
+        images = await self._queue.images([one for one in group if one.entry in self._held])
+        for entry in images:
+            self._count(entry)
         sent = await self._send(group, images)
         await session.common.admission.spend(session.grant, allowed=0, samples=0, bytes_=sent)
         if session.common.admission.is_exhausted(session.grant):
