@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,19 @@ from caption_flow.config.proxy import ProxyConfig
 from caption_flow.proxy.desks.images import MOST_FETCHES
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections, connect
+from caption_flow.queue.relay import RelayQueue
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import (
     Complete,
     Did,
     Fetch,
     ImageSent,
+    Leave,
     Lost,
     Refused,
     Renewal,
     SampleSent,
+    Serve,
     Settled,
 )
 from tests.proxy.client import RawClient, record
@@ -328,6 +332,50 @@ async def test_image_that_is_asked_for_anew_is_sent_once(home: House):
     assert done == list(range(50, 50 + MOST_FETCHES + 1))
     assert (await client.image())[1] == jpeg(0)
     assert await client.quiet(ImageSent)
+
+
+async def test_channel_that_was_given_up_while_redis_was_away_holds_nothing(
+    own_server: RedisServer, tmp_path: Path
+):
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        await publish(roles)
+        async with house(connections, roles) as home:
+            await home.offer(1)
+            client = await home.worker()
+            await client.take(1)
+            own_server.stop()
+            await client.ask(Leave, 0, answer=Refused)
+            own_server.start()
+            client.cut()
+
+            await until(lambda: nobody_holds(home))
+
+
+async def test_connection_that_ended_while_it_took_things_up_holds_nothing(
+    home: House, monkeypatch: pytest.MonkeyPatch
+):
+    adopted = asyncio.Event()
+    adopt = RelayQueue.adopt
+
+    async def slow(*told: Any) -> None:
+        await adopt(*told)
+        adopted.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(RelayQueue, "adopt", slow)
+    await home.offer(1)
+    client = await home.worker()
+    [sent] = await client.take(1)
+    client.cut()
+    second = await RawClient.enter(home.url, ANN, resume=client.welcome.ticket)
+    await second.say(Serve(0, 0, None, (), (sent.entry,)))
+    await adopted.wait()
+
+    third = await RawClient.enter(home.url, ANN, resume=second.welcome.ticket)
+    third.cut()
+
+    await until(lambda: nobody_holds(home))
 
 
 async def test_connection_is_closed_though_nothing_can_be_handed_back_yet(

@@ -173,9 +173,8 @@ class Channel:
         if not (self._dry or line.awaits(stages)):
             return await self._hand()
         async with line.turn(stages) as turn:
-            self._dry = (
-                False  # who may not look, or wants none now, has not seen that there is none
-            )
+            # Who may not look, or wants none now, has not seen that there is none.
+            self._dry = False
             handouts = await self._hand() if self._wanted() else []
             turn.more = not self._dry
             return handouts

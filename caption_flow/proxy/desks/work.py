@@ -9,6 +9,7 @@ from caption_flow.lifecycle import cancel
 from caption_flow.proxy.desk import End, Handler
 from caption_flow.proxy.desks.channel import Channel, consumer
 from caption_flow.proxy.desks.settle import Settling
+from caption_flow.queue.relay import RelayQueue
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import Frame
 from caption_flow.wire.frames import (
@@ -51,6 +52,7 @@ class WorkDesk:
         self._session = session
         self._common = session.common
         self._channels: dict[int, Channel] = {}
+        self._consumers: dict[int, RelayQueue] = {}  # of channels; may hold something
         self._claiming: dict[int, asyncio.Task[None]] = {}
         self._followed = self._common.view.newest
 
@@ -66,7 +68,7 @@ class WorkDesk:
 
     async def close(self, end: End) -> None:
         """Hand back what is held: at once, or if the client stays away."""
-        queues = [channel.queue for channel in self._channels.values()]
+        queues = list(self._consumers.values())
         if end.code is Close.GOING or not queues:
             return  # it comes back to another proxy for what it holds, or its leases run out
         if end.resumable:
@@ -95,6 +97,7 @@ class WorkDesk:
             return
         channel = Channel(serve.channel, session, self._channels)
         await channel.serve(serve, view.newest, view.stages)
+        self._consumers[serve.channel] = channel.queue
         lost = await self._resume(channel, serve)
         self._channels[serve.channel] = channel
         self._claiming[serve.channel] = session.spawn(channel.run_claims())
@@ -135,4 +138,5 @@ class WorkDesk:
         await cancel(self._claiming.pop(leave.channel))
         del self._channels[leave.channel]
         await channel.queue.abandon(attempted=False)
+        del self._consumers[leave.channel]
         await self._session.outbox.answer(Did(leave.id))
