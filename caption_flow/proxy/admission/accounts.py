@@ -105,7 +105,8 @@ class Account:
 
     def spend(self, allowed: int, samples: int, bytes_: int) -> None:
         """Note what was sent."""
-        self._held -= allowed
+        # A limit may be newer than what was allowed.
+        self._held = max(0, self._held - allowed)
         self._samples += samples
         self._bytes += bytes_
         if samples:

@@ -106,6 +106,22 @@ async def test_token_without_limits_has_all_it_asks_for(opened: Open):
     assert (await admission.allowance(anna, 64)).samples == 64
 
 
+async def test_limit_holds_though_it_is_newer_than_what_was_allowed(
+    opened: Open, tokens: RedisTokens
+):
+    await tokens.put(anna := grant("Anna", "a"))
+    admission = await opened()
+    allowed = (await admission.allowance(anna, 64)).samples
+    limited = grant("Anna", "a", samples_per_minute=10)
+    await tokens.put(limited, instead_of=anna.sha256)
+    await until(lambda: admission.current(anna) == limited)
+    assert (await admission.allowance(anna, 0)).samples == 0
+
+    await admission.spend(anna, allowed=allowed, samples=0, bytes_=0)
+
+    assert (await admission.allowance(anna, 64)).samples == 1
+
+
 @pytest.mark.parametrize("limit", [1, 7, 200, 1000])
 async def test_samples_of_a_minute_are_bounded_over_all_proxies(opened: Open, limit: int):
     anna = grant("Anna", "a", samples_per_minute=limit)
