@@ -137,8 +137,8 @@ class FeedDesk:
         """
         queue, folder = self._queue, self._common.supply.folder
         if later:
-            yield joined_digests(await queue.underway())
-        yield joined_digests(await queue.dead_ids())
+            yield await asyncio.to_thread(joined_digests, await queue.underway())
+        yield await asyncio.to_thread(joined_digests, await queue.dead_ids())
         recorded = await queue.parts()
         if folder is None:
             if recorded:
