@@ -69,7 +69,7 @@ def list_contributors(config: JobConfig, *, as_json: bool, markdown: bool) -> No
             report.show(report.table(found))
             click.echo(_sum_up(found))
         else:
-            click.echo("Nobody has captioned anything yet.")
+            click.echo("No caption is in a part yet.")
 
 
 @command.command("show")

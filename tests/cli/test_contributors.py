@@ -83,7 +83,7 @@ async def test_list_tells_what_the_rows_tell(archive: Archive, operator: Operato
 async def test_nobody_is_listed_where_nobody_was(archive: Archive, operator: Operator):
     await archive.office.plan()
 
-    assert await operator.told("list") == "Nobody has captioned anything yet.\n"
+    assert await operator.told("list") == "No caption is in a part yet.\n"
 
 
 async def test_markdown_is_the_leaderboard(archive: Archive, operator: Operator):
