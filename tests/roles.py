@@ -431,7 +431,8 @@ def raw_of(name: str, image: bytes | Reference) -> Raw:
 
 def rows_of(folder: PartFolder) -> Iterator[dict[str, Any]]:
     for part in folder.published():
-        yield from pq.read_table(folder.file(part), partitioning=None).to_pylist()
+        with pq.ParquetFile(folder.file(part)) as file:  # opened once: it may be replaced meanwhile
+            yield from file.read().to_pylist()
 
 
 def names_of(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
