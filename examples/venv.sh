@@ -19,9 +19,8 @@ wanted=$("$python" -c 'import hashlib, sys; print(hashlib.sha256(open("pyproject
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing into .venv; the first time this takes some minutes."
+# Python compiles what it imports, a sixth of what pip would compile.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".[$extras]"
-# What pip would compile with one core, all can; some packages hold files that are no Python.
-.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 # vLLM for CPUs brings builds of these for GPUs, which do not load beside a CPU build of torch and
 # take transformers down with them. Without them transformers prepares images with Pillow.
 for package in torchvision torchaudio torchcodec; do
