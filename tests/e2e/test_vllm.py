@@ -25,7 +25,7 @@ from tests.redis_server import RedisServer
 __all__ = ["means"]
 pytestmark = pytest.mark.vllm
 
-DRAWN = 500
+DRAWN = 240
 SEED = 190_283  # of images that no training has seen
 
 

@@ -34,7 +34,7 @@ from tests.redis_server import RedisServer
 __all__ = ["means"]
 pytestmark = pytest.mark.vllm
 
-DRAWN = 900
+DRAWN = 450
 SEED = 550_917  # of images that no training has seen
 SILENCE = 5.0  # seconds without a token after which an engine is dead
 ENGINE = {"max_model_len": 512, "gpu_memory_utilization": 0.1, "enforce_eager": True}
@@ -137,22 +137,24 @@ def done(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         sink = desk.start("sink", *flags, "--config", document)
         for worker in (seeing, talking):
             wait_for_engine(worker)
-        # Each accident has images of its own to meet with, however fast the engines are.
-        feed(DRAWN // 3)
+        feed(DRAWN // 2)
         wait_until(lambda: job.held_by("samples:shorten", "doomed"), "a worker with samples")
         look()
         talking.kill()
+        # Both load at once: so long before it has described the half of them, the engine dies.
         talking = work("blind", "shorten", "tag")
-        wait_for_engine(talking)
-        feed(2 * DRAWN // 3)
         hurt_engine(seeing, busy, signal.SIGKILL, "vLLM's engine has died")
+        wait_for_engine(talking)
+        # An engine that hangs has images of its own to meet with, however fast it is.
         feeder = feed(DRAWN)
         hurt_engine(seeing, busy, signal.SIGSTOP, "gave no token")
         wait_until(lambda: job.count("captioned") == DRAWN, f"{DRAWN} captioned", LOADING)
         over = time.time()
         wait_until(lambda: look(seeing, talking, since=over), "the last words of both workers")
         said = seeing.err
-        ended = [feeder.wait(), *(each.terminate() for each in (sink, seeing, talking))]
+        for each in (sink, seeing, talking):
+            each.signal(signal.SIGTERM)
+        ended = [each.wait() for each in (feeder, sink, seeing, talking)]
         found = rows(desk.folder / "caption_data" / "shapes")
         yield Done(found, truth, fetched, job.counts(), said, ended)
 
