@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import mean
 
+from caption_flow.lifecycle import cancel
 from caption_flow.queue.connect import connect
 from caption_flow.wire.frames import SampleSent
 from tests.proxy.client import RawClient
@@ -96,9 +97,7 @@ async def measure(
                 flush=True,
             )
     lives = process.returncode is None and not any(task.done() for task in tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancel(*tasks)
     errors = (folder / LOG).read_text()
     mistakes = [line for line in errors.splitlines() if "Traceback" in line or "ERROR" in line]
     kept = mean(war) / mean(peace)
