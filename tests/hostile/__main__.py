@@ -54,7 +54,8 @@ class Good:
         await client.credit(2 * window)
         while True:
             sent = [await client.hear(SampleSent) for _ in range(window)]
-            await client.credit(window)
+            images = [await client.image() for _ in sent]
+            await client.credit(window, sum(len(image) for _, image in images))
             await client.complete(self._roles.told, sent)
             self.done += len(sent)
             if self._pace:

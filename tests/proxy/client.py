@@ -1,7 +1,7 @@
 """A client that says what a test wants it to say, frame by frame."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from itertools import count
 from typing import Any, ClassVar, Self, TypeVar
@@ -43,7 +43,8 @@ class RawClient:
         self.connection = connection
         self.ids = count()
         self._reader = from_server()
-        self._kept: deque[tuple[Any, bytes]] = deque()
+        # Heard while another kind was waited for.
+        self._kept: dict[type, deque[tuple[Any, bytes]]] = defaultdict(deque)
 
     @classmethod
     async def open(cls, url: str, token: str, **options: Any) -> Self:
@@ -87,16 +88,14 @@ class RawClient:
 
     async def hear_all(self, kind: type[F]) -> tuple[F, bytes]:
         """Wait for the next frame of a kind, with its payload."""
-        for frame, payload in self._kept:
-            if isinstance(frame, kind):
-                self._kept.remove((frame, payload))
-                return frame, payload
+        if self._kept[kind]:
+            return self._kept[kind].popleft()
         async with asyncio.timeout(PATIENCE):
             while True:
                 frame, payload = self._reader.read(await self.connection.recv())
                 if isinstance(frame, kind):
                     return frame, bytes(payload)
-                self._kept.append((frame, bytes(payload)))
+                self._kept[type(frame)].append((frame, bytes(payload)))
 
     async def ask(self, kind: type[Any], *fields: Any, answer: type[F]) -> F:
         """Make a request, and wait for its answer."""
@@ -156,7 +155,7 @@ class RawClient:
         async with asyncio.timeout(PATIENCE):
             while True:
                 frame, payload = self._reader.read(await self.connection.recv())
-                self._kept.append((frame, bytes(payload)))
+                self._kept[type(frame)].append((frame, bytes(payload)))
 
     async def quiet(self, kind: type[Any], seconds: float = 0.3) -> bool:
         """Whether no frame of a kind comes for a while."""

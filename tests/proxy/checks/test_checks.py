@@ -439,7 +439,7 @@ async def test_nothing_is_sent_where_nothing_waits(open_, tmp_path: Path):
     for _ in range(4):
         await client.hear(SampleSent)
     await asyncio.sleep(0.3)
-    sent = [frame for frame, _ in client._kept if isinstance(frame, SampleSent)]
+    sent = [frame for frame, _ in client._kept[SampleSent]]
     assert len(sent) <= 8
 
 
