@@ -137,11 +137,11 @@ def done(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         sink = desk.start("sink", *flags, "--config", document)
         for worker in (seeing, talking):
             wait_for_engine(worker)
-        feed(DRAWN // 2)
+        feed(2 * DRAWN // 3)
         wait_until(lambda: job.held_by("samples:shorten", "doomed"), "a worker with samples")
         look()
         talking.kill()
-        # Both load at once: so long before it has described the half of them, the engine dies.
+        # Both load at once: the engine dies long before it has described all of these.
         talking = work("blind", "shorten", "tag")
         hurt_engine(seeing, busy, signal.SIGKILL, "vLLM's engine has died")
         wait_for_engine(talking)
