@@ -52,6 +52,16 @@ async def another(connections: Connections, patient: House) -> AsyncIterator[Hou
         yield opened
 
 
+@pytest.fixture
+async def frail(own_server: RedisServer, tmp_path: Path) -> AsyncIterator[House]:
+    """A proxy whose Redis may be stopped."""
+    async with connect(own_server.url, role="test") as connections:
+        roles = Roles(connections, tmp_path)
+        await publish(roles)
+        async with house(connections, roles) as opened:
+            yield opened
+
+
 async def nobody_holds(home: House) -> bool:
     return set(await home.holders()) <= {"returned"}
 
@@ -253,48 +263,39 @@ async def test_samples_of_a_killed_proxy_run_out(own_server: RedisServer, tmp_pa
             assert (again.entry, again.attempt) == (sent.entry, 2)
 
 
-async def test_redis_away_is_waited_for(own_server: RedisServer, tmp_path: Path):
+async def test_redis_away_is_waited_for(own_server: RedisServer, frail: House):
+    await frail.offer(3)
+    client = await frail.worker()
+    [sent] = await client.take(1)
+    own_server.stop()
+    await client.say(Complete(50, 0, ((sent.entry, (record(frail.told, sent),)),)))
+    await client.credit(1)
 
-    async with connect(own_server.url, role="test") as connections:
-        roles = Roles(connections, tmp_path)
-        await publish(roles)
-        async with house(connections, roles, config=PATIENT) as home:
-            await home.offer(3)
-            client = await home.worker()
-            [sent] = await client.take(1)
-            own_server.stop()
-            await client.say(Complete(50, 0, ((sent.entry, (record(home.told, sent),)),)))
-            await client.credit(1)
+    refused = await client.hear(Refused)
+    own_server.start()
 
-            refused = await client.hear(Refused)
-            own_server.start()
-
-            assert (refused.id, refused.kind) == (50, "unreachable")
-            assert str(own_server.port) not in refused.text
-            await client.hear(SampleSent)
-            await client.say(Complete(51, 0, ((sent.entry, (record(home.told, sent),)),)))
-            assert (await client.hear(Settled)).ours == (True,)
+    assert (refused.id, refused.kind) == (50, "unreachable")
+    assert str(own_server.port) not in refused.text
+    await client.hear(SampleSent)
+    await client.say(Complete(51, 0, ((sent.entry, (record(frail.told, sent),)),)))
+    assert (await client.hear(Settled)).ours == (True,)
 
 
 async def test_images_are_refused_while_redis_is_away_however_often_they_are_asked_for(
-    own_server: RedisServer, tmp_path: Path
+    own_server: RedisServer, frail: House
 ):
-    async with connect(own_server.url, role="test") as connections:
-        roles = Roles(connections, tmp_path)
-        await publish(roles)
-        async with house(connections, roles, config=PATIENT) as home:
-            await home.offer(1)
-            client = await home.worker()
-            [sent] = await client.take(1)
-            await client.image()
-            own_server.stop()
-            for _ in range(MOST_FETCHES + 1):
-                refused = await client.ask(Fetch, 0, (sent.entry,), answer=Refused)
-                assert refused.kind == "unreachable"
-            own_server.start()
+    await frail.offer(1)
+    client = await frail.worker()
+    [sent] = await client.take(1)
+    await client.image()
+    own_server.stop()
+    for _ in range(MOST_FETCHES + 1):
+        refused = await client.ask(Fetch, 0, (sent.entry,), answer=Refused)
+        assert refused.kind == "unreachable"
+    own_server.start()
 
-            await client.ask(Fetch, 0, (sent.entry,), answer=Did)
-            assert (await client.image())[1] == jpeg(0)
+    await client.ask(Fetch, 0, (sent.entry,), answer=Did)
+    assert (await client.image())[1] == jpeg(0)
 
 
 async def test_redis_that_cannot_be_used_ends_nobodys_session(home: House):
@@ -335,21 +336,17 @@ async def test_image_that_is_asked_for_anew_is_sent_once(home: House):
 
 
 async def test_channel_that_was_given_up_while_redis_was_away_holds_nothing(
-    own_server: RedisServer, tmp_path: Path
+    own_server: RedisServer, frail: House
 ):
-    async with connect(own_server.url, role="test") as connections:
-        roles = Roles(connections, tmp_path)
-        await publish(roles)
-        async with house(connections, roles) as home:
-            await home.offer(1)
-            client = await home.worker()
-            await client.take(1)
-            own_server.stop()
-            await client.ask(Leave, 0, answer=Refused)
-            own_server.start()
-            client.cut()
+    await frail.offer(1)
+    client = await frail.worker()
+    await client.take(1)
+    own_server.stop()
+    await client.ask(Leave, 0, answer=Refused)
+    own_server.start()
+    client.cut()
 
-            await until(lambda: nobody_holds(home))
+    await until(lambda: nobody_holds(frail))
 
 
 async def test_connection_that_ended_while_it_took_things_up_holds_nothing(
@@ -379,22 +376,18 @@ async def test_connection_that_ended_while_it_took_things_up_holds_nothing(
 
 
 async def test_connection_is_closed_though_nothing_can_be_handed_back_yet(
-    own_server: RedisServer, tmp_path: Path
+    own_server: RedisServer, frail: House
 ):
-    async with connect(own_server.url, role="test") as connections:
-        roles = Roles(connections, tmp_path)
-        await publish(roles)
-        async with house(connections, roles, config=PATIENT) as home:
-            await home.offer(1)
-            client = await home.worker()
-            await client.take(1)
-            own_server.stop()
-            await client.connection.send("a text")
+    await frail.offer(1)
+    client = await frail.worker()
+    await client.take(1)
+    own_server.stop()
+    await client.connection.send("a text")
 
-            async with asyncio.timeout(2.0):
-                assert (await client.closed())[0] == Close.MALFORMED
-            own_server.start()
-            await until(lambda: nobody_holds(home))
+    async with asyncio.timeout(2.0):
+        assert (await client.closed())[0] == Close.MALFORMED
+    own_server.start()
+    await until(lambda: nobody_holds(frail))
 
 
 @pytest.mark.parametrize("ticket", ["", "nonsense", "0" * 64])
