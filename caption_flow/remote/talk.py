@@ -87,7 +87,8 @@ class Talk:
         self.stages: tuple[str, ...] = ()  # all that the job ever had
         self.orders = Orders(paused=False, drain=False)
         self.channels: dict[int, Channel] = {}
-        self.tickets: deque[str] = deque(maxlen=MOST_TICKETS + 1)  # of connections, the last last
+        # Of connections, the last last. Who opens channels names those before in each of them.
+        self.tickets: deque[str] = deque(maxlen=MOST_TICKETS + 1 if feeds else 1)
         self._place = place
         self._feeds = feeds
         self._ids = count()

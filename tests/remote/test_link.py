@@ -86,6 +86,7 @@ async def test_what_is_held_is_asked_for_under_all_tickets_since_it_was(
 
     assert (last.hello.resume, last.serves[0].holding) == ("ticket 2", (entry(0),))
     assert last.serves[0].tickets == ("ticket 0", "ticket 1")
+    assert last.hello.tickets == ()
 
 
 async def test_credit_is_given_anew(stub: StubProxy, queue: RemoteWorkQueue):
