@@ -473,3 +473,9 @@ async def test_no_connection_holds_more_than_it_may(home: House, monkeypatch: py
     await client.complete(home.told, first[:1])
 
     await client.hear(SampleSent)
+
+
+def test_record_of_the_tests_is_an_honest_one():
+    told = settings()
+    sent = SampleSent(0, "1-1", "caption", b"{}", "1-1", 1, (), b"", pushed=False)
+    assert records._outcome.decode(record(told, sent)).stage == "caption"
