@@ -12,6 +12,7 @@ from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant
 from caption_flow.lifecycle import cancel
 from caption_flow.proxy.checks.checks import Checks
+from caption_flow.proxy.hours import Hours
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.supply import Supply
@@ -56,6 +57,7 @@ class Common(Struct):
     admission: Admission
     view: View
     line: Line
+    hours: Hours
     reclaims: Reclaims
     config: ProxyConfig
     lease_seconds: float  # while the job has no settings that say

@@ -29,11 +29,13 @@ from caption_flow.proxy.desks.feeding import FeedDesk
 from caption_flow.proxy.desks.work import WorkDesk
 from caption_flow.proxy.door import Door
 from caption_flow.proxy.files import allow
+from caption_flow.proxy.hours import Hours
 from caption_flow.proxy.line import Line
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
+from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
 from caption_flow.queue.reclaims import Reclaims
@@ -178,13 +180,15 @@ async def proxy(
     supply: Supply = Supply(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Proxy]:
     """Put a proxy together around a job; it listens when it is asked to."""
-    async with View(job) as view, Line(News(job)) as line:
+    contributors = RedisContributors(job.connections, job.job)
+    async with View(job) as view, Line(News(job)) as line, Hours(contributors) as hours:
         await view.look()
         common = Common(
             job=job,
             admission=admission,
             view=view,
             line=line,
+            hours=hours,
             reclaims=Reclaims(grace=lease_seconds / 2),
             config=config,
             lease_seconds=lease_seconds,

@@ -102,6 +102,8 @@ def test_contributors_are_counted_as_the_rows_are(lent: Lent):
 
     assert (ann["name"], ann["captions"]) == ("ann", IMAGES)
     assert ann["output_tokens"] == sum(row["output_tokens"] for row in lent.rows)
+    assert ann["seconds"] > 0
+    assert 0 < ann["first_seen"] <= ann["last_seen"]
 
 
 def test_certificate_that_is_not_known_is_not_believed(lent: Lent):

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -40,8 +40,14 @@ _HASH = 12  # hex digits of a ticket's hash
 class Channel:
     """The consumer that a client has for one of its engines."""
 
-    def __init__(self, number: int, session: "Session", open_: Mapping[int, "Channel"]) -> None:
-        """`open_`: all channels of the session."""
+    def __init__(
+        self,
+        number: int,
+        session: "Session",
+        open_: Mapping[int, "Channel"],
+        changed: Callable[[], None],
+    ) -> None:
+        """`open_`: all channels of the session; `changed`: called when one holds more or less."""
         self.number = number
         self.held: dict[EntryId, Holding] = {}
         self.stages: dict[str, None] = {}  # that it ever served; what is in hand may be of them
@@ -50,6 +56,7 @@ class Channel:
         self.images = Images(number, session, self.queue, self.held)
         self._session = session
         self._open = open_
+        self._changed = changed
         self._common = session.common
         self._served: tuple[str, ...] = ()
         self._former: tuple[str, ...] = ()
@@ -124,6 +131,7 @@ class Channel:
         most = MOST_PAST // max(1, len(self._open))
         while len(self._past) > most:
             del self._past[next(iter(self._past))]
+        self._changed()
         self.wake()
 
     # What is sent to it
@@ -198,6 +206,7 @@ class Channel:
             )
         self._dry = len(handouts) < allowed.samples
         self.held |= {one.holding.entry: one.holding for one in handouts}
+        self._changed()
         return handouts
 
     def _say(self, why: str) -> None:

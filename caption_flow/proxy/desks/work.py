@@ -9,6 +9,7 @@ from caption_flow.lifecycle import cancel
 from caption_flow.proxy.desk import End, Handler
 from caption_flow.proxy.desks.channel import Channel, consumer
 from caption_flow.proxy.desks.settle import Settling
+from caption_flow.proxy.hours import Shift
 from caption_flow.queue.relay import RelayQueue
 from caption_flow.wire.closing import Breach, Close
 from caption_flow.wire.fields import Frame
@@ -55,6 +56,7 @@ class WorkDesk:
         self._consumers: dict[int, RelayQueue] = {}  # of channels; may hold something
         self._claiming: dict[int, asyncio.Task[None]] = {}
         self._followed = self._common.view.newest
+        self._shift = Shift(self._common.hours, session.grant)
 
     def look(self) -> None:
         """Follow other settings and orders."""
@@ -65,9 +67,11 @@ class WorkDesk:
                 self._session.spawn(channel.follow(newest))
         for channel in self._channels.values():
             channel.wake()
+        self._time()
 
     async def close(self, end: End) -> None:
         """Hand back what is held: at once, or if the client stays away."""
+        self._shift.note(busy=False)
         queues = list(self._consumers.values())
         if end.code is Close.GOING or not queues:
             return  # it comes back to another proxy for what it holds, or its leases run out
@@ -75,6 +79,10 @@ class WorkDesk:
             self._common.abandon_later(queues)
         else:
             await self._common.abandon(queues, attempted=False)
+
+    def _time(self) -> None:
+        """Note whether anything is in hand from now on."""
+        self._shift.note(busy=any(channel.held for channel in self._channels.values()))
 
     def _on_channel(self, handle: Callable[[Channel, Any], Awaitable[None]]) -> Handler:
         async def handler(frame: Any, _payload: memoryview) -> None:
@@ -95,11 +103,12 @@ class WorkDesk:
             await channel.serve(serve, view.newest, view.stages)
             await session.outbox.answer(Serving(serve.id))
             return
-        channel = Channel(serve.channel, session, self._channels)
+        channel = Channel(serve.channel, session, self._channels, self._time)
         await channel.serve(serve, view.newest, view.stages)
         self._consumers[serve.channel] = channel.queue
         lost = await self._resume(channel, serve)
         self._channels[serve.channel] = channel
+        self._time()  # what was taken up is in hand
         self._claiming[serve.channel] = session.spawn(channel.run_claims())
         session.spawn(channel.images.run())
         await session.outbox.answer(Serving(serve.id, lost))
@@ -137,6 +146,7 @@ class WorkDesk:
         channel.images.close()
         await cancel(self._claiming.pop(leave.channel))
         del self._channels[leave.channel]
+        self._time()
         await channel.queue.abandon(attempted=False)
         del self._consumers[leave.channel]
         await self._session.outbox.answer(Did(leave.id))
