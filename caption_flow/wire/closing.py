@@ -20,11 +20,6 @@ class Close(IntEnum):
     EXCESS = 4429
     GOING = 4503
 
-    @property
-    def is_final(self) -> bool:
-        """Whether coming back would end the same way."""
-        return self in {Close.MALFORMED, Close.UNAUTHORIZED, Close.FORBIDDEN, Close.LARGE}
-
 
 class Breach(CaptionFlowError):
     """The other end has broken the protocol; the connection is closed with this."""
