@@ -282,6 +282,11 @@ class Counts(Struct, frozen=True):
         return self.offered - self.captioned - self.dead
 
     @property
+    def unwritten(self) -> int:
+        """Finished samples that no part holds yet."""
+        return self.completed - self.captioned
+
+    @property
     def captions_done(self) -> bool:
         """Nothing is left for a worker to do, now or later."""
         return self.plan_done and self.planned == self.completed + self.dead

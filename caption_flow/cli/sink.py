@@ -61,7 +61,9 @@ async def _sink(
             outputs=told.outputs,
             fields=told.fields,
             size=PartSize(
-                rows=config.storage.rows_per_part, seconds=config.storage.seconds_per_part
+                rows=config.storage.rows_per_part,
+                seconds=config.storage.seconds_per_part,
+                budget=config.budget.samples,
             ),
             lease_seconds=config.lease_seconds,
             drain=drain,

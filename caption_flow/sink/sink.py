@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 READ_COUNT = 512  # captions asked for at once
 RECOVER_SECONDS = 10.0  # between two looks for what other sinks left
 RECOVER_SHARE = 0.05  # of our time, at most, where listing the folder takes long
+HELD_UP = 0.5  # of the budget, in parts that wait for more rows: feeders may wait for these parts
 
 
 class PartSize(Struct, frozen=True):
@@ -35,6 +36,7 @@ class PartSize(Struct, frozen=True):
 
     rows: int
     seconds: float  # since its first row
+    budget: int  # samples in flight, beyond which feeders wait
 
 
 class Sink:
@@ -106,7 +108,7 @@ class Sink:
         captions = await self._patience(lambda: self._queue.read(self._wanted()))
         self._held += tuple(caption.entry for caption in captions)
         await self._write(lambda: self._add(captions))
-        if self._is_due() or (not captions and await self._is_over()):
+        if self._is_due() or (not captions and await self._is_waited_for()):
             await self._write(self._close_part)
         return not captions and self._exit_when_done and await self._is_done()
 
@@ -119,11 +121,12 @@ class Sink:
             return False
         return len(self._part.entries) >= self._size.rows or time.monotonic() >= self._part_due
 
-    async def _is_over(self) -> bool:
-        """Whether no caption will come any more for the part that is open."""
+    async def _is_waited_for(self) -> bool:
+        """Whether no caption will come for the open part, ever or before it is finished."""
         if self._part is None:
             return False
-        return (await self._patience(self._queue.counts)).captions_done
+        counts = await self._patience(self._queue.counts)
+        return counts.captions_done or counts.unwritten >= HELD_UP * self._size.budget
 
     async def _is_done(self) -> bool:
         return (await self._patience(self._queue.counts)).done

@@ -20,7 +20,7 @@ from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
 from caption_flow.queue.job import RedisJob
 from caption_flow.sink.sink import PartSize, Sink
-from tests.roles import LEASE
+from tests.roles import AMPLE, LEASE
 from tests.sink.steps import SteppingFolder, SteppingQueue
 
 SENT = "sent"  # a commit is on its way, and unanswered: a step that only a process can die at
@@ -91,7 +91,7 @@ async def sink(order: Order, begun: int) -> None:
             SteppingFolder(Path(order.data_dir), order.job, fuse),
             outputs=["captions"],
             fields={},
-            size=PartSize(rows=order.rows, seconds=PART_SECONDS),
+            size=PartSize(rows=order.rows, seconds=PART_SECONDS, budget=AMPLE.samples),
             lease_seconds=LEASE,
             drain=Drain(),
             exit_when_done=True,

@@ -20,7 +20,7 @@ from caption_flow.sink import sink as sinking
 from caption_flow.sink.recovery import Recovery, record
 from caption_flow.sink.sink import PartSize, Sink
 from tests.redis_server import RedisServer
-from tests.roles import JOB, LEASE, Roles, ends, jpeg, running, until
+from tests.roles import AMPLE, JOB, LEASE, Roles, ends, jpeg, running, until
 from tests.sink.crash import Snapshot
 from tests.sink.steps import STEPS, Hold, OnStep, SteppingFolder, SteppingQueue
 
@@ -64,7 +64,7 @@ class Sinks:
             SteppingFolder(self._data_dir, JOB, on_step),
             outputs=["captions"],
             fields={},
-            size=PartSize(rows=ROWS, seconds=1000.0),
+            size=PartSize(rows=ROWS, seconds=1000.0, budget=AMPLE.samples),
             lease_seconds=LEASE,
             **options,  # type: ignore[arg-type]
         )

@@ -13,7 +13,7 @@ import pytest
 from caption_flow.codec import records
 from caption_flow.keeper import Renew
 from caption_flow.lifecycle import Drain
-from caption_flow.model import EntryId
+from caption_flow.model import Counts, EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import connect
 from tests.redis_server import RedisServer
@@ -75,15 +75,45 @@ async def test_a_part_is_finished_after_its_time(roles: Roles):
     assert ids(roles) == names(0, 1, 2)
 
 
+class LookedAt(RedisCaptionQueue):
+    """Counts how often it was asked whether there is more to come."""
+
+    looks = 0
+
+    async def counts(self) -> Counts:
+        self.looks += 1
+        return await super().counts()
+
+
 async def test_a_part_waits_for_more_rows_until_its_time(roles: Roles):
     await roles.finish(range(3))
     await rest_waits(roles)
-    sink = roles.sink()
-    async with running(sink.run()):
-        await until(lambda: _held(roles, 3))
-        await until(lambda: _reads(roles))
+    queue = LookedAt(roles.job, name="sink", lease_seconds=LEASE)
+    async with running(roles.sink(queue=queue).run()):
+        await until(lambda: queue.looks > 2)
 
         assert roles.folder.published() == []
+
+
+async def test_a_part_is_finished_early_where_feeders_wait_for_it(roles: Roles):
+    await roles.finish(range(3))
+    await rest_waits(roles)
+    async with running(roles.sink(budget=4).run()):
+        await until(roles.folder.published)
+
+    assert ids(roles) == names(0, 1, 2)
+
+
+async def test_a_part_waits_for_more_rows_while_feeders_have_room(roles: Roles):
+    await roles.offer([jpeg(n) for n in range(4)])
+    await roles.caption_some(1)
+    queue = LookedAt(roles.job, name="sink", lease_seconds=LEASE)
+    async with running(roles.sink(budget=4, queue=queue).run()):
+        await until(lambda: queue.looks > 2)
+        await roles.caption_some(1)
+        await until(roles.folder.published)
+
+    assert sizes(roles) == [2]
 
 
 async def _held(roles: Roles, count: int) -> bool:
