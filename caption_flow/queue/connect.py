@@ -36,7 +36,8 @@ __all__ = [
     "translation",
 ]
 
-BLOCK_MS = 500  # the longest BLOCK of any command; a stop waits for it at most
+# The longest BLOCK of any command. A stop waits for it at most, and so does what was handed back.
+BLOCK_MS = 300
 
 _COMMAND_TIMEOUT = 10.0  # seconds for one answer
 _CONNECT_TIMEOUT = 5.0  # seconds

@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RECLAIM_SECONDS = 0.5  # between two looks for leases that ran out
+# Between two looks for leases that ran out: less than BLOCK_MS, so that a look follows each wait.
+RECLAIM_SECONDS = 0.25
 RECLAIM_STEPS = 500  # of XAUTOCLAIM in a look; each examines ten entries for each one wanted
 HISTORY_COUNT = 1000  # own pending entries read at a time
 FORGET_MS = 600_000  # a consumer that holds nothing is forgotten when idle for this long
