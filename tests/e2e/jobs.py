@@ -45,7 +45,12 @@ class Job:
 
     def wait_for(self, field: str, least: int) -> None:
         """Wait until the books count so many."""
-        wait_until(lambda: self.count(field) >= least, f"{least} {field}")
+        try:
+            wait_until(lambda: self.count(field) >= least, f"{least} {field}")
+        except AssertionError as exc:
+            held = {stream: self.pending(stream) for stream in GROUPS}
+            exc.add_note(f"books {self.counts()}, entries {self.lengths()}, held {held}")
+            raise
 
     def length(self, stream: str) -> int:
         return int(self.cli("XLEN", self.key(stream)) or 0)
