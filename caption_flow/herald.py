@@ -34,6 +34,7 @@ class Herald(Beside):
         role: str,
         name: str,
         figures: Callable[[], Mapping[str, float]],
+        facts: Callable[[], Mapping[str, str]] = dict,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._state = "starting"
@@ -42,6 +43,7 @@ class Herald(Beside):
         self._role = role
         self._name = name
         self._figures = figures
+        self._facts = facts
         self._paused = paused
         self._started = time.time()
 
@@ -86,4 +88,5 @@ class Herald(Beside):
             seen=time.time(),
             state="paused" if self._paused() and self.state != "starting" else self.state,
             figures=dict(self._figures()),
+            facts=dict(self._facts()),
         )

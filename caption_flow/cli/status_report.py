@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from msgspec.structs import asdict
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,28 +12,15 @@ from caption_flow.cli.contributors_report import board
 from caption_flow.cli.letters import printable
 from caption_flow.codec import records
 from caption_flow.model import Counts
+from caption_flow.monitor.report import BOOKS, document
 from caption_flow.queue.ports import Member, Snapshot
 
 _MEMBERS = 50  # shown
-_BOOKS = ("planned", "in_chunks", "in_flight", "captioned", "dead")
 
 
 def as_json(job: str, snapshot: Snapshot) -> str:
     """Write everything as one document."""
-    counts = snapshot.counts
-    document = {
-        "job": job,
-        "settings_version": snapshot.settings_version,
-        "done": counts.done,
-        "books": asdict(counts) | {name: getattr(counts, name) for name in _BOOKS},
-        "streams": [
-            {"stream": name, "waiting": snapshot.waiting[name], "held": snapshot.held[name]}
-            for name in snapshot.waiting
-        ],
-        "members": snapshot.members,
-        "leaderboard": [_flat(line) for line in snapshot.leaderboard],
-    }
-    return records.encode(document).decode()
+    return records.encode(document(job, snapshot)).decode()
 
 
 def tables(job: str, snapshot: Snapshot, *, contributors: bool = True) -> RenderableType:
@@ -62,9 +47,9 @@ def _headline(job: str, snapshot: Snapshot) -> str:
 
 def _books(counts: Counts) -> Table:
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in _BOOKS:
+    for name in BOOKS:
         made.add_column(name.replace("_", " "), justify="right", no_wrap=True)
-    made.add_row(*(f"{getattr(counts, name):,}" for name in _BOOKS))
+    made.add_row(*(f"{getattr(counts, name):,}" for name in BOOKS))
     return made
 
 
@@ -73,8 +58,8 @@ def _streams(snapshot: Snapshot) -> Table:
     made.add_column("stream")
     for name in ("waiting", "held"):
         made.add_column(name, justify="right", no_wrap=True)
-    for name, waiting in snapshot.waiting.items():
-        made.add_row(Text(printable(name)), f"{waiting:,}", f"{snapshot.held[name]:,}")
+    for one in snapshot.streams:
+        made.add_row(Text(printable(one.name)), f"{one.waiting:,}", f"{one.held:,}")
     return made
 
 
@@ -95,8 +80,3 @@ def _members(members: Sequence[Member]) -> Table:
 def _figures(member: Member) -> Iterator[str]:
     for name, value in member.figures.items():
         yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.1f}"
-
-
-def _flat(line: Any) -> dict[str, Any]:
-    told = asdict(line)
-    return told | asdict(told.pop("credit"))

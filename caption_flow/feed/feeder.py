@@ -19,6 +19,7 @@ from caption_flow.feed.planner import Planner, generation_of
 from caption_flow.feed.position import Position
 from caption_flow.feed.tally import Tally
 from caption_flow.keeper import Keeper
+from caption_flow.lately import Spells
 from caption_flow.lifecycle import Drain, cancel
 from caption_flow.model import ChunkLease, EntryId, Offer
 from caption_flow.patience import Interrupted, Patience
@@ -66,12 +67,20 @@ class Feeder:
         # Fingerprints and generations of what was withdrawn, by shard.
         self._left_behind: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._room = Room(bytes=0, samples=0)
+        self._full = Spells()  # in which there was no room
         self.tally = Tally()
 
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
         planner = self._planner
-        return {"shards": planner.shards, "skipped": planner.skipped, **self.tally.figures()}
+        return {
+            "shards": planner.shards,
+            "skipped": planner.skipped,
+            **self.tally.figures(),
+            "budget_bytes": self._budget.bytes,
+            "budget_samples": self._budget.samples,
+            "full_lately": self._full.lately(),
+        }
 
     def report(self) -> str:
         """Say what was done so far."""
@@ -240,10 +249,13 @@ class Feeder:
 
     async def _wait_for_room(self, size: int, samples: int) -> None:
         """Ask for numbers only, so that no image is sent to be refused."""
-        while not self._room.admits(self._budget, bytes_=size, samples=samples):
-            if await self._drain.wait(ROOM_SECONDS):
-                return
-            self._room = await self._patience(self._queue.room)
+        if self._room.admits(self._budget, bytes_=size, samples=samples):
+            return
+        with self._full:
+            while not self._room.admits(self._budget, bytes_=size, samples=samples):
+                if await self._drain.wait(ROOM_SECONDS):
+                    return
+                self._room = await self._patience(self._queue.room)
 
     def _count(self, batch: Sequence[Offer]) -> None:
         self.tally.count(batch)

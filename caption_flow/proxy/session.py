@@ -270,7 +270,7 @@ class Session:
             return
         self._beaten = time.monotonic()
         try:
-            await self.common.job.beat(self._word(_shown(beat.state), beat.figures))
+            await self.common.job.beat(self._word(_shown(beat.state), beat))
         except CaptionFlowError as exc:
             logger.debug("No beat: %s", exc)
 
@@ -278,7 +278,7 @@ class Session:
         counts = await self.common.job.counts()
         await self.outbox.answer(Counted(wanted.id, counts))
 
-    def _word(self, state: str, figures: Mapping[str, float]) -> Member:
+    def _word(self, state: str, beat: Beat) -> Member:
         return Member(
             role=_MEMBERS.get(self.grant.role, self.grant.role),
             name=self.member,
@@ -287,7 +287,8 @@ class Session:
             started=self._started,
             seen=time.time(),
             state=state,
-            figures={_shown(name): value for name, value in figures.items()},
+            figures={_shown(name): value for name, value in beat.figures.items()},
+            facts={_shown(name): _shown(fact) for name, fact in beat.facts.items()},
         )
 
     # The end
@@ -311,7 +312,7 @@ class Session:
         with suppress(CaptionFlowError, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self.common.admission.leave(self.grant, self.ticket)
-                await self.common.job.leave(self._word("", {}))
+                await self.common.job.leave(self._word("", Beat("", {})))
 
     async def _close(self, end: End) -> None:
         code = Close.GOING if end.code is None else end.code

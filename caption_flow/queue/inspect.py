@@ -1,50 +1,66 @@
-"""Queue: Inspector on Redis. It reads lengths and books, never entries, so it costs little."""
+"""Queue: Inspector on Redis. It reads lengths and books and a few entries, so it costs little."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from caption_flow.codec import records
-from caption_flow.model import DeadLetter, Sample
+from caption_flow.model import Caption, DeadLetter, Sample
 from caption_flow.queue import keys
-from caption_flow.queue.border import GroupGone, translated
+from caption_flow.queue.border import GroupGone, answers, translated, translation
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import is_gone
-from caption_flow.queue.ports import Member, Settings, Snapshot
+from caption_flow.queue.ports import Member, Moment, Settings, Snapshot, Stream
 from caption_flow.queue.ports.contributors import leaderboard
+from caption_flow.queue.ports.inspect import STAGE
+from caption_flow.queue.reasons import Reasons
+
+_moment = msgspec.json.Decoder(Moment)
+
+
+class _Place(Struct, frozen=True):
+    """A stream, and who takes from it."""
+
+    name: str
+    stream: str
+    group: str
 
 
 class RedisInspector(RedisContributors):
-    """Inspector, see ports."""
+    """Inspector, see ports. One that is asked again and again remembers what does not change."""
+
+    _reasons: Reasons | None = None
 
     async def snapshot(self) -> Snapshot:
         """Read the state of the job."""
         counts, settings = await self.counts(), await self.settings()
-        streams = await self._streams(settings)
-        waiting, held = {}, {}
-        for name, (stream, group) in streams.items():
-            held[name] = await self._held(stream, group)
-            with translated():
-                length = await self.client.xlen(stream)
-            # Exact, since what is acked is deleted; `lag` is nil after out-of-order deletes.
-            waiting[name] = max(0, length - held[name])
+        pipe = self.client.pipeline(transaction=False)
+        pipe.time().lrange(self.lane.history, 0, -1)
+        (seconds, micros), notes = await answers(pipe)
         return Snapshot(
+            seconds + micros / 1e6,
             counts,
             await self._members(),
-            waiting,
-            held,
+            await self._streams(await self._places(settings)),
+            history=tuple(map(_moment.decode, notes)),
+            reasons=await self._why(),
             settings_version=settings.version if settings else 0,
             leaderboard=tuple(leaderboard(await self.contributors())),
             paused=(await self.standing_orders()).paused is not None,
         )
 
+    async def captions(self, count: int) -> list[Caption]:
+        """Read the newest captions that are in no part yet."""
+        found = await self._newest(self.lane.captions, count)
+        return readable(found, lambda d: records.caption_from(d.entry, d.fields))
+
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""
-        with translated():
-            entries = await self.client.xrevrange(self.lane.dead, count=count)
-        letters = [Delivery(self.lane.dead, e.decode(), fields, 0) for e, fields in entries]
-        return readable(letters, lambda d: records.dead_letter_from(d.entry, d.fields))
+        found = await self._newest(self.lane.dead, count)
+        return readable(found, lambda d: records.dead_letter_from(d.entry, d.fields))
 
     async def columns(self, count: int) -> list[str] | None:
         """Name the columns of so many samples that are in a stage; None where none is."""
@@ -58,27 +74,56 @@ class RedisInspector(RedisContributors):
         named = dict.fromkeys(name for sample in found for name in sample.columns)
         return list(named) if found else None
 
-    async def _streams(self, settings: Settings | None) -> dict[str, tuple[str, str]]:
-        streams = {
-            "chunks": (self.lane.chunks, keys.FEEDERS),
-            "captions": (self.lane.captions, keys.SINKS),
-        }
-        if settings is not None:
-            told = msgspec.json.decode(settings.document).get("stages", [])
-            stages = [stage["name"] for stage in told]
-            for name in (*stages, *await self.former_stages(stages)):
-                streams[f"samples:{name}"] = (self.lane.samples(name), keys.WORKERS)
-        return streams
+    async def _newest(self, stream: str, count: int) -> list[Delivery]:
+        with translated():
+            entries = await self.client.xrevrange(stream, count=count)
+        return [Delivery(stream, entry.decode(), fields, 0) for entry, fields in entries]
 
-    async def _held(self, stream: str, group: str) -> int:
-        try:
-            with translated():
-                pending: dict[str, Any] = await self.client.xpending(stream, group)
-        except GroupGone:  # or not made yet
-            return 0
-        # What was handed back is under a name that is nobody's.
-        holders = {c["name"]: c["pending"] for c in pending["consumers"]}
-        return int(pending["pending"]) - int(holders.get(keys.RETURNED.encode(), 0))
+    async def _places(self, settings: Settings | None) -> list[_Place]:
+        """Name the streams in the order in which samples pass them."""
+        told = msgspec.json.decode(settings.document).get("stages", []) if settings else []
+        stages = [stage["name"] for stage in told]
+        former = await self.former_stages(stages) if settings else []
+        return [
+            _Place("chunks", self.lane.chunks, keys.FEEDERS),
+            *(
+                _Place(f"{STAGE}{name}", self.lane.samples(name), keys.WORKERS)
+                for name in (*stages, *former)
+            ),
+            _Place("captions", self.lane.captions, keys.SINKS),
+        ]
+
+    async def _streams(self, places: list[_Place]) -> tuple[Stream, ...]:
+        pipe = self.client.pipeline(transaction=False)
+        for place in places:
+            pipe.xlen(place.stream)
+            pipe.xpending(place.stream, place.group)
+            pipe.xrange(place.stream, count=1)
+        with translated():
+            told = await pipe.execute(raise_on_error=False)
+        return tuple(
+            _stream(place.name, *told[3 * i : 3 * i + 3]) for i, place in enumerate(places)
+        )
 
     async def _members(self) -> tuple[Member, ...]:
         return tuple(m for m in (await self.members()).values() if not is_gone(m))
+
+    async def _why(self) -> Mapping[str, int]:
+        if self._reasons is None:
+            self._reasons = Reasons(self.client, self.lane.dead)
+        return await self._reasons.look()
+
+
+def _stream(name: str, length: Any, pending: Any, oldest: Any) -> Stream:
+    for answer in (length, pending, oldest):
+        if isinstance(answer, Exception):
+            error = translation(answer) or answer
+            if not isinstance(error, GroupGone):  # or not made yet
+                raise error from answer
+            pending = {"pending": 0, "consumers": []}
+    # What was handed back is under a name that is nobody's.
+    holders = {holder["name"]: holder["pending"] for holder in pending["consumers"]}
+    held = int(pending["pending"]) - int(holders.get(keys.RETURNED.encode(), 0))
+    # Exact, since what is acked is deleted; `lag` is nil after out-of-order deletes.
+    came = int(oldest[0][0].partition(b"-")[0]) / 1000 if oldest else None
+    return Stream(name, max(0, length - held), held, came)

@@ -13,16 +13,27 @@ from caption_flow.queue import keys
 from caption_flow.queue.border import translated
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.keys import JobKeys, LaneKeys
-from caption_flow.queue.ports import Member, Order, Orders, Room, Settings, StandingOrders
+from caption_flow.queue.ports import (
+    Member,
+    Moment,
+    Order,
+    Orders,
+    Room,
+    Settings,
+    StandingOrders,
+)
 from caption_flow.queue.scripts import Scripts
 
 STREAMS = 1000  # keys looked at together
 GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
+NOTE_SECONDS = 15.0  # between two notes of the books
+NOTES = 260  # kept: of an hour, and some
 
 _member = msgspec.json.Decoder(Member)
 _order = msgspec.json.Decoder(Order)
 
 _COUNTS = Counts.__struct_fields__
+_NOTED = Moment.__struct_fields__[1:]  # without the time
 
 
 class RedisJob:
@@ -37,6 +48,7 @@ class RedisJob:
         self.lane = LaneKeys(job)
         self.scripts = Scripts(connections.commands)
         self._tidied = False  # the list of members, by us
+        self._note_at = 0.0  # on the monotonic clock
 
     async def counts(self) -> Counts:
         """Read the books."""
@@ -110,7 +122,10 @@ class RedisJob:
         return streams
 
     async def beat(self, member: Member) -> None:
-        """Leave a last word; the first time, take those off the list who were killed long ago."""
+        """Leave a last word; now and then, write down what the books say.
+
+        The first time, take those off the list who were killed long ago.
+        """
         if not self._tidied:
             await self._forget_the_gone()
             self._tidied = True
@@ -118,6 +133,11 @@ class RedisJob:
             await self.client.hset(
                 self.keys.members, f"{member.role}:{member.name}", msgspec.json.encode(member)
             )
+        if time.monotonic() >= self._note_at:
+            self._note_at = time.monotonic() + NOTE_SECONDS
+            lane = self.lane
+            arguments = [NOTE_SECONDS, NOTES, *_NOTED]
+            await self.scripts.run("note", [lane.counts, lane.history], arguments)
 
     async def members(self) -> dict[str, Member]:
         """Read the last words that were left, by the names they are kept under."""

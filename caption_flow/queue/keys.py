@@ -133,6 +133,11 @@ class LaneKeys(Struct, frozen=True):
         return self._key("counts")
 
     @property
+    def history(self) -> str:
+        """List: what the books said in the last hour, oldest first."""
+        return self._key("history")
+
+    @property
     def contributors(self) -> str:
         """Hash: what each contributor has made."""
         return self._key("contributors")

@@ -10,6 +10,7 @@ from caption_flow.wire.frames import Beat
 
 _LONGEST = 1000  # characters of a state
 _MOST_FIGURES = 100
+_MOST_FACTS = 20
 
 
 class RemoteJob:
@@ -52,7 +53,8 @@ class RemoteJob:
     async def beat(self, member: Member) -> None:
         """Leave a last word."""
         figures = dict(list(member.figures.items())[:_MOST_FIGURES])
-        self._link.tell(Beat(member.state[:_LONGEST], figures))
+        facts = {name: fact[:_LONGEST] for name, fact in list(member.facts.items())[:_MOST_FACTS]}
+        self._link.tell(Beat(member.state[:_LONGEST], figures, facts))
 
     async def leave(self, member: Member) -> None:
         """Say goodbye: the end of the connection says it."""

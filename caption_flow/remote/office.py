@@ -8,7 +8,7 @@ import msgspec
 from caption_flow.codec import records
 from caption_flow.errors import Misunderstanding
 from caption_flow.grants import Grant, Role
-from caption_flow.model import DeadLetter
+from caption_flow.model import Caption, DeadLetter
 from caption_flow.queue.ports import Member, Order, Settings, Snapshot
 from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.remote.link import Link
@@ -28,6 +28,11 @@ class RemoteInspector:
     async def snapshot(self) -> Snapshot:
         """Read the state of the job."""
         return await self._report(asking.SnapshotWanted(0), Snapshot)
+
+    async def captions(self, count: int) -> list[Caption]:
+        """Read the newest captions that are in no part yet."""
+        wanted = asking.CaptionsWanted(0, min(count, asking.MOST_LETTERS))
+        return await self._report(wanted, list[Caption])
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""

@@ -66,6 +66,7 @@ _KINDS: dict[type[Frame], tuple[type[Frame], str]] = {
     asking.SnapshotWanted: (asking.Report, ""),
     asking.LettersWanted: (asking.Report, ""),
     asking.ColumnsWanted: (asking.Report, ""),
+    asking.CaptionsWanted: (asking.Report, ""),
     administering.SettingsWanted: (feeding.Published, ""),
     administering.Reload: (administering.Reloaded, ""),
     administering.GiveOrder: (administering.OrderGiven, ""),

@@ -37,4 +37,11 @@ class ColumnsWanted(Frame, frozen=True, array_like=True, tag=53):
     count: Few
 
 
-FromMonitor: TypeAlias = SnapshotWanted | LettersWanted | ColumnsWanted
+class CaptionsWanted(Frame, frozen=True, array_like=True, tag=54):
+    """Asks for the newest captions that are in no part yet."""
+
+    id: RequestId
+    count: Few
+
+
+FromMonitor: TypeAlias = SnapshotWanted | LettersWanted | ColumnsWanted | CaptionsWanted

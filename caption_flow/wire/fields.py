@@ -33,6 +33,7 @@ Deferred: TypeAlias = Annotated[
     tuple[tuple[Entry, Record, Delay], ...], Meta(max_length=MOST_SETTLED)
 ]
 Figures: TypeAlias = Annotated[dict[Word, float], Meta(max_length=100)]
+Facts: TypeAlias = Annotated[dict[Word, Line], Meta(max_length=20)]
 
 
 class Frame(Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ within its bounds, or the message is a Breach; whether it is allowed now is for 
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from caption_flow.model import Counts, EntryId
 from caption_flow.wire import administering, asking, feeding
@@ -18,6 +18,7 @@ from caption_flow.wire.fields import (
     Done,
     Entries,
     Entry,
+    Facts,
     Failed,
     Figures,
     Frame,
@@ -106,6 +107,7 @@ class Beat(Frame, frozen=True, array_like=True, tag=6):
 
     state: Line
     figures: Figures
+    facts: Facts = field(default_factory=dict)
 
 
 class CountsWanted(Frame, frozen=True, array_like=True, tag=7):

@@ -40,7 +40,8 @@ LOOK_SECONDS = 0.5  # between two looks for other settings
 COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
 
 _COUNTED = (
-    *("samples", "captions", "failed", "declined", "images", "in_hand", "engine_deaths"),
+    *("samples", "captions", "failed", "declined", "images", "engine_deaths"),
+    *("in_hand", "slots", "running"),
     *SHARES,
 )
 

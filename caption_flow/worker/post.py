@@ -17,7 +17,12 @@ from caption_flow.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-SHARES = ("free_share", "idle_share")  # figures that are shares of the time
+SHARES = (
+    "free_share",
+    "idle_share",
+    "free_lately",
+    "idle_lately",
+)  # figures that are shares of the time
 _LASTING = (
     "samples",
     "captions",

@@ -90,6 +90,7 @@ class Worker:
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
         free, idle = self._meter.shares()
+        free_lately, idle_lately = self._meter.lately()
         return {
             "samples": self.settler.samples,
             "captions": self.settler.completed,
@@ -97,9 +98,13 @@ class Worker:
             "declined": self._declines.count,
             "images": self._meter.images,
             "in_hand": len(self._hands),
+            "slots": self._meter.capacity,
+            "running": self._meter.inside,
             "engine_deaths": self._engine.deaths,
             "free_share": free,
             "idle_share": idle,
+            "free_lately": free_lately,
+            "idle_lately": idle_lately,
         }
 
     @property

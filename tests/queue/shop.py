@@ -108,11 +108,12 @@ class Shop:
                 left -= len(leases)
         return samples
 
-    async def give_up(self, count: int) -> list[DeadLetter]:
+    async def give_up(self, count: int, reason: str = "decode") -> list[DeadLetter]:
         """Let that many samples become dead letters."""
         await self.offer(count)
         worker = await self.worker("hopeless worker")
-        await worker.fail(failed(await worker.claim(count)))
+        leases = await worker.claim(count)
+        await worker.fail([(lease, failure_of(lease, reason)) for lease in leases])
         return await letters_of(self.dead)
 
     async def expire(self, stream: str) -> None:
@@ -137,9 +138,13 @@ class Shop:
         found: dict[str, Any] = {}
         for key in sorted(await self.redis.keys("cf:*")):
             kind = await self.redis.type(key)
-            read = {b"stream": self.redis.xrange, b"set": self.redis.smembers}
+            read = {b"stream": self.redis.xrange, b"set": self.redis.smembers, b"list": self._list}
             found[key.decode()] = await read.get(kind, self.redis.hgetall)(key)
         return found
+
+    async def _list(self, key: bytes) -> list[bytes]:
+        items: list[bytes] = await self.redis.lrange(key, 0, -1)
+        return items
 
     async def check_books(self) -> None:
         """Compare the books with what the streams hold."""

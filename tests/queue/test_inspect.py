@@ -1,18 +1,27 @@
 """Inspect: the job at a glance, right, and at a price that does not grow with the job."""
 
+import asyncio
 import time
 
 import msgspec
+import pytest
 
 from caption_flow.model import Counts
-from caption_flow.queue.job import GONE_SECONDS
-from caption_flow.queue.ports import Member
+from caption_flow.queue import job, reasons
+from caption_flow.queue.job import GONE_SECONDS, RedisJob
+from caption_flow.queue.ports import LetterFilter, Member, Snapshot
 from tests.queue.shop import Shop, done, entries_of, failed
 
 STAGES = msgspec.json.encode({"stages": [{"name": "look"}, {"name": "tell"}]})
 
 # None of them reads more when there are more samples.
 CHEAP = {"hmget", "hgetall", "smembers", "xlen", "xpending"}
+CHEAP |= {"time", "lrange", "exists", "xinfo|stream", "xrevrange", "xrange"}  # of a few entries
+
+
+def standing(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
+    """What waits and what is held, by stream."""
+    return {stream.name: (stream.waiting, stream.held) for stream in snapshot.streams}
 
 
 def member(name: str, seen: float) -> Member:
@@ -23,8 +32,7 @@ async def test_job_that_is_empty(shop: Shop):
     snapshot = await shop.inspector.snapshot()
 
     assert snapshot.counts == Counts()
-    assert snapshot.waiting == {"chunks": 0, "captions": 0}
-    assert snapshot.held == {"chunks": 0, "captions": 0}
+    assert standing(snapshot) == {"chunks": (0, 0), "captions": (0, 0)}
 
 
 async def test_job_in_full_flow(two_stages: Shop):
@@ -43,8 +51,12 @@ async def test_job_in_full_flow(two_stages: Shop):
 
     snapshot = await shop.inspector.snapshot()
 
-    assert snapshot.waiting == {"chunks": 2, "samples:look": 1, "samples:tell": 0, "captions": 2}
-    assert snapshot.held == {"chunks": 1, "samples:look": 1, "samples:tell": 1, "captions": 2}
+    assert standing(snapshot) == {
+        "chunks": (2, 1),
+        "samples:look": (1, 1),
+        "samples:tell": (0, 1),
+        "captions": (2, 2),
+    }
     counts = snapshot.counts
     assert (counts.planned, counts.offered, counts.completed) == (12, 9, 5)
     assert (counts.captioned, counts.dead, counts.in_flight) == (1, 1, 7)
@@ -60,7 +72,8 @@ async def test_what_waits_in_a_stage_that_the_job_has_no_more_is_seen(two_stages
 
     snapshot = await shop.inspector.snapshot()
 
-    assert (snapshot.waiting["samples:tell"], snapshot.waiting["samples:look"]) == (0, 4)
+    assert standing(snapshot)["samples:tell"] == (0, 0)
+    assert standing(snapshot)["samples:look"] == (4, 0)
 
 
 async def test_what_was_handed_back_waits(two_stages: Shop):
@@ -72,7 +85,7 @@ async def test_what_was_handed_back_waits(two_stages: Shop):
 
     snapshot = await two_stages.inspector.snapshot()
 
-    assert (snapshot.waiting["samples:look"], snapshot.held["samples:look"]) == (2, 1)
+    assert standing(snapshot)["samples:look"] == (2, 1)
 
 
 async def test_snapshot_reads_nothing_that_grows(two_stages: Shop):
@@ -84,7 +97,7 @@ async def test_snapshot_reads_nothing_that_grows(two_stages: Shop):
     told = await two_stages.redis.info("commandstats")
     used = {name.removeprefix("cmdstat_") for name in told}
     assert used - {"info", "config|resetstat"} <= CHEAP
-    assert sum(told[f"cmdstat_{name}"]["calls"] for name in CHEAP if f"cmdstat_{name}" in told) < 16
+    assert sum(told[f"cmdstat_{name}"]["calls"] for name in CHEAP if f"cmdstat_{name}" in told) < 24
 
 
 async def test_live_members_are_listed(shop: Shop):
@@ -113,3 +126,90 @@ async def test_member_that_said_goodbye_is_gone(shop: Shop):
     await shop.job.leave(here)
 
     assert (await shop.inspector.snapshot()).members == ()
+
+
+async def test_stream_tells_when_its_oldest_entry_came(shop: Shop):
+    before = time.time()
+    await shop.feeder().publish(STAGES, "data")
+    await shop.plan(1)
+    await asyncio.sleep(0.01)
+    await shop.plan(1)
+
+    chunks = (await shop.inspector.snapshot()).streams[0]
+
+    assert chunks.name == "chunks"
+    assert chunks.oldest is not None
+    assert before - 0.01 <= chunks.oldest < time.time() - 0.01
+
+
+async def test_books_are_noted_with_the_first_word_of_a_process(shop: Shop):
+    await shop.caption(3)
+    await shop.job.beat(member("one", time.time()))
+    await shop.caption(2)
+    await shop.job.beat(member("one", time.time()))
+
+    [noted] = (await shop.inspector.snapshot()).history
+    assert (noted.offered, noted.completed, noted.captioned) == (3, 3, 0)
+    assert abs(noted.at - time.time()) < 5
+
+
+async def test_books_are_noted_by_one_process_of_several(shop: Shop):
+    """However many there are, notes are as far apart as those of one."""
+    await shop.job.beat(member("one", time.time()))
+    await RedisJob(shop.job.connections, shop.job.job).beat(member("two", time.time()))
+
+    assert len((await shop.inspector.snapshot()).history) == 1
+
+
+async def test_notes_of_more_than_an_hour_are_let_go(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(job, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(job, "NOTES", 3)
+    for _ in range(5):
+        await shop.caption(1)
+        await shop.job.beat(member("one", time.time()))
+
+    history = (await shop.inspector.snapshot()).history
+    assert [moment.completed for moment in history] == [3, 4, 5]
+    assert list(history) == sorted(history, key=lambda moment: moment.at)
+
+
+async def test_dead_letters_are_counted_by_reason(shop: Shop):
+    inspector = shop.inspector
+    assert (await inspector.snapshot()).reasons == {}
+    await shop.give_up(3, "corrupt")
+    await shop.give_up(1, "refused")
+    assert (await inspector.snapshot()).reasons == {"corrupt": 3, "refused": 1}
+    await shop.give_up(2, "refused")
+
+    assert (await inspector.snapshot()).reasons == {"corrupt": 3, "refused": 3}
+
+
+async def test_letters_that_are_taken_off_do_not_count(shop: Shop):
+    inspector = shop.inspector
+    await shop.give_up(3, "corrupt")
+    await inspector.snapshot()
+    [letters] = [batch async for batch in shop.dead.letters(LetterFilter())]
+    await shop.dead.drop(letters[:2])
+
+    assert (await inspector.snapshot()).reasons == {"corrupt": 1}
+
+
+async def test_letters_are_read_once(shop: Shop):
+    inspector = shop.inspector
+    await shop.give_up(reasons.PAGE + 10, "corrupt")
+    await inspector.snapshot()
+    await shop.redis.config_resetstat()
+    await inspector.snapshot()
+
+    told = await shop.redis.info("commandstats")
+    assert told["cmdstat_xrevrange"]["calls"] == 1
+    assert (await inspector.snapshot()).reasons == {"corrupt": reasons.PAGE + 10}
+
+
+async def test_of_many_letters_the_newest_are_read(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reasons, "PAGE", 2)
+    monkeypatch.setattr(reasons, "MOST", 4)
+    await shop.give_up(3, "corrupt")
+    await shop.give_up(3, "refused")
+
+    assert (await shop.inspector.snapshot()).reasons == {"refused": 3, "corrupt": 1}

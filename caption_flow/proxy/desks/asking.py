@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 from caption_flow.codec import records
 from caption_flow.proxy.desk import End, Handler
 from caption_flow.queue.inspect import RedisInspector
-from caption_flow.wire.asking import ColumnsWanted, LettersWanted, Report, SnapshotWanted
+from caption_flow.wire.asking import (
+    CaptionsWanted,
+    ColumnsWanted,
+    LettersWanted,
+    Report,
+    SnapshotWanted,
+)
 from caption_flow.wire.fields import Frame
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ class AskDesk:
         self.handlers: Mapping[type[Frame], Handler] = {
             SnapshotWanted: self._snapshot,
             LettersWanted: self._letters,
+            CaptionsWanted: self._captions,
             ColumnsWanted: self._columns,
         }
 
@@ -39,6 +46,9 @@ class AskDesk:
 
     async def _snapshot(self, wanted: SnapshotWanted, _payload: memoryview) -> None:
         await self.report(wanted.id, await self._inspector.snapshot())
+
+    async def _captions(self, wanted: CaptionsWanted, _payload: memoryview) -> None:
+        await self.report(wanted.id, await self._inspector.captions(wanted.count))
 
     async def _letters(self, wanted: LettersWanted, _payload: memoryview) -> None:
         await self.report(wanted.id, await self._inspector.dead_letters(wanted.count))

@@ -17,7 +17,7 @@ from caption_flow.queue.ports.feed import (
     Room,
     Withdrawn,
 )
-from caption_flow.queue.ports.inspect import Inspector, Snapshot
+from caption_flow.queue.ports.inspect import Inspector, Moment, Snapshot, Stream
 from caption_flow.queue.ports.job import (
     Commanded,
     Member,
@@ -44,6 +44,7 @@ __all__ = [
     "Letters",
     "Member",
     "Membership",
+    "Moment",
     "Offered",
     "Operator",
     "Order",
@@ -53,6 +54,7 @@ __all__ = [
     "Settings",
     "Snapshot",
     "StandingOrders",
+    "Stream",
     "Withdrawn",
     "WorkJob",
     "WorkQueue",

@@ -3,20 +3,55 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from caption_flow.model import Counts, DeadLetter
+from caption_flow.model import Caption, Counts, DeadLetter
 from caption_flow.queue.ports.contributors import Standing
 from caption_flow.queue.ports.job import Member
+
+STAGE = "samples:"  # and the name of a stage: its stream
+
+
+class Stream(Struct, frozen=True):
+    """How one stream stands."""
+
+    name: str  # "chunks", "samples:STAGE" or "captions"
+    waiting: int  # entries that nobody holds
+    held: int  # under a lease
+    oldest: float | None = None  # when the oldest entry came, in seconds since the epoch
+
+    @property
+    def stage(self) -> str:
+        """Name the stage whose samples it has; "" where it has none."""
+        return self.name.removeprefix(STAGE) if self.name.startswith(STAGE) else ""
+
+
+class Moment(Struct, frozen=True, array_like=True):
+    """What the books said at a time."""
+
+    at: float  # seconds since the epoch
+    offered: int
+    completed: int
+    captioned: int
+    dead: int
+    prompt_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, counts: Counts, at: float) -> "Moment":
+        """Write down what the books say now."""
+        return cls(at, *(getattr(counts, name) for name in cls.__struct_fields__[1:]))
 
 
 class Snapshot(Struct, frozen=True):
     """The job at a glance, read without scanning anything that grows with it."""
 
+    at: float  # seconds since the epoch, by the clock of the server
     counts: Counts
-    members: tuple[Member, ...]
-    waiting: Mapping[str, int]  # entries of each stream that nobody holds
-    held: Mapping[str, int]  # entries of each stream under a lease
+    members: tuple[Member, ...] = ()
+    streams: tuple[Stream, ...] = ()  # in the order in which samples pass them
+    history: tuple[Moment, ...] = ()  # of the last hour, oldest first
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the newest dead letters
     settings_version: int = 0  # of those that are published; 0: none are
     leaderboard: tuple[Standing, ...] = ()
     paused: bool = False  # by an operator
@@ -27,6 +62,10 @@ class Inspector(Protocol):
 
     async def snapshot(self) -> Snapshot:
         """Read the state of the job."""
+        ...
+
+    async def captions(self, count: int) -> list[Caption]:
+        """Read the newest captions that are in no part yet."""
         ...
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:

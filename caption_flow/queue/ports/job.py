@@ -30,6 +30,7 @@ class Member(Struct, frozen=True):
     seen: float
     state: str  # "starting", "working", "paused", "waiting", "draining"
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
+    facts: dict[str, str] = field(default_factory=dict)  # what there is to know of it, in words
 
 
 class Order(Struct, frozen=True):

@@ -42,6 +42,7 @@ OF_ROLES: dict[Any, set[Role]] = {
     asking.SnapshotWanted(1): {"monitor", "admin"},
     asking.LettersWanted(1, 1): {"monitor", "admin"},
     asking.ColumnsWanted(1, 1): {"monitor", "admin"},
+    asking.CaptionsWanted(1, 1): {"monitor", "admin"},
     admin.SettingsWanted(1): {"admin"},
     admin.Reload(1, 1): {"admin"},
     admin.GiveOrder(1, "pause"): {"admin"},

@@ -1,0 +1,170 @@
+"""Monitor: what keeps a job from going faster, in a sentence with the figures behind it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from caption_flow.queue.ports import Member, Snapshot
+
+SILENT = 20.0  # seconds without a word, after which nobody counts on a process
+FULL = 0.9  # of a budget: the rest is less than what comes at once
+BUSY = 0.2  # share of the time that a slot of an engine is free, up to which it is kept full
+HINDERED = 0.5  # share of the time that feeders find no room, from which on that holds them up
+
+Limiting: TypeAlias = Literal[
+    "nothing", "done", "paused", "workers", "engine", "preparing", "feeding", "budget", "sink"
+]
+
+
+class Limit(Struct, frozen=True):
+    """What limits a job now."""
+
+    kind: Limiting
+    sentence: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Scene:
+    """A snapshot as the questions below ask it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.counts = snapshot.counts
+        self.paused = snapshot.paused
+        self._members = [m for m in snapshot.members if snapshot.at - m.seen < SILENT]
+        self.workers = self._of("worker")
+        self.working = [worker for worker in self.workers if worker.state != "starting"]
+        self.feeders, self.sinks = self._of("feed"), self._of("sink")
+        stages = [stream for stream in snapshot.streams if stream.stage]
+        self.in_stages = sum(stream.waiting + stream.held for stream in stages)
+        self.waiting = sum(stream.waiting for stream in stages)
+
+    def _of(self, role: str) -> list[Member]:
+        return [member for member in self._members if member.role == role]
+
+    @property
+    def to_feed(self) -> int:
+        """Samples that are planned and not offered."""
+        return self.counts.in_chunks
+
+    @property
+    def unfed(self) -> bool:
+        """Whether feeders have more to give."""
+        return self.to_feed > 0 or not self.counts.plan_done
+
+    @property
+    def free(self) -> float:
+        """The share of the last seconds in which a slot of the engines was free."""
+        return _mean(self.working, "free_lately")
+
+    @property
+    def idle(self) -> float:
+        """The share in which one was free although its worker held a sample for it."""
+        return _mean(self.working, "idle_lately")
+
+    @property
+    def hindered(self) -> float:
+        """The share of the last seconds in which feeders found no room."""
+        return max((m.figures.get("full_lately", 0.0) for m in self.feeders), default=0.0)
+
+    def budget(self, unit: str) -> float:
+        """The smallest budget of the feeders, since the first to find it full waits."""
+        told = [m.figures.get(f"budget_{unit}", 0.0) for m in self.feeders]
+        return min(filter(None, told), default=0.0)
+
+
+def limit(snapshot: Snapshot) -> Limit:
+    """Tell what limits a job now."""
+    scene = _Scene(snapshot)
+    if scene.counts.done and scene.counts.planned:
+        return Limit("done", "Nothing: every sample is in a part or a dead letter.")
+    if scene.paused:
+        return Limit("paused", "An operator has paused the job; caption-flow resume goes on.")
+    return _by_captions(scene) or _by_workers(scene) or _by_engines(scene) or _by_feeding(scene)
+
+
+def _by_captions(scene: _Scene) -> Limit | None:
+    """Sinks limit where what they should write fills the budget, or is all there is."""
+    unwritten, budget = scene.counts.unwritten, scene.budget("samples")
+    if unwritten <= 0:
+        return None
+    figures = {"unwritten": float(unwritten), "sinks": float(len(scene.sinks))}
+    stuck = scene.in_stages == 0 and not scene.unfed
+    full = bool(budget) and scene.counts.in_flight >= FULL * budget and _most(unwritten, scene)
+    if not scene.sinks and (stuck or full):
+        return Limit(
+            "sink", f"No sink runs, and {unwritten:,} captions wait to be written.", figures
+        )
+    if full and scene.sinks:
+        return Limit(
+            "sink", f"Sinks: {unwritten:,} captions wait for them and fill the budget.", figures
+        )
+    return None
+
+
+def _most(unwritten: int, scene: _Scene) -> bool:
+    return unwritten >= scene.counts.in_flight / 2
+
+
+def _by_workers(scene: _Scene) -> Limit | None:
+    if scene.working or scene.in_stages == 0:
+        return None
+    figures = {"waiting": float(scene.in_stages), "starting": float(len(scene.workers))}
+    if scene.workers:
+        return Limit("workers", "Workers are loading their models.", figures)
+    return Limit("workers", f"No worker runs, and {scene.in_stages:,} samples wait.", figures)
+
+
+def _by_engines(scene: _Scene) -> Limit | None:
+    if not scene.working or scene.in_stages == 0:
+        return None
+    slots = sum(m.figures.get("slots", 0.0) for m in scene.working)
+    running = sum(m.figures.get("running", 0.0) for m in scene.working)
+    figures = {"slots": slots, "running": running, "waiting": float(scene.waiting)}
+    figures |= {"free_lately": scene.free, "idle_lately": scene.idle}
+    if scene.free <= BUSY:
+        full = 1 - scene.free
+        return Limit(
+            "engine", f"The engines: their slots are full {full:.0%} of the time.", figures
+        )
+    if scene.idle > BUSY:
+        sentence = (
+            "Workers prepare images more slowly than engines caption them: for "
+            f"{scene.idle:.0%} of the time a slot is free while they hold samples. "
+            "They need more CPU."
+        )
+        return Limit("preparing", sentence, figures)
+    return None
+
+
+def _by_feeding(scene: _Scene) -> Limit:
+    counts = scene.counts
+    figures = {"free_lately": scene.free, "full_lately": scene.hindered}
+    figures |= {"in_chunks": float(scene.to_feed), "in_flight": float(counts.in_flight)}
+    if not scene.unfed:
+        return Limit(
+            "nothing", f"Nothing: the last {counts.in_flight:,} are on their way.", figures
+        )
+    if not scene.feeders:
+        return Limit("feeding", "No feeder runs, and there is more to feed.", figures)
+    if scene.hindered >= HINDERED:
+        return Limit("budget", _full(scene), figures)
+    return Limit("feeding", "Feeding: engines have free slots and wait for samples.", figures)
+
+
+def _full(scene: _Scene) -> str:
+    counts = scene.counts
+    bytes_, samples = scene.budget("bytes"), scene.budget("samples")
+    if bytes_ and counts.bytes_in_flight >= FULL * bytes_:
+        part = f"{counts.bytes_in_flight:,} of {bytes_:,.0f} bytes (budget.bytes)"
+    else:
+        part = f"{counts.in_flight:,} of {samples:,.0f} samples (budget.samples)"
+    return f"The budget of Redis: {part} are in flight, and engines have free slots."
+
+
+def _mean(workers: Sequence[Member], figure: str) -> float:
+    """Average a share over the slots of the workers."""
+    weights = [max(1.0, worker.figures.get("slots", 1.0)) for worker in workers]
+    shares = [worker.figures.get(figure, 0.0) for worker in workers]
+    total = sum(weights)
+    return sum(w * s for w, s in zip(weights, shares, strict=True)) / total if total else 0.0

@@ -1,0 +1,76 @@
+"""Monitor: how fast a job goes, by what the books said before."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from caption_flow.model import Counts
+from caption_flow.queue.ports import Moment, Snapshot
+
+MINUTE = 60.0
+SPANS = (MINUTE, 5 * MINUTE, 60 * MINUTE)
+# A rate of a job that began, or stood still, within the span is taken since then.
+SHORTEST = 5.0  # seconds; over less than this there is no rate
+
+
+class Pace(Struct, frozen=True):
+    """How fast it went, over some time."""
+
+    seconds: float  # over which it is taken; fewer than asked where less is known
+    samples: float = 0.0  # settled in a second: captioned, in a part or not yet, or given up
+    tokens: float = 0.0  # put out in a second
+
+
+class Rates(Struct, frozen=True):
+    """How fast a job goes."""
+
+    minute: Pace
+    five_minutes: Pace
+    hour: Pace
+    left: float | None = None  # seconds until all is settled; None where nobody can tell
+
+
+def rates(snapshot: Snapshot) -> Rates:
+    """Tell how fast a job goes, and when it will be done at the pace of the last minutes."""
+    now = Moment.of(snapshot.counts, snapshot.at)
+    minute, five, hour = (_pace(snapshot.history, now, span) for span in SPANS)
+    return Rates(minute, five, hour, _left(snapshot.counts, minute, five))
+
+
+def throughput(snapshot: Snapshot) -> list[tuple[float, float]]:
+    """Give the samples settled a second between each two notes of the last hour, by their time."""
+    moments = [*snapshot.history, Moment.of(snapshot.counts, snapshot.at)]
+    return [
+        (after.at, _samples(before, after) / (after.at - before.at))
+        for before, after in pairwise(moments)
+        if after.at - before.at >= 1.0
+    ]
+
+
+def _pace(history: Sequence[Moment], now: Moment, span: float) -> Pace:
+    known = [moment for moment in history if moment.at < now.at]
+    # The newest of those that are old enough; of a younger job, its first.
+    old = [moment for moment in known if now.at - moment.at >= span]
+    since = old[-1] if old else known[0] if known else now
+    seconds = now.at - since.at
+    if seconds < SHORTEST:
+        return Pace(seconds)
+    tokens = max(0, now.output_tokens - since.output_tokens)
+    return Pace(seconds, _samples(since, now) / seconds, tokens / seconds)
+
+
+def _left(counts: Counts, *paces: Pace) -> float | None:
+    todo = counts.planned - counts.completed - counts.dead
+    if not counts.plan_done:
+        return None
+    if todo <= 0:
+        return 0.0
+    # The last minute, if it says anything: a job that has just been given workers is as fast as it.
+    moving = [pace for pace in paces if pace.samples > 0]
+    return todo / moving[0].samples if moving else None
+
+
+def _samples(before: Moment, after: Moment) -> int:
+    # A retry takes dead letters back off what is settled, and a flush all of it.
+    return max(0, after.completed + after.dead - before.completed - before.dead)

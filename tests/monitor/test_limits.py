@@ -1,0 +1,158 @@
+"""Limits: what holds a job up, told from how things stand. Arranged jobs are in tests/e2e."""
+
+from typing import Any
+
+import pytest
+
+from caption_flow.model import Counts
+from caption_flow.monitor.limits import SILENT, Limit, limit
+from caption_flow.queue.ports import Member, Snapshot, Stream
+
+NOW = 1000.0
+BUSY = {"slots": 10.0, "running": 10.0, "free_lately": 0.01, "idle_lately": 0.0}
+HUNGRY = {"slots": 10.0, "running": 1.0, "free_lately": 0.9, "idle_lately": 0.0}
+CLUMSY = {"slots": 10.0, "running": 5.0, "free_lately": 0.6, "idle_lately": 0.5}
+AT_EASE = {"budget_bytes": 1e6, "budget_samples": 100.0, "full_lately": 0.0}
+FULL = {**AT_EASE, "full_lately": 0.95}
+
+
+def member(role: str, figures: dict[str, float], state: str = "working", ago: float = 0) -> Member:
+    return Member(role, role, "host", 1, 0.0, NOW - ago, state, figures)
+
+
+def worker(figures: dict[str, float], **more: Any) -> Member:
+    return member("worker", figures, **more)
+
+
+FEEDER, WAITING_FEEDER, SINK = member("feed", AT_EASE), member("feed", FULL), member("sink", {})
+
+
+def found(
+    *members: Member,
+    waiting: int = 20,
+    held: int = 20,
+    planned: int = 1000,
+    unwritten: int = 0,
+    captioned: int = 0,
+    paused: bool = False,
+    **counts: Any,
+) -> Limit:
+    """Tell of a job, of which so much is in its stage and in no part yet."""
+    offered = captioned + unwritten + waiting + held
+    books = Counts(
+        planned=planned,
+        plan_done=True,
+        offered=offered,
+        completed=captioned + unwritten,
+        captioned=captioned,
+        **counts,
+    )
+    streams = (
+        Stream("chunks", 1, 1),
+        Stream("samples:caption", waiting, held),
+        Stream("captions", unwritten, 0),
+    )
+    return limit(Snapshot(NOW, books, members, streams, paused=paused))
+
+
+def test_slow_feeder():
+    told = found(FEEDER, worker(HUNGRY), SINK, waiting=0, held=1)
+
+    assert told.kind == "feeding"
+    assert told.figures["free_lately"] == pytest.approx(0.9)
+
+
+def test_slow_engine():
+    told = found(WAITING_FEEDER, worker(BUSY), SINK)
+
+    assert told.kind == "engine"
+    assert "99%" in told.sentence
+    assert (told.figures["slots"], told.figures["running"]) == (10, 10)
+
+
+def test_no_workers():
+    told = found(WAITING_FEEDER, SINK)
+
+    assert told.kind == "workers"
+    assert told.sentence == "No worker runs, and 40 samples wait."
+
+
+def test_workers_that_start():
+    told = found(FEEDER, worker({}, state="starting"), SINK)
+
+    assert (told.kind, told.sentence) == ("workers", "Workers are loading their models.")
+
+
+def test_workers_that_are_silent_do_not_count():
+    assert found(FEEDER, worker(BUSY, ago=SILENT + 1), SINK).kind == "workers"
+
+
+def test_no_sink():
+    told = found(WAITING_FEEDER, worker(HUNGRY), waiting=0, held=0, unwritten=100)
+
+    assert (told.kind, told.figures["unwritten"]) == ("sink", 100)
+    assert told.sentence == "No sink runs, and 100 captions wait to be written."
+
+
+def test_no_sink_is_not_what_limits_while_there_is_room():
+    assert found(FEEDER, worker(BUSY), unwritten=10).kind == "engine"
+
+
+def test_no_sink_at_the_end():
+    told = found(FEEDER, worker(HUNGRY), waiting=0, held=0, unwritten=10, planned=10)
+
+    assert told.kind == "sink"
+
+
+def test_slow_sinks():
+    told = found(WAITING_FEEDER, worker(HUNGRY), SINK, waiting=2, held=2, unwritten=96)
+
+    assert told.kind == "sink"
+    assert told.sentence.startswith("Sinks: 96 captions wait")
+
+
+def test_small_budget():
+    told = found(WAITING_FEEDER, worker(HUNGRY), SINK, waiting=0, held=98)
+
+    assert told.kind == "budget"
+    assert "98 of 100 samples" in told.sentence
+
+
+def test_small_budget_of_bytes():
+    told = found(WAITING_FEEDER, worker(HUNGRY), SINK, waiting=0, held=5, bytes_in_flight=950_000)
+
+    assert told.kind == "budget"
+    assert "950,000 of 1,000,000 bytes" in told.sentence
+
+
+def test_workers_without_cpu():
+    assert found(FEEDER, worker(CLUMSY), SINK).kind == "preparing"
+
+
+def test_larger_engines_weigh_more():
+    small = worker({"slots": 1.0, "free_lately": 1.0})
+    large = worker({"slots": 63.0, "free_lately": 0.0})
+
+    assert found(FEEDER, small, large, SINK).kind == "engine"
+
+
+def test_nobody_feeds():
+    told = found(worker(HUNGRY), SINK, waiting=0, held=0)
+
+    assert (told.kind, told.sentence) == ("feeding", "No feeder runs, and there is more to feed.")
+
+
+def test_last_samples():
+    assert found(FEEDER, worker(HUNGRY), SINK, waiting=0, held=3, planned=3).kind == "nothing"
+
+
+def test_done():
+    assert found(SINK, waiting=0, held=0, captioned=10, planned=10).kind == "done"
+
+
+def test_paused():
+    assert found(FEEDER, worker(HUNGRY), SINK, paused=True).kind == "paused"
+
+
+def test_job_of_which_nothing_is_known():
+    assert limit(Snapshot(NOW, Counts())).kind == "feeding"
