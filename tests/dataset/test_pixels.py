@@ -1,0 +1,169 @@
+"""The image of a sample, read again."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from caption_flow.dataset.pixels import NoPixels, Pixels
+from caption_flow.dataset.source import Source, SourceOptions, open_source
+from caption_flow.dataset.thumbnails import Thumbnails
+from caption_flow.errors import SourceError
+from caption_flow.model import Reference, Sample
+from tests.image.makers import encode, noise, picture
+
+PNG = encode(picture(), "PNG")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    inside = tmp_path / "photos" / "cats"
+    inside.mkdir(parents=True)
+    (inside / "one.png").write_bytes(PNG)
+    (tmp_path / "secret.png").write_bytes(PNG)
+    return tmp_path / "photos"
+
+
+def of_folder(folder: Path) -> Pixels:
+    return Pixels(lambda: open_source("folder", SourceOptions(path=str(folder))))
+
+
+def sample(shard: str, id_: str, source: str = "") -> Sample:
+    return Sample(id_, "photos", shard, f"{shard}:0", source)
+
+
+class _Range(BaseHTTPRequestHandler):
+    body = b"before" + PNG + b"after"
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        start, end = (
+            (int(n) for n in wanted.removeprefix("bytes=").split("-")) if wanted else (0, 0)
+        )
+        body = self.body[start : end + 1] if wanted else self.body
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{end}/{len(self.body)}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Range) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/images.tar"
+        server.shutdown()
+        thread.join()
+
+
+def test_image_is_read_from_the_data_set(folder: Path):
+    assert of_folder(folder).of(sample("cats", "cats/one.png")) == PNG
+
+
+@pytest.mark.parametrize(
+    ("shard", "id_"),
+    [
+        ("..", "../secret.png"),
+        (".", "../secret.png"),
+        ("cats", "cats/../../secret.png"),
+        ("/", "//etc/passwd"),
+        ("cats", "dogs/one.png"),
+        ("cats", "cats/two.png"),
+    ],
+)
+def test_nothing_else_is_read(folder: Path, shard: str, id_: str):
+    with pytest.raises(NoPixels):
+        of_folder(folder).of(sample(shard, id_, str(folder.parent / "secret.png")))
+
+
+def test_path_alone_is_not_followed(folder: Path):
+    with pytest.raises(NoPixels, match="name that to see it"):
+        Pixels().of(sample("cats", "cats/one.png", str(folder / "cats/one.png")))
+
+
+def test_url_is_fetched_where_its_network_is_allowed(url: str):
+    asked = sample("links", "links/1", url)
+    with pytest.raises(NoPixels, match="public"):
+        Pixels().of(asked)
+
+    assert Pixels(allow_networks=["127.0.0.1"]).of(asked) == _Range.body
+
+
+def test_reference_is_read_where_it_lies(url: str):
+    asked = replace(sample("images", "images/one"), reference=Reference(url, 6, len(PNG)))
+
+    assert Pixels(allow_networks=["127.0.0.1"]).of(asked) == PNG
+
+
+def test_source_that_cannot_be_opened_says_why_and_is_not_asked_again_at_once():
+    asked = 0
+
+    def broken() -> Source:
+        nonlocal asked
+        asked += 1
+        raise SourceError("The disk is away.")
+
+    pixels = Pixels(broken)
+    for _ in range(3):
+        with pytest.raises(NoPixels, match=r"The disk is away\."):
+            pixels.of(sample("a", "a/b"))
+    assert asked == 1
+
+
+@pytest.fixture
+def thumbnails() -> Iterator[Callable[..., Thumbnails]]:
+    made: list[Thumbnails] = []
+
+    def make(*args: object, **options: int) -> Thumbnails:
+        made.append(Thumbnails(*args, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_picture_is_made_once_for_all_who_ask(thumbnails: Callable[..., Thumbnails]):
+    read: list[str] = []
+    begin = threading.Event()
+
+    def slow(one: Sample) -> bytes:
+        begin.wait(60)
+        read.append(one.id)
+        return PNG
+
+    pictures = thumbnails(slow)
+    asked = [pictures.of(sample("a", "a/b"), "small") for _ in range(3)]
+    begin.set()
+
+    assert len({future.result(60) for future in asked}) == 1
+    assert pictures.of(sample("a", "a/b"), "small").result(60)
+    assert read == ["a/b"]
+
+
+def test_pictures_are_kept_while_there_is_room(thumbnails: Callable[..., Thumbnails]):
+    read: list[str] = []
+    pictures = thumbnails(lambda one: read.append(one.id) or _NOISE, kept_bytes=2 * _ROOM)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        pictures.of(sample(".", name), "small").result(60)
+
+    assert read == ["a", "b", "c", "b"]
+
+
+def test_picture_that_cannot_be_had_says_why(thumbnails: Callable[..., Thumbnails]):
+    pictures = thumbnails(lambda _: b"no image")
+    with pytest.raises(NoPixels, match="."):
+        pictures.of(sample("a", "a/b"), "small").result(60)
+
+
+_NOISE = encode(noise(64), "PNG")
+_ROOM = 6000  # bytes, more than one such picture takes and less than two
