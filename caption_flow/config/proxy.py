@@ -96,6 +96,15 @@ class ChecksConfig(Settings, frozen=True):
             raise ConfigError("known and known_share must be given together")
 
 
+class PageConfig(Settings, frozen=True):
+    """The page at the proxy's address, for people who watch the job."""
+
+    enabled: bool = True
+    loopback: bool = True  # whether a browser on the proxy's own host needs no token
+    thumbnails: bool = True  # whether images are read again to be shown
+    requests_per_minute: Count = 3000  # of one address
+
+
 class ProxyConfig(Settings, frozen=True):
     """What a proxy bears of those who come through it."""
 
@@ -106,6 +115,7 @@ class ProxyConfig(Settings, frozen=True):
     most_connections: Count = 2000
     trust_forwarded: tuple[Text, ...] = ()  # load balancers whose X-Forwarded-For is believed
     checks: ChecksConfig = field(default_factory=ChecksConfig)
+    page: PageConfig = field(default_factory=PageConfig)
 
     def __post_init__(self) -> None:
         refuse(no_networks(self.trust_forwarded, "trust_forwarded"))

@@ -1,6 +1,7 @@
 """Proxy: who may come in and how much each may have, as a protocol. Tokens implement it.
 
-The server asks `admit` before a connection is upgraded. A session enters when it has said hello,
+The server asks `admit` before a connection is upgraded, and `ask` and `look_in` before it shows a
+page. A session enters when it has said hello,
 lasts while its grant is `current`, asks for an `allowance` before it claims for its client, and
 says what was sent.
 """
@@ -35,6 +36,14 @@ class Admission(Protocol):
 
     async def admit(self, headers: Headers, address: str) -> Grant | Refusal:
         """Judge a request by its headers and the address it comes from, before it is upgraded."""
+        ...
+
+    def ask(self, headers: Headers, address: str) -> Refusal | None:
+        """Count a request for a page; a Refusal where its address asks too often."""
+        ...
+
+    async def look_in(self, headers: Headers, address: str) -> Grant | Refusal:
+        """Judge by its token who asks for a page. That is no connection, and not counted as one."""
         ...
 
     async def enter(self, grant: Grant, ticket: str, *, instead_of: str = "") -> bool:

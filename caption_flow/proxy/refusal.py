@@ -16,3 +16,8 @@ def refusal(id_: int, exc: CaptionFlowError) -> Refused:
     """Say that something was not done."""
     kind, text = next((kind, text) for error, kind, text in _REFUSALS if isinstance(exc, error))
     return Refused(id_, kind, text)
+
+
+def sentence(exc: CaptionFlowError) -> str:
+    """Say the same to somebody who reads a page."""
+    return refusal(0, exc).text

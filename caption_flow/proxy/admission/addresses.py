@@ -14,25 +14,28 @@ _FAMILIAR = 20_000  # pairs of address and token
 
 
 class Addresses:
-    """Counts handshakes and failed logins by address."""
+    """Counts handshakes, requests for pages and failed logins by address."""
 
     def __init__(
         self,
         *,
         handshakes_per_minute: int,
         failed_logins: int,
+        pages_per_minute: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._knocks = Tally(handshakes_per_minute, _MINUTE, slots=_KNOCK_SLOTS, clock=clock)
+        self._pages = Tally(pages_per_minute, _MINUTE, slots=_KNOCK_SLOTS, clock=clock)
         self._failures = Tally(failed_logins, _TEN_MINUTES, slots=_FAILURE_SLOTS, clock=clock)
         self._familiar: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def knock(self, address: str) -> float:
         """Count a handshake, if there may be one; or give the seconds until there may."""
-        wait = self._knocks.wait(address)
-        if not wait:
-            self._knocks.add(address)
-        return wait
+        return _counted(self._knocks, address)
+
+    def ask(self, address: str) -> float:
+        """Count a request for a page; answers as `knock`."""
+        return _counted(self._pages, address)
 
     def banned(self, address: str, sha256: str) -> float:
         """Give the seconds until a token may be tried from there; 0: now.
@@ -53,3 +56,10 @@ class Addresses:
         self._familiar.move_to_end((address, sha256))
         if len(self._familiar) > _FAMILIAR:
             self._familiar.popitem(last=False)
+
+
+def _counted(tally: Tally, address: str) -> float:
+    wait = tally.wait(address)
+    if not wait:
+        tally.add(address)
+    return wait

@@ -44,14 +44,31 @@ class TokenAdmission:
         self._accounts = accounts
         self._origins = Origins(config.trust_forwarded)
         self._addresses = Addresses(
-            handshakes_per_minute=config.handshakes_per_minute, failed_logins=config.failed_logins
+            handshakes_per_minute=config.handshakes_per_minute,
+            failed_logins=config.failed_logins,
+            pages_per_minute=config.page.requests_per_minute,
         )
 
     async def admit(self, headers: Headers, address: str) -> Grant | Refusal:
         """Judge a request by its headers and the address it comes from, before it is upgraded."""
-        origin = self._origins.of(address, headers.get_all(_FORWARDED))
+        origin = self._origin(headers, address)
         if wait := self._addresses.knock(origin):
             return _too_much(wait, "This address connects too often.")
+        return await self._judged(headers, origin)
+
+    def ask(self, headers: Headers, address: str) -> Refusal | None:
+        """Count a request for a page; a Refusal where its address asks too often."""
+        wait = self._addresses.ask(self._origin(headers, address))
+        return _too_much(wait, "This address asks for pages too often.") if wait else None
+
+    async def look_in(self, headers: Headers, address: str) -> Grant | Refusal:
+        """Judge by its token who asks for a page."""
+        return await self._judged(headers, self._origin(headers, address))
+
+    def _origin(self, headers: Headers, address: str) -> str:
+        return self._origins.of(address, headers.get_all(_FORWARDED))
+
+    async def _judged(self, headers: Headers, origin: str) -> Grant | Refusal:
         token = _bearer(headers)
         if not token or not token.isascii():
             return _UNKNOWN  # no guess, and so no failed login

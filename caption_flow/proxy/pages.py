@@ -1,0 +1,113 @@
+"""Proxy: pages at its address, beside the WebSocket: who may see them, and what is answered.
+
+A request that asks for no upgrade comes here. Public pages hold nothing of a job. Others are for
+who shows a token of a monitor or an admin, in a header, or sits at this host; a token never stands
+in an address or a cookie. Wrong ones count as failed logins.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from websockets.http11 import Request, Response
+
+from caption_flow.config.proxy import ProxyConfig
+from caption_flow.errors import CaptionFlowError
+from caption_flow.proxy.admission.here import sits_here, stands_in
+from caption_flow.proxy.admission.origin import Origins
+from caption_flow.proxy.ports import Admission, Refusal
+from caption_flow.proxy.refusal import sentence
+from caption_flow.web.http import answered, asked, response
+from caption_flow.web.site import Answer, Asked, Page, Site, refused, told
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 64  # requests that are being answered
+ANSWER_SECONDS = 6.0  # below the time in which a connection must have come in
+DOOR = "/api/door"  # says whether who asks needs a token
+_SEERS = frozenset({"monitor", "admin"})
+_AGAIN = {"Retry-After": "2"}
+_NOT_FOR_PAGES = "This token is for the role {}. Pages are for one of the role monitor or admin."
+
+
+class Pages:
+    """What a proxy shows to browsers and programs that ask by plain HTTP.
+
+    `public` and `guarded` are pages by their paths, see Site.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        config: ProxyConfig,
+        *,
+        public: Mapping[str, Page],
+        guarded: Mapping[str, Page],
+    ) -> None:
+        self._admission = admission
+        self._open_here = config.page.loopback and not stands_in(Origins(config.trust_forwarded))
+        self._public = Site(public)
+        self._guarded = Site({path: _told_apart(page) for path, page in guarded.items()})
+        self._inside = 0
+
+    async def answer(self, request: Request, address: str) -> Response | None:
+        """Answer a request; None where it is for no page, or asks for a WebSocket."""
+        question = asked(request, address)
+        if "Upgrade" in request.headers or not self._has(question.path):
+            return None
+        if self._inside >= MOST_AT_ONCE:
+            return response(refused(503, "Too much is asked of this server now.", _AGAIN))
+        self._inside += 1
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._answer(request, question)
+        except TimeoutError:
+            return response(refused(503, "This takes too long now. Try again.", _AGAIN))
+        finally:
+            self._inside -= 1
+
+    def _has(self, path: str) -> bool:
+        return path == DOOR or any(site.page(path) for site in (self._public, self._guarded))
+
+    async def _answer(self, request: Request, question: Asked) -> Response:
+        if refusal := self._admission.ask(request.headers, question.address):
+            return response(_answer_of(refusal))
+        if question.path == DOOR:
+            return response(told({"needs_token": not self._sits_here(request, question)}))
+        if self._public.page(question.path):
+            return await answered(self._public, question)
+        if refusal := await self._judge(request, question):
+            return response(_answer_of(refusal))
+        return await answered(self._guarded, question)
+
+    async def _judge(self, request: Request, question: Asked) -> Refusal | None:
+        if "Authorization" not in request.headers and self._sits_here(request, question):
+            return None
+        try:
+            grant = await self._admission.look_in(request.headers, question.address)
+        except CaptionFlowError as exc:
+            logger.warning("Nobody can be shown a page. %s", exc)
+            return Refusal(503, "It cannot be told now who may look.", _AGAIN)
+        if isinstance(grant, Refusal):
+            return grant
+        return None if grant.role in _SEERS else Refusal(403, _NOT_FOR_PAGES.format(grant.role))
+
+    def _sits_here(self, request: Request, question: Asked) -> bool:
+        return self._open_here and sits_here(request.headers, question.address)
+
+
+def _answer_of(refusal: Refusal) -> Answer:
+    return refused(refusal.status, refusal.sentence.strip(), refusal.headers)
+
+
+def _told_apart(page: Page) -> Page:
+    """Let a page say what is wrong as sessions do: who looks is not told where our Redis is."""
+
+    async def guarded(question: Asked) -> Answer:
+        try:
+            return await page(question)
+        except CaptionFlowError as exc:
+            logger.debug("No page %s: %s", question.path, exc)
+            return refused(503, sentence(exc), _AGAIN)
+
+    return guarded
