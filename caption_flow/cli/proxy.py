@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import click
@@ -10,11 +11,19 @@ import click
 from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import configured, job_config, overrides, telling_option
-from caption_flow.cli.running import ASK_SECONDS, checked_redis, redis_url, run_async
+from caption_flow.cli.running import (
+    ASK_SECONDS,
+    checked_redis,
+    redis_url,
+    run_async,
+    source_of,
+)
 from caption_flow.cli.securing import secured
 from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.pixels import Pixels
+from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
@@ -22,6 +31,7 @@ from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import MOST_CONNECTIONS, Proxy, proxy
 from caption_flow.proxy.supply import Supply
+from caption_flow.proxy.watching.pictures import KEPT_BYTES
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob, only_job
 from caption_flow.queue.ports import Budget
@@ -79,15 +89,42 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller) -> None:
             await drain.wait()
 
 
-def _door(
-    job: RedisJob, admission: Admission, config: JobConfig
-) -> AbstractAsyncContextManager[Proxy]:
+@asynccontextmanager
+async def _door(job: RedisJob, admission: Admission, config: JobConfig) -> AsyncIterator[Proxy]:
     supply = Supply(
         most_image=config.images.max_bytes,
         budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
         folder=PartFolder(Path(config.storage.data_dir), job.job),
     )
-    return proxy(job, admission, config.proxy, lease_seconds=config.lease_seconds, supply=supply)
+    with _thumbnails(config) as thumbnails:
+        opened = proxy(
+            *(job, admission, config.proxy),
+            lease_seconds=config.lease_seconds,
+            supply=supply,
+            thumbnails=thumbnails,
+        )
+        async with opened as door:
+            yield door
+
+
+@contextmanager
+def _thumbnails(config: JobConfig) -> Iterator[Thumbnails | None]:
+    """Make pictures of samples where the document says which data set they are of."""
+    page = config.proxy.page
+    if not (page.enabled and page.thumbnails):
+        yield None
+        return
+    named = config.dataset.dataset_path is not None
+    pixels = Pixels(
+        (lambda: source_of(config)) if named else None,
+        allow_networks=config.dataset.allow_networks,
+    )
+    thumbnails = Thumbnails(pixels.of, kept_bytes=KEPT_BYTES)
+    try:
+        yield thumbnails
+    finally:
+        thumbnails.close()
+        pixels.close()
 
 
 async def _found(connections: Connections, drain: Drain) -> str | None:

@@ -74,7 +74,7 @@ class Pages:
             return response(_answer_of(refusal))
         if question.path == DOOR:
             return response(told({"needs_token": not self._sits_here(request, question)}))
-        if self._public.page(question.path):
+        if not self._guarded.page(question.path):
             return await answered(self._public, question)
         if refusal := await self._judge(request, question):
             return response(_answer_of(refusal))

@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from caption_flow.config.proxy import ProxyConfig
+from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
 from caption_flow.proxy.admission.anteroom import Anteroom
@@ -31,14 +32,17 @@ from caption_flow.proxy.door import Door
 from caption_flow.proxy.files import allow
 from caption_flow.proxy.hours import Hours
 from caption_flow.proxy.line import Line
+from caption_flow.proxy.pages import Pages
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
+from caption_flow.proxy.watching import watching
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
 from caption_flow.queue.reclaims import Reclaims
+from caption_flow.web.site import Page
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import (
     HELLO_SECONDS,
@@ -59,6 +63,7 @@ DESKS: Mapping[Role, MakeDesk] = {
 MOST_WAITING = 500  # connections that have shown no token yet
 MOST_CONNECTIONS = 64  # to Redis, for the commands of all sessions
 HEALTH = "/health"  # for load balancers
+PAGE_SECONDS = 8.0  # for the other end to take in a page
 
 _END_SECONDS = 4.0  # for all of them
 _MOST_QUEUED = 4  # messages of a connection that were read and are not handled yet
@@ -70,8 +75,11 @@ _AGAIN = {"Retry-After": "2"}
 class Proxy:
     """One process' door to a job."""
 
-    def __init__(self, common: Common, *, desks: Mapping[Role, MakeDesk] = DESKS) -> None:
+    def __init__(
+        self, common: Common, pages: Pages, *, desks: Mapping[Role, MakeDesk] = DESKS
+    ) -> None:
         self._common = common
+        self._pages = pages
         self._desks = desks
         self._sessions: set[Session] = set()
         self._going = False
@@ -136,6 +144,13 @@ class Proxy:
             return connection.respond(http.HTTPStatus.OK, "Up.\n")
         if self._going:
             return _refused(connection, Refusal(503, "This server ends.\n", _AGAIN))
+        if (page := await self._pages.answer(request, _address(connection))) is not None:
+            connection.close_timeout = PAGE_SECONDS
+            return page
+        return await self._let_in(connection, request)
+
+    async def _let_in(self, connection: Door, request: Request) -> Response | None:
+        """Judge who asks for a WebSocket."""
         if len(self._sessions) >= self._common.config.most_connections:
             return _refused(connection, Refusal(503, "This server is full.\n", _AGAIN))
         try:
@@ -178,8 +193,12 @@ async def proxy(
     *,
     lease_seconds: float,
     supply: Supply = Supply(),  # noqa: B008 - it is frozen
+    thumbnails: Thumbnails | None = None,
 ) -> AsyncIterator[Proxy]:
-    """Put a proxy together around a job; it listens when it is asked to."""
+    """Put a proxy together around a job; it listens when it is asked to.
+
+    `thumbnails`: of the samples that its page shows.
+    """
     contributors = RedisContributors(job.connections, job.job)
     async with View(job) as view, Line(News(job)) as line, Hours(contributors) as hours:
         await view.look()
@@ -195,7 +214,17 @@ async def proxy(
             supply=supply,
             checks=await checks(job, view, config.checks),
         )
-        yield Proxy(common)
+        yield Proxy(common, _pages(common, thumbnails))
+
+
+def _pages(common: Common, thumbnails: Thumbnails | None) -> Pages:
+    """Say which pages a proxy has; more of them are more entries."""
+    public: dict[str, Page] = {}
+    guarded: dict[str, Page] = {}
+    if common.config.page.enabled:
+        public |= watching.shell()
+        guarded |= watching.data(common.job, common.view, common.supply.folder, thumbnails)
+    return Pages(common.admission, common.config, public=public, guarded=guarded)
 
 
 def _refused(connection: ServerConnection, refusal: Refusal) -> Response:

@@ -61,7 +61,7 @@ Page: TypeAlias = Callable[[Asked], Awaitable[Answer]]
 
 
 class Site:
-    """Pages by their paths; a path that ends with a slash has all below it."""
+    """Pages by their paths; one that ends with a slash has all below it, but for the root."""
 
     def __init__(self, pages: Mapping[str, Page]) -> None:
         self._pages = dict(pages)
@@ -70,8 +70,9 @@ class Site:
         """Find the page of a path; None where there is none."""
         if path in self._pages:
             return self._pages[path]
-        above = [place for place in self._pages if place.endswith("/") and path.startswith(place)]
-        return self._pages[max(above, key=len)] if above and path != "/" else None
+        folders = [place for place in self._pages if place.endswith("/") and place != "/"]
+        above = [place for place in folders if path.startswith(place)]
+        return self._pages[max(above, key=len)] if above else None
 
 
 def told(thing: object, status: int = 200) -> Answer:

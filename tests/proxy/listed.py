@@ -19,7 +19,7 @@ class ListedTokens:
         good = None if found is None else self.current(found)
         return good or Refusal(401, "This token is unknown here, or has expired.\n")
 
-    def ask(self, headers: Headers, address: str) -> Refusal | None: ...  # noqa: ARG002
+    def ask(self, headers: Headers, address: str) -> Refusal | None: ...
 
     async def look_in(self, headers: Headers, address: str) -> Grant | Refusal:
         return await self.admit(headers, address)

@@ -52,6 +52,12 @@ async def test_page_has_all_below_it(port: int):
     assert (await get(port, "/all/x/y%2Fz"))[2].startswith(b'{"path":"/all/x/y/z"')
 
 
+async def test_root_has_nothing_below_it():
+    site = Site({"/": _echo})
+    assert site.page("/") is _echo
+    assert site.page("/below") is None
+
+
 async def test_every_answer_keeps_browsers_in_check(port: int):
     for target in ("/echo", "/nowhere", "/broken"):
         _, headers, _ = await get(port, target)

@@ -120,7 +120,9 @@ def test_no_number_of_others_frees_an_address(clock: Clock):
 
 
 def test_many_banned_addresses_hold_up_no_innocent_one(clock: Clock):
-    addresses = Addresses(handshakes_per_minute=100, failed_logins=20, pages_per_minute=100, clock=clock)
+    addresses = Addresses(
+        handshakes_per_minute=100, failed_logins=20, pages_per_minute=100, clock=clock
+    )
     for number in range(2000):
         for _ in range(20):
             addresses.failed(f"bad {number}")
@@ -130,7 +132,9 @@ def test_many_banned_addresses_hold_up_no_innocent_one(clock: Clock):
 
 
 def test_memory_does_not_grow_with_addresses(clock: Clock):
-    addresses = Addresses(handshakes_per_minute=100, failed_logins=20, pages_per_minute=100, clock=clock)
+    addresses = Addresses(
+        handshakes_per_minute=100, failed_logins=20, pages_per_minute=100, clock=clock
+    )
     tracemalloc.start()
     for number in range(10_000):
         addresses.knock(f"address {number}")
@@ -145,7 +149,9 @@ def test_memory_does_not_grow_with_addresses(clock: Clock):
 
 
 def test_token_that_was_good_there_is_let_by_where_others_fail(clock: Clock):
-    addresses = Addresses(handshakes_per_minute=100, failed_logins=2, pages_per_minute=100, clock=clock)
+    addresses = Addresses(
+        handshakes_per_minute=100, failed_logins=2, pages_per_minute=100, clock=clock
+    )
     addresses.passed("office", "known")
     for _ in range(2):
         addresses.failed("office")
@@ -159,7 +165,9 @@ def test_good_tokens_that_are_kept_in_mind_are_bounded(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("caption_flow.proxy.admission.addresses._FAMILIAR", 10)
-    addresses = Addresses(handshakes_per_minute=100, failed_logins=1, pages_per_minute=100, clock=clock)
+    addresses = Addresses(
+        handshakes_per_minute=100, failed_logins=1, pages_per_minute=100, clock=clock
+    )
     for number in range(20):
         addresses.passed(f"address {number}", "token")
         addresses.failed(f"address {number}")
@@ -169,7 +177,9 @@ def test_good_tokens_that_are_kept_in_mind_are_bounded(
 
 
 def test_handshakes_that_are_refused_do_not_count(clock: Clock):
-    addresses = Addresses(handshakes_per_minute=2, failed_logins=1, pages_per_minute=100, clock=clock)
+    addresses = Addresses(
+        handshakes_per_minute=2, failed_logins=1, pages_per_minute=100, clock=clock
+    )
     for _ in range(2):
         assert not addresses.knock("a")
     wait = addresses.knock("a")

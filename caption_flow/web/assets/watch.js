@@ -1,0 +1,538 @@
+// The page of a proxy: asks for the state of the job every two seconds, and draws it.
+
+import { Chart } from "./chart.js";
+import { arrange, make, write } from "./dom.js";
+import { ANY, Finder, fits, renderTiles, Sample, walkTiles } from "./gallery.js";
+import { kept, Table } from "./tables.js";
+import { themed } from "./theme.js";
+import { ago, bytes, clock, count, lasting, percent, rate } from "./words.js";
+
+const EVERY = 2000; // ms between two looks
+const MOST_ROWS = 600; // that this page keeps
+const AT_FIRST = 24; // tiles
+const SILENT = 20; // seconds without a word, after which a process is marked
+const TOKEN = "caption-flow.token";
+
+const at = (id) => document.getElementById(id);
+
+// Asking
+
+class Refused extends Error {
+  constructor(status, sentence) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+function token() {
+  try {
+    return sessionStorage.getItem(TOKEN) ?? "";
+  } catch {
+    return held;
+  }
+}
+
+let held = ""; // where the browser keeps nothing
+
+function keep(said) {
+  held = said;
+  try {
+    if (said) sessionStorage.setItem(TOKEN, said);
+    else sessionStorage.removeItem(TOKEN);
+  } catch {
+    // then it is asked for again when the page is loaded again
+  }
+}
+
+async function ask(path) {
+  const said = token();
+  const headers = said ? { Authorization: `Bearer ${said}` } : {};
+  const answer = await fetch(path, { headers, cache: "no-store", credentials: "omit" });
+  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
+  return answer.json();
+}
+
+// Progress
+
+const BOOKS = [
+  ["captioned", "in finished parts", (books) => books.captioned],
+  ["unwritten", "captioned, not written yet", (books) => books.completed - books.captioned],
+  ["in-stages", "on their way", (books) => books.in_flight - (books.completed - books.captioned)],
+  ["in-chunks", "waiting to be fed", (books) => books.in_chunks],
+  ["dead", "dead letters", (books) => books.dead],
+];
+
+function showProgress({ books, done, rates }) {
+  const settled = books.completed + books.dead;
+  const share = books.planned ? settled / books.planned : 0;
+  write(at("share"), books.planned ? percent(books.plan_done ? share : Math.min(share, 0.999)) : "–");
+  const of = books.plan_done ? count(books.planned) : `${count(books.planned)} found so far`;
+  write(at("done"), books.planned ? `${count(settled)} of ${of}` : "No sample is planned yet");
+  at("bar").setAttribute("aria-label", BOOKS.map(([, label, of_]) => `${count(of_(books))} ${label}`).join(", "));
+  arrange(
+    at("bar"),
+    BOOKS.map(([name, , of_]) => {
+      const part = at("bar").querySelector(`.${name}`) ?? make("i", { class: name });
+      part.hidden = !(of_(books) > 0);
+      part.style.flexGrow = String(Math.max(0, of_(books)));
+      return part;
+    }),
+  );
+  arrange(
+    at("books"),
+    BOOKS.map(([name, label, of_]) => {
+      const line = at("books").querySelector(`.${name}`) ?? make("li", { class: name }, make("span", {}, make("i"), label), make("b"));
+      write(line.lastChild, count(Math.max(0, of_(books))));
+      return line;
+    }),
+  );
+  write(at("left"), done ? "" : rates.left === null ? "" : rates.left > 0 ? `about ${lasting(rates.left)} left` : "");
+}
+
+function showState({ job, done, paused, limit, at: when }) {
+  write(at("job"), job);
+  document.title = `${at("share").textContent} · ${job} · caption-flow`;
+  const state = at("state");
+  const [word, kind] = done ? ["Done", "good"] : paused ? ["Paused", "warn"] : limit.kind === "workers" || limit.kind === "sink" ? ["Waiting", "warn"] : ["Running", "accent"];
+  write(state, word);
+  state.className = `badge ${kind}`;
+  state.hidden = false;
+  write(at("news"), clock(when));
+  at("news").classList.remove("away");
+}
+
+const LIMITS = {
+  done: ["done", "good"],
+  nothing: ["nothing", "good"],
+  engine: ["engine", "accent"],
+  feeding: ["feeding", "warn"],
+  preparing: ["preparing", "warn"],
+  budget: ["budget", "warn"],
+  workers: ["workers", "bad"],
+  sink: ["sink", "bad"],
+  paused: ["paused", "warn"],
+};
+
+function figure(name, value) {
+  if (name.endsWith("_lately") || name.endsWith("_share")) return percent(value);
+  if (name.includes("bytes")) return bytes(value);
+  return Number.isInteger(value) ? count(value) : rate(value);
+}
+
+const plain = (name) => name.replaceAll("_", " ");
+
+function showLimit({ limit }) {
+  const [word, kind] = LIMITS[limit.kind] ?? [limit.kind, ""];
+  write(at("limit-kind"), word);
+  at("limit-kind").className = `badge ${kind}`;
+  write(at("limit"), limit.sentence);
+  at("limit-figures").replaceChildren(
+    ...Object.entries(limit.figures).flatMap(([name, value]) => [make("dt", {}, plain(name)), make("dd", {}, figure(name, value))]),
+  );
+}
+
+const RATES = [
+  ["Last minute", ({ rates }) => [rate(rates.minute.samples), "/s"]],
+  ["Last 5 minutes", ({ rates }) => [rate(rates.five_minutes.samples), "/s"]],
+  ["Last hour", ({ rates }) => [rate(rates.hour.samples), "/s"]],
+  ["Tokens, last minute", ({ rates }) => [rate(rates.minute.tokens), "/s"]],
+  ["Time left", ({ rates, done }) => [done ? "done" : rates.left === null ? "–" : lasting(rates.left), ""]],
+];
+
+function showRates(state) {
+  arrange(
+    at("rates"),
+    RATES.map(([label, of], place) => {
+      const line = at("rates").children[place] ?? make("li", {}, make("span", {}, label), make("b"), make("small"));
+      const [figure_, unit] = of(state);
+      write(line.children[1], figure_);
+      write(line.children[2], unit);
+      return line;
+    }),
+  );
+}
+
+// Machines
+
+class Speeds {
+  // What members count, a second, over the last while: they tell a sum, and when.
+  #told = new Map();
+
+  look(members) {
+    const now = new Map();
+    for (const one of members) {
+      const before = this.#told.get(one.name)?.filter(([when]) => one.seen - when < 60) ?? [];
+      const known = before.at(-1)?.[0] === one.seen ? before : [...before, [one.seen, done(one)]];
+      now.set(one.name, known);
+    }
+    this.#told = now;
+  }
+
+  of(one) {
+    const told = this.#told.get(one.name) ?? [];
+    const [first, last] = [told[0], told.at(-1)];
+    if (!last || last[0] - first[0] < 1) return NaN;
+    return Math.max(0, last[1] - first[1]) / (last[0] - first[0]);
+  }
+}
+
+const done = (one) => one.figures.samples ?? one.figures.rows ?? one.figures.captions ?? 0;
+const speeds = new Speeds();
+
+const shownState = {
+  working: "good",
+  starting: "accent",
+  reloading: "accent",
+  paused: "warn",
+  waiting: "",
+  draining: "warn",
+};
+
+let latest = 0; // the job's time in the last state
+
+function named(one, cell) {
+  const both = kept(cell, () => make("div", {}, make("div", { class: "name" }), make("div", { class: "host" })));
+  write(both.firstChild, one.name);
+  write(both.lastChild, one.name.startsWith(one.host) ? "" : one.host);
+}
+
+function stated(one, cell) {
+  const badge = kept(cell, () => make("span", { class: "badge" }));
+  const silent = latest - one.seen > SILENT;
+  write(badge, silent ? `silent, ${ago(one.seen, latest)}` : one.state);
+  badge.className = `badge ${silent ? "bad" : (shownState[one.state] ?? "")}`;
+}
+
+function inside(one, cell) {
+  const both = kept(cell, () => make("span", {}, make("span", { class: "meter" }, make("i")), make("span")));
+  const { running = 0, slots = 0 } = one.figures;
+  both.firstChild.firstChild.style.width = `${slots ? Math.min(100, (100 * running) / slots) : 0}%`;
+  write(both.lastChild, slots ? `${count(running)} / ${count(slots)}` : count(running));
+}
+
+function all(one, cell) {
+  const details = kept(cell, () => make("details", { class: "figures" }, make("summary", {}, "all"), make("dl")));
+  if (!details.open && details.lastChild.childElementCount) return;
+  const told = [
+    ...Object.entries(one.facts),
+    ...Object.entries(one.figures).map(([name, value]) => [name, figure(name, value)]),
+    ["started", ago(one.started, latest)],
+    ["process", String(one.pid)],
+  ];
+  details.lastChild.replaceChildren(...told.flatMap(([name, value]) => [make("dt", {}, plain(name)), make("dd", {}, value)]));
+}
+
+const fact = (name) => (one) => one.facts[name] ?? "";
+const speed = (one) => rate(speeds.of(one));
+const sortable = (value) => (one) => (Number.isFinite(value(one)) ? value(one) : -1);
+
+const workerColumns = [
+  { title: "Worker", value: (one) => one.name, show: named, sort: true },
+  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "Model", value: fact("model"), sort: true },
+  { title: "In the engine", value: (one) => one.figures.running ?? 0, show: inside, sort: true },
+  { title: "Samples/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
+  { title: "Samples", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
+  { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
+  { title: "Failed", value: (one) => one.figures.failed ?? 0, show: (one, cell) => write(cell, count(one.figures.failed ?? 0)), number: true, sort: true },
+  { title: "", value: () => "", show: all },
+];
+
+const otherColumns = [
+  { title: "Process", value: (one) => one.name, show: named, sort: true },
+  { title: "Role", value: (one) => one.role, sort: true },
+  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "Done", value: done, show: (one, cell) => write(cell, told(one)), number: true, sort: true },
+  { title: "A second", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, one.role === "proxy" ? "" : speed(one)), number: true },
+  { title: "", value: () => "", show: all },
+];
+
+function told(one) {
+  if (one.role === "proxy") return `${count(one.figures.connections ?? 0)} connections`;
+  return `${count(done(one))} ${one.role === "sink" ? "rows" : "samples"}`;
+}
+
+const streamColumns = [
+  { title: "Stream", value: (one) => one.stream },
+  { title: "Waiting", value: (one) => one.waiting, show: (one, cell) => write(cell, count(one.waiting)), number: true },
+  { title: "Held", value: (one) => one.held, show: (one, cell) => write(cell, count(one.held)), number: true },
+  { title: "Passed", value: (one) => one.passed ?? 0, show: (one, cell) => write(cell, one.passed === undefined ? "" : count(one.passed)), number: true },
+  { title: "Oldest", value: (one) => one.oldest ?? 0, show: (one, cell) => write(cell, one.oldest === null ? "" : lasting(latest - one.oldest)), number: true },
+];
+
+const boardColumns = [
+  { title: "", value: (one) => one.rank || "", number: true },
+  { title: "Contributor", value: (one) => one.name, show: (one, cell) => write(cell, whose(one)) },
+  { title: "Captions", value: (one) => one.captions, show: (one, cell) => write(cell, count(one.captions)), number: true },
+  { title: "Tokens", value: (one) => one.output_tokens, show: (one, cell) => write(cell, count(one.output_tokens)), number: true },
+  { title: "Time", value: (one) => one.seconds, show: (one, cell) => write(cell, one.seconds ? lasting(one.seconds) : ""), number: true },
+];
+
+function whose(one) {
+  if (one.kind === "own") return "own workers";
+  return one.kind === "anonymous" ? `${count(one.members)} who are not named` : one.name;
+}
+
+const deadColumns = [
+  { title: "Reason", value: ([reason]) => reason },
+  { title: "Samples", value: ([, many]) => many, show: ([, many], cell) => write(cell, count(many)), number: true },
+];
+
+function tables() {
+  return {
+    workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false] }),
+    others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false] }),
+    streams: new Table(at("streams"), streamColumns, { keyOf: (one) => one.stream, empty: "There is no stream yet." }),
+    board: new Table(at("board"), boardColumns, { keyOf: (one) => `${one.kind} ${one.name}`, empty: "No part is finished yet.", most: 50 }),
+    dead: new Table(at("dead"), deadColumns, { keyOf: ([reason]) => reason, empty: "None: nothing was given up." }),
+  };
+}
+
+function showMachines(state, shown) {
+  speeds.look(state.members);
+  const workers = state.members.filter((one) => one.role === "worker");
+  shown.workers.show(workers);
+  shown.others.show(state.members.filter((one) => one.role !== "worker"));
+  const passed = new Map(state.stages.map((one) => [`samples:${one.stage}`, one.passed]));
+  shown.streams.show(state.streams.map((one) => ({ ...one, passed: passed.get(one.stream) })));
+  shown.board.show(state.leaderboard);
+  shown.dead.show(Object.entries(state.dead_reasons));
+  const sum = workers.map((one) => speeds.of(one)).filter(Number.isFinite).reduce((a, b) => a + b, 0);
+  write(at("workers-sum"), workers.length ? `${count(workers.length)}, together ${rate(sum)} samples/s` : "");
+  write(at("dead-sum"), state.books.dead ? `${count(state.books.dead)} in all` : "");
+}
+
+// The wall
+
+class Pictures {
+  // Pictures of rows, asked for several at a time, as soon as their tiles are made.
+  #waiting = new Map(); // key -> [resolve, …]
+  #known = new Map(); // key -> URL or null
+  #asking = false;
+
+  of(row) {
+    if (this.#known.has(row.key)) return Promise.resolve(this.#known.get(row.key));
+    return new Promise((resolve) => {
+      const others = this.#waiting.get(row.key) ?? [];
+      this.#waiting.set(row.key, [...others, resolve]);
+      if (!this.#asking) this.#askAll();
+    });
+  }
+
+  /** Let go of pictures whose rows are gone. */
+  forget(keys) {
+    for (const key of keys) {
+      const url = this.#known.get(key);
+      if (url) URL.revokeObjectURL(url);
+      this.#known.delete(key);
+    }
+  }
+
+  async #askAll() {
+    this.#asking = true;
+    await new Promise((resolve) => setTimeout(resolve, 30)); // for the tiles beside it
+    while (this.#waiting.size) {
+      const keys = [...this.#waiting.keys()].slice(0, 24);
+      try {
+        const { ready, none, later } = await ask(`/api/thumbnails?keys=${keys.map(encodeURIComponent).join(",")}`);
+        for (const [key, data] of Object.entries(ready)) this.#settle(key, await picture(data));
+        for (const key of none) this.#settle(key, null);
+        if (later.length === keys.length) await new Promise((resolve) => setTimeout(resolve, 1000));
+      } catch (error) {
+        for (const key of keys) this.#settle(key, null);
+        if (!(error instanceof Refused)) break;
+      }
+    }
+    this.#asking = false;
+  }
+
+  #settle(key, url) {
+    this.#known.set(key, url);
+    for (const resolve of this.#waiting.get(key) ?? []) resolve(url);
+    this.#waiting.delete(key);
+  }
+}
+
+function picture(data) {
+  const raw = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  return URL.createObjectURL(new Blob([raw], { type: "image/webp" }));
+}
+
+class Wall {
+  constructor() {
+    this.rows = []; // the newest first
+    this.mark = "";
+    this.shown = AT_FIRST;
+    this.held = false;
+    this.pictures = new Pictures();
+    this.thumbnailUrl = (row) => this.pictures.of(row);
+    this.finder = new Finder(at("finder"), () => {
+      this.shown = AT_FIRST;
+      this.show();
+    });
+    this.sample = new Sample({
+      thumbnailUrl: this.thumbnailUrl,
+      neighbour: (row, step) => this.#neighbour(row, step),
+      asked: () => this.finder.asked,
+    });
+    walkTiles(at("tiles"));
+    at("hold").addEventListener("click", () => this.#hold(!this.held));
+    at("more").addEventListener("click", () => {
+      this.shown += AT_FIRST;
+      this.show();
+    });
+  }
+
+  async look() {
+    const { mark, rows } = await ask(`/api/captions?after=${encodeURIComponent(this.mark)}`);
+    if (mark.split("-")[0] !== this.mark.split("-")[0]) this.#begin();
+    this.mark = mark;
+    if (!rows.length) {
+      if (!this.rows.length) this.show();
+      return;
+    }
+    const fresh = rows.map(([key, row]) => ({ ...row, key })).reverse();
+    const again = new Set(fresh.map((row) => row.id));
+    const all_ = [...fresh, ...this.rows.filter((row) => !again.has(row.id))];
+    this.rows = all_.slice(0, MOST_ROWS);
+    this.pictures.forget(all_.slice(MOST_ROWS).map((row) => row.key));
+    this.finder.offer(this.rows);
+    if (!this.held) this.show();
+    else this.#count(this.#found());
+  }
+
+  #begin() {
+    this.pictures.forget(this.rows.map((row) => row.key));
+    this.rows = [];
+  }
+
+  #found() {
+    return this.rows.filter((row) => fits(row, this.finder.asked));
+  }
+
+  show() {
+    const found = this.#found();
+    this.visible = found.slice(0, this.shown);
+    renderTiles(at("tiles"), this.visible, {
+      thumbnailUrl: this.thumbnailUrl,
+      onOpen: (row) => this.sample.open(row),
+      asked: this.finder.asked,
+      keyOf: (row) => row.key,
+    });
+    at("more").hidden = found.length <= this.shown;
+    at("no-tiles").hidden = found.length > 0;
+    write(at("no-tiles"), this.rows.length ? "None of the newest captions is like that." : "No caption has been made yet.");
+    this.#count(found);
+  }
+
+  #count(found) {
+    const asked = JSON.stringify(this.finder.asked) !== JSON.stringify(ANY);
+    const newest = `the newest ${count(this.rows.length)}`;
+    write(at("found"), !this.rows.length ? "" : asked ? `${count(found.length)} of ${newest}` : newest);
+  }
+
+  #hold(held) {
+    this.held = held;
+    at("hold").setAttribute("aria-pressed", String(held));
+    write(at("hold"), held ? "Held" : "Hold");
+    if (!held) this.show();
+  }
+
+  #neighbour(row, step) {
+    const place = this.visible.findIndex((one) => one.key === row.key);
+    return place < 0 ? null : (this.visible[place + step] ?? null);
+  }
+}
+
+// All of it
+
+let page = null; // what is drawn on, once there is something to draw
+
+function begin() {
+  page = { chart: new Chart(at("chart")), tables: tables(), wall: new Wall() };
+}
+
+function showAll(state) {
+  latest = state.at;
+  at("door").hidden = true;
+  at("watch").hidden = false;
+  at("nav").hidden = false;
+  at("lost").hidden = true;
+  at("leave").hidden = !token();
+  if (!page) begin();
+  showProgress(state);
+  showState(state);
+  showLimit(state);
+  showRates(state);
+  page.chart.show(state.throughput, state.at);
+  showMachines(state, page.tables);
+}
+
+function showDoor(sentence) {
+  at("watch").hidden = true;
+  at("nav").hidden = true;
+  at("leave").hidden = true;
+  at("state").hidden = true;
+  write(at("news"), "");
+  write(at("job"), "caption-flow");
+  at("refusal").hidden = !sentence;
+  write(at("refusal"), sentence);
+  at("door").hidden = false;
+  at("token").focus();
+}
+
+function showLost(error) {
+  const why = error instanceof Refused ? error.message : "The proxy does not answer.";
+  at("lost").hidden = false;
+  write(at("lost"), `${why} What is shown is of ${latest ? clock(latest) : "before"}; this page goes on by itself.`);
+  at("news").classList.add("away");
+}
+
+let turn = 0; // the newest round of looks; older ones end
+
+async function watch() {
+  const mine = (turn += 1);
+  while (mine === turn) {
+    if (!document.hidden) {
+      try {
+        showAll(await ask("/api/state"));
+        await page.wall.look();
+      } catch (error) {
+        if (mine !== turn) return;
+        if (error instanceof Refused && [401, 403].includes(error.status)) {
+          keep("");
+          showDoor(error.message);
+          return;
+        }
+        if (error instanceof Refused && error.status === 429 && !page) {
+          showDoor(error.message);
+          return;
+        }
+        if (!(error instanceof Refused || error instanceof TypeError)) throw error; // a slip of ours
+        if (page) showLost(error);
+        else showDoor(error instanceof Refused ? error.message : "The proxy does not answer.");
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, EVERY));
+  }
+}
+
+async function start() {
+  themed(at("theme"));
+  at("door").addEventListener("submit", (event) => {
+    event.preventDefault();
+    keep(at("token").value.trim());
+    at("token").value = "";
+    watch();
+  });
+  at("leave").addEventListener("click", () => {
+    turn += 1;
+    keep("");
+    location.reload();
+  });
+  const needed = token() ? false : (await ask("/api/door")).needs_token;
+  if (needed) showDoor("");
+  else watch();
+}
+
+start();
