@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from msgspec import Struct
 
-from caption_flow.dataset.thumbnails import Thumbnails
+from caption_flow.dataset.thumbnails import Size, Thumbnails
 from caption_flow.model import Sample
 from caption_flow.proxy.watching.wall import Wall
 from caption_flow.web.site import Answer, Asked, told
@@ -29,7 +29,7 @@ class Pictures(Struct, frozen=True):
 
 
 class PicturePage:
-    """Page: the thumbnails of rows, `keys=KEY,KEY,…`."""
+    """Page: the thumbnails of rows, `keys=KEY,KEY,…`; with `size=large` a larger one of one row."""
 
     def __init__(self, wall: Wall, thumbnails: Thumbnails | None) -> None:
         self._wall = wall
@@ -37,12 +37,13 @@ class PicturePage:
 
     async def __call__(self, question: Asked) -> Answer:
         """Answer with the pictures of the first few rows that are named."""
-        keys = question.query.get("keys", "").split(",")[:MOST]
+        size: Size = "large" if question.query.get("size") == "large" else "small"
+        keys = question.query.get("keys", "").split(",")[: MOST if size == "small" else 1]
         samples = self._wall.samples(keys) if self._thumbnails is not None else {}
         if self._thumbnails is None or not samples:
             return told(Pictures({}, keys, []))
         making = {
-            key: asyncio.ensure_future(_looked_at(self._thumbnails, sample))
+            key: asyncio.ensure_future(_looked_at(self._thumbnails, sample, size))
             for key, sample in samples.items()
         }
         await asyncio.wait(making.values(), timeout=WAIT_SECONDS)
@@ -53,9 +54,9 @@ class PicturePage:
         return told(Pictures(pictures, none, later))
 
 
-async def _looked_at(thumbnails: Thumbnails, sample: Sample) -> bytes:
+async def _looked_at(thumbnails: Thumbnails, sample: Sample, size: Size) -> bytes:
     """Wait for a picture; empty where there is none. It is made on, though nobody waits."""
-    making: Future[bytes] = thumbnails.of(sample, "small")
+    making: Future[bytes] = thumbnails.of(sample, size)
     try:
         return await asyncio.shield(asyncio.wrap_future(making))
     except Exception:  # of any kind: a picture that cannot be had

@@ -256,9 +256,12 @@ export class Finder {
 
 /** One sample in front of the rest, all its captions side by side; arrows go to its neighbours. */
 export class Sample {
-  /** `thumbnailUrl(row)`: of its picture; `neighbour(row, step)`: the row before or after, or null. */
-  constructor({ thumbnailUrl, neighbour, asked = () => ANY }) {
-    this.thumbnailUrl = thumbnailUrl;
+  /**
+   * `pictureUrl(row)`: of a larger picture, where there is one; `neighbour(row, step)`: the row
+   * before or after, or null; `asked()`: what was searched for.
+   */
+  constructor({ thumbnailUrl, pictureUrl = thumbnailUrl, neighbour, asked = () => ANY }) {
+    this.pictureUrl = pictureUrl;
     this.neighbour = neighbour;
     this.asked = asked;
     this.title = make("h2", {});
@@ -270,7 +273,7 @@ export class Sample {
     this.inside = make("div", { class: "inside" });
     this.dialog = make(
       "dialog",
-      { class: "sample", onkeydown: (event) => this.#key(event), onclick: (event) => this.#outside(event) },
+      { class: "sample", tabindex: "-1", autofocus: true, onkeydown: (event) => this.#key(event), onclick: (event) => this.#outside(event) },
       make("header", {}, this.title, this.back, this.on, close),
       this.inside,
     );
@@ -284,7 +287,8 @@ export class Sample {
     this.back.disabled = !this.neighbour(row, -1);
     this.on.disabled = !this.neighbour(row, 1);
     const shot = make("div", { class: "shot" });
-    show(shot, row, this.thumbnailUrl);
+    if (row.width && row.height) shot.style.aspectRatio = `${row.width} / ${Math.min(row.height, 1.4 * row.width)}`;
+    show(shot, row, this.pictureUrl);
     this.inside.replaceChildren(
       make("div", {}, shot, facts(row)),
       make("div", { class: "outputs" }, ...this.#outputs(row)),

@@ -3,8 +3,9 @@
 import { arrange, make, write } from "./dom.js";
 
 /**
- * A table of rows. A column is { title, value(row), show(row)?, number?, sort? }: `value` is sorted
- * by and shown unless `show` gives an element; `keyOf(row)` tells rows apart.
+ * A table of rows. A column is { title, value(row), show(row, cell)?, number?, sort?, optional? }:
+ * rows are sorted by `value`, and it is shown unless `show` fills the cell; an optional column is
+ * there where one row at least has a value for it. `keyOf(row)` tells rows apart.
  */
 export class Table {
   constructor(container, columns, { keyOf, empty, sorted = null, most = 200 }) {
@@ -50,6 +51,15 @@ export class Table {
       const order = mine ? (this.sorted[1] ? "descending" : "ascending") : null;
       if (order) this.head.children[place].setAttribute("aria-sort", order);
       else this.head.children[place].removeAttribute("aria-sort");
+    });
+    this.#hide(shown);
+  }
+
+  #hide(shown) {
+    this.columns.forEach((column, place) => {
+      const hidden = Boolean(column.optional) && !shown.some((row) => column.value(row));
+      this.head.children[place].hidden = hidden;
+      for (const line of this.body.children) line.children[place].hidden = hidden;
     });
   }
 

@@ -64,10 +64,11 @@ const BOOKS = [
 
 function showProgress({ books, done, rates }) {
   const settled = books.completed + books.dead;
-  const share = books.planned ? settled / books.planned : 0;
-  write(at("share"), books.planned ? percent(books.plan_done ? share : Math.min(share, 0.999)) : "–");
-  const of = books.plan_done ? count(books.planned) : `${count(books.planned)} found so far`;
-  write(at("done"), books.planned ? `${count(settled)} of ${of}` : "No sample is planned yet");
+  // While samples are still being found, a share of them would fall as the job goes on.
+  const known = books.plan_done && books.planned;
+  write(at("share"), known ? percent(settled / books.planned) : count(settled));
+  const of = known ? `${count(settled)} of ${count(books.planned)} samples` : `samples, of ${count(books.planned)} found so far`;
+  write(at("done"), books.planned ? of : "No sample is planned yet");
   at("bar").setAttribute("aria-label", BOOKS.map(([, label, of_]) => `${count(of_(books))} ${label}`).join(", "));
   arrange(
     at("bar"),
@@ -229,12 +230,14 @@ const sortable = (value) => (one) => (Number.isFinite(value(one)) ? value(one) :
 const workerColumns = [
   { title: "Worker", value: (one) => one.name, show: named, sort: true },
   { title: "State", value: (one) => one.state, show: stated, sort: true },
-  { title: "Model", value: fact("model"), sort: true },
+  { title: "Model", value: fact("model"), sort: true, optional: true },
+  { title: "GPU", value: fact("gpu"), sort: true, optional: true },
   { title: "In the engine", value: (one) => one.figures.running ?? 0, show: inside, sort: true },
   { title: "Samples/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
   { title: "Samples", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
   { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
   { title: "Failed", value: (one) => one.figures.failed ?? 0, show: (one, cell) => write(cell, count(one.figures.failed ?? 0)), number: true, sort: true },
+  { title: "Last error", value: fact("last_error"), optional: true },
   { title: "", value: () => "", show: all },
 ];
 
@@ -319,6 +322,17 @@ class Pictures {
     });
   }
 
+  /** A larger picture of one row; the small one where that is all there is. */
+  async large(row) {
+    const key = encodeURIComponent(row.key);
+    for (let tries = 0; tries < 5; tries += 1) {
+      const { ready, later } = await ask(`/api/thumbnails?size=large&keys=${key}`);
+      if (ready[row.key]) return picture(ready[row.key]);
+      if (!later.length) break;
+    }
+    return this.of(row);
+  }
+
   /** Let go of pictures whose rows are gone. */
   forget(keys) {
     for (const key of keys) {
@@ -363,7 +377,9 @@ class Wall {
     this.rows = []; // the newest first
     this.mark = "";
     this.shown = AT_FIRST;
-    this.held = false;
+    this.held = false; // by the button
+    this.pointed = false; // a mouse is over the tiles
+    this.missed = 0; // rows that came meanwhile
     this.pictures = new Pictures();
     this.thumbnailUrl = (row) => this.pictures.of(row);
     this.finder = new Finder(at("finder"), () => {
@@ -371,12 +387,20 @@ class Wall {
       this.show();
     });
     this.sample = new Sample({
-      thumbnailUrl: this.thumbnailUrl,
+      pictureUrl: (row) => this.pictures.large(row),
       neighbour: (row, step) => this.#neighbour(row, step),
       asked: () => this.finder.asked,
     });
     walkTiles(at("tiles"));
     at("hold").addEventListener("click", () => this.#hold(!this.held));
+    // What somebody points at does not run away.
+    at("tiles").addEventListener("pointerenter", (event) => {
+      this.pointed = event.pointerType === "mouse";
+    });
+    at("tiles").addEventListener("pointerleave", () => {
+      this.pointed = false;
+      if (this.missed && !this.held) this.show();
+    });
     at("more").addEventListener("click", () => {
       this.shown += AT_FIRST;
       this.show();
@@ -397,8 +421,8 @@ class Wall {
     this.rows = all_.slice(0, MOST_ROWS);
     this.pictures.forget(all_.slice(MOST_ROWS).map((row) => row.key));
     this.finder.offer(this.rows);
-    if (!this.held) this.show();
-    else this.#count(this.#found());
+    if (!this.held && !this.pointed && !this.sample.dialog.open) this.show();
+    else this.#miss(fresh.filter((row) => fits(row, this.finder.asked)).length);
   }
 
   #begin() {
@@ -411,6 +435,8 @@ class Wall {
   }
 
   show() {
+    this.missed = 0;
+    this.#label();
     const found = this.#found();
     this.visible = found.slice(0, this.shown);
     renderTiles(at("tiles"), this.visible, {
@@ -434,8 +460,18 @@ class Wall {
   #hold(held) {
     this.held = held;
     at("hold").setAttribute("aria-pressed", String(held));
-    write(at("hold"), held ? "Held" : "Hold");
+    this.#label();
     if (!held) this.show();
+  }
+
+  #miss(many) {
+    this.missed += many;
+    this.#label();
+    this.#count(this.#found());
+  }
+
+  #label() {
+    write(at("hold"), this.held ? (this.missed ? `Show ${count(this.missed)} new` : "Held") : "Hold");
   }
 
   #neighbour(row, step) {
