@@ -273,7 +273,7 @@ export class Sample {
     this.inside = make("div", { class: "inside" });
     this.dialog = make(
       "dialog",
-      { class: "sample", tabindex: "-1", autofocus: true, onkeydown: (event) => this.#key(event), onclick: (event) => this.#outside(event) },
+      { class: "sample", tabindex: "-1", onkeydown: (event) => this.#key(event), onclick: (event) => this.#outside(event) },
       make("header", {}, this.title, this.back, this.on, close),
       this.inside,
     );
@@ -290,10 +290,14 @@ export class Sample {
     if (row.width && row.height) shot.style.aspectRatio = `${row.width} / ${Math.min(row.height, 1.4 * row.width)}`;
     show(shot, row, this.pictureUrl);
     this.inside.replaceChildren(
-      make("div", {}, shot, facts(row)),
+      shot,
       make("div", { class: "outputs" }, ...this.#outputs(row)),
+      facts(row),
     );
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      this.dialog.showModal();
+      this.dialog.focus(); // and not its first button
+    }
     this.dialog.scrollTop = 0;
   }
 

@@ -5,17 +5,20 @@ import { arrange, make, write } from "./dom.js";
 /**
  * A table of rows. A column is { title, value(row), show(row, cell)?, number?, sort?, optional? }:
  * rows are sorted by `value`, and it is shown unless `show` fills the cell; an optional column is
- * there where one row at least has a value for it. `keyOf(row)` tells rows apart.
+ * there where one row at least has a value for it. `keyOf(row)` tells rows apart; `detail(row)`
+ * lists all that is known of one, as [name, value], for a line below it that a button opens.
  */
 export class Table {
-  constructor(container, columns, { keyOf, empty, sorted = null, most = 200 }) {
+  constructor(container, columns, { keyOf, empty, sorted = null, most = 200, detail = null }) {
     this.columns = columns;
+    this.detail = detail;
     this.keyOf = keyOf;
     this.sorted = sorted; // [title, falling]
     this.most = most;
     this.rows = [];
     this.lines = new Map();
     this.head = make("tr", {}, ...columns.map((column) => this.#title(column)));
+    if (detail) this.head.append(make("td"));
     this.body = make("tbody");
     this.nothing = make("p", { class: "nothing" }, empty);
     this.rest = make("p", { class: "more-of" });
@@ -45,7 +48,10 @@ export class Table {
     write(this.rest, `${this.most} of ${rows.length} are shown.`);
     const lines = new Map(shown.map((row) => [this.keyOf(row), this.#line(row)]));
     this.lines = lines;
-    arrange(this.body, [...lines.values()]);
+    arrange(
+      this.body,
+      [...lines.values()].flatMap((line) => (line.below?.isOpen ? [line, line.below] : [line])),
+    );
     this.columns.forEach((column, place) => {
       const mine = this.sorted?.[0] === column.title;
       const order = mine ? (this.sorted[1] ? "descending" : "ascending") : null;
@@ -59,7 +65,7 @@ export class Table {
     this.columns.forEach((column, place) => {
       const hidden = Boolean(column.optional) && !shown.some((row) => column.value(row));
       this.head.children[place].hidden = hidden;
-      for (const line of this.body.children) line.children[place].hidden = hidden;
+      for (const line of this.lines.values()) line.children[place].hidden = hidden;
     });
   }
 
@@ -78,11 +84,30 @@ export class Table {
       if (column.show) column.show(row, cell);
       else write(cell, String(column.value(row)));
     });
+    if (line.below?.isOpen) this.#fill(line.below, row);
     return line;
   }
 
   #blank() {
-    return make("tr", {}, ...this.columns.map((column) => make("td", { class: column.number ? "number" : null })));
+    const line = make("tr", {}, ...this.columns.map((column) => make("td", { class: column.number ? "number" : null })));
+    if (this.detail) this.#openable(line);
+    return line;
+  }
+
+  #openable(line) {
+    const button = make("button", { class: "opener", type: "button", "aria-expanded": "false", "aria-label": "All that is known" }, "›");
+    button.addEventListener("click", () => {
+      line.below.isOpen = !line.below.isOpen;
+      button.setAttribute("aria-expanded", String(line.below.isOpen));
+      this.show(this.rows);
+    });
+    line.append(make("td", { class: "number" }, button));
+    line.below = make("tr", { class: "below" }, make("td", { colspan: this.columns.length + 1 }, make("dl", { class: "numbers" })));
+  }
+
+  #fill(below, row) {
+    const told = this.detail(row).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+    below.querySelector("dl").replaceChildren(...told);
   }
 }
 

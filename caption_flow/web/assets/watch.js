@@ -211,16 +211,15 @@ function inside(one, cell) {
   write(both.lastChild, slots ? `${count(running)} / ${count(slots)}` : count(running));
 }
 
-function all(one, cell) {
-  const details = kept(cell, () => make("details", { class: "figures" }, make("summary", {}, "all"), make("dl")));
-  if (!details.open && details.lastChild.childElementCount) return;
-  const told = [
-    ...Object.entries(one.facts),
-    ...Object.entries(one.figures).map(([name, value]) => [name, figure(name, value)]),
-    ["started", ago(one.started, latest)],
+function all(one) {
+  return [
+    ...Object.entries(one.facts).map(([name, value]) => [plain(name), value]),
+    ...Object.entries(one.figures).map(([name, value]) => [plain(name), figure(name, value)]),
+    ["host", one.host],
     ["process", String(one.pid)],
+    ["started", ago(one.started, latest)],
+    ["last word", ago(one.seen, latest)],
   ];
-  details.lastChild.replaceChildren(...told.flatMap(([name, value]) => [make("dt", {}, plain(name)), make("dd", {}, value)]));
 }
 
 const fact = (name) => (one) => one.facts[name] ?? "";
@@ -238,7 +237,6 @@ const workerColumns = [
   { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
   { title: "Failed", value: (one) => one.figures.failed ?? 0, show: (one, cell) => write(cell, count(one.figures.failed ?? 0)), number: true, sort: true },
   { title: "Last error", value: fact("last_error"), optional: true },
-  { title: "", value: () => "", show: all },
 ];
 
 const otherColumns = [
@@ -247,7 +245,6 @@ const otherColumns = [
   { title: "State", value: (one) => one.state, show: stated, sort: true },
   { title: "Done", value: done, show: (one, cell) => write(cell, told(one)), number: true, sort: true },
   { title: "A second", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, one.role === "proxy" ? "" : speed(one)), number: true },
-  { title: "", value: () => "", show: all },
 ];
 
 function told(one) {
@@ -283,8 +280,8 @@ const deadColumns = [
 
 function tables() {
   return {
-    workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false] }),
-    others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false] }),
+    workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
+    others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false], detail: all }),
     streams: new Table(at("streams"), streamColumns, { keyOf: (one) => one.stream, empty: "There is no stream yet." }),
     board: new Table(at("board"), boardColumns, { keyOf: (one) => `${one.kind} ${one.name}`, empty: "No part is finished yet.", most: 50 }),
     dead: new Table(at("dead"), deadColumns, { keyOf: ([reason]) => reason, empty: "None: nothing was given up." }),
