@@ -6,6 +6,7 @@ from typing import Any
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.proxy import ProxyConfig
+from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.grants import Grant, digest
 from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
@@ -33,6 +34,7 @@ class House:
 
     def __init__(self, door: Proxy, port: int, roles: Roles) -> None:
         self.door = door
+        self.port = port
         self.url = f"ws://127.0.0.1:{port}"
         self.roles = roles
 
@@ -79,6 +81,7 @@ async def house(
     config: ProxyConfig = BRISK,
     admission: Admission | None = None,
     supply: Supply | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> AsyncIterator[House]:
     """Open a proxy; another one of the same job is another call."""
     supply = supply or Supply(folder=roles.folder)
@@ -92,6 +95,7 @@ async def house(
             config,
             lease_seconds=LEASE,
             supply=supply,
+            thumbnails=thumbnails,
         )
         door = await stack.enter_async_context(opened)
         port = await stack.enter_async_context(door.listening("127.0.0.1", 0))

@@ -16,8 +16,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests import require
+from tests.e2e.desk import wait_until
 
 PATIENCE = 60.0  # seconds for anything that must happen, on however busy a machine
+KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Delete": 46}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -95,7 +97,14 @@ class Tab:
 
     async def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
-            await self.say("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            await self.say(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=KEYS.get(key, ord(key[0].upper())),
+                text=key if len(key) == 1 and kind == "keyDown" else "",
+            )
 
     async def choose(self, selector: str, value: str) -> None:
         field = f"document.querySelector({json.dumps(selector)})"
@@ -115,9 +124,9 @@ class Tab:
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.say("Emulation.setEmulatedMedia", features=[theme])
 
-    async def photograph(self, path: Path, *, whole: bool = False) -> None:
-        told = await self.say("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(b64decode(told["data"]))
+    async def photograph(self) -> bytes:
+        """Give what can be seen, as a PNG."""
+        return b64decode((await self.say("Page.captureScreenshot"))["data"])
 
     async def close(self) -> None:
         self._listening.cancel()
@@ -172,32 +181,41 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
         "--hide-scrollbars",
         "--lang=en-US",
     ]
-    folder.mkdir(parents=True)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [found, *flags, "about:blank"],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "HOME": str(folder)},
-        )
+    process = await asyncio.to_thread(_started, [found, *flags, "about:blank"], folder)
     try:
-        async with connect(await _address(folder), max_size=None, proxy=None) as connection:
+        address = await asyncio.to_thread(_address, folder)
+        async with connect(address, max_size=None, proxy=None) as connection:
             tab = await _first_tab(connection)
-            yield tab
-            await tab.close()
+            try:
+                yield tab
+            finally:
+                await tab.close()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.to_thread(process.wait, PATIENCE)
 
 
-async def _address(folder: Path) -> str:
+def _started(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+    folder.mkdir(parents=True)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "HOME": str(folder)},
+        )
+
+
+def _address(folder: Path) -> str:
     """Wait until the browser says where it listens."""
     told = folder / "DevToolsActivePort"
-    async with asyncio.timeout(PATIENCE):
-        while not (told.exists() and len(told.read_text().split()) == 2):
-            await asyncio.sleep(0.05)
+    wait_until(
+        lambda: told.exists() and len(told.read_text().split()) == 2,
+        f"a browser: {(folder / 'log').read_text()}",
+        PATIENCE,
+    )
     port, path = told.read_text().split()
     return f"ws://127.0.0.1:{port}{path}"
 

@@ -10,13 +10,11 @@ from caption_flow.errors import CaptionFlowError
 
 T = TypeVar("T")
 
-FRESH_SECONDS = 1.0
-
 
 class Glance(Generic[T]):
     """Remembers for a moment what a look has found, or why it has found nothing."""
 
-    def __init__(self, look: Callable[[], Awaitable[T]], *, seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, look: Callable[[], Awaitable[T]], *, seconds: float) -> None:
         self._look = look
         self._seconds = seconds
         self._looked = -math.inf  # when, on the monotonic clock

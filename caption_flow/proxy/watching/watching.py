@@ -22,6 +22,8 @@ from caption_flow.web.site import JSON, Answer, Asked, Page
 INDEX = "watch.html"
 OWN = ("watch.css", "watch.js", "chart.js", "tables.js")
 
+FRESH_SECONDS = 1.0  # what is shown is no older, and nothing is read more often
+
 _WORTH_PACKING = 2048  # bytes
 _LEVEL = 3  # of gzip
 
@@ -75,7 +77,7 @@ class _State:
     def __init__(self, inspector: RedisInspector, job: str) -> None:
         self._inspector = inspector
         self._job = job
-        self._glance = Glance(self._look)
+        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
 
     async def _look(self) -> _Packed:
         return _Packed.of(document(self._job, await self._inspector.snapshot()))
@@ -89,7 +91,7 @@ class _Captions:
 
     def __init__(self, wall: Wall) -> None:
         self._wall = wall
-        self._glance = Glance(wall.look)
+        self._glance = Glance(wall.look, seconds=FRESH_SECONDS)
 
     async def __call__(self, question: Asked) -> Answer:
         await self._glance.get()
