@@ -62,14 +62,14 @@ class Tab:
             raise Wrong(told["exceptionDetails"]["exception"].get("description", told))
         return told["result"].get("value")
 
-    async def until(self, script: str) -> Any:
-        """Wait until an expression is true; gives it."""
-        found = None
+    async def until(self, script: str) -> None:
+        """Wait until an expression is true."""
+        found = False
         try:
             async with asyncio.timeout(PATIENCE):
                 while not found:
                     with suppress(Wrong):  # of a page that is being left
-                        found = await self.do(script)
+                        found = await self.do(f"Boolean({script})")
                     await asyncio.sleep(0.05)
         except TimeoutError:
             shown = await self.do("document.body.innerText")
@@ -103,7 +103,7 @@ class Tab:
                 key=key,
                 code=key,
                 windowsVirtualKeyCode=KEYS.get(key, ord(key[0].upper())),
-                text=key if len(key) == 1 and kind == "keyDown" else "",
+                text={"Enter": "\r"}.get(key, "") if kind == "keyDown" else "",
             )
 
     async def choose(self, selector: str, value: str) -> None:
@@ -184,7 +184,7 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
     process = await asyncio.to_thread(_started, [found, *flags, "about:blank"], folder)
     try:
         address = await asyncio.to_thread(_address, folder)
-        async with connect(address, max_size=None, proxy=None) as connection:
+        async with connect(address, max_size=None, ping_interval=None, proxy=None) as connection:
             tab = await _first_tab(connection)
             try:
                 yield tab

@@ -45,7 +45,7 @@ export class Chart {
     const { width, height } = this.container.getBoundingClientRect();
     if (width < 80) return;
     if (this.points.length < 2) {
-      this.container.replaceChildren(make("p", { class: "nothing" }, "The curve begins when the job has run for half a minute."));
+      this.container.replaceChildren(make("p", { class: "nothing" }, "There is nothing to draw yet."));
       return;
     }
     this.width = width;

@@ -153,6 +153,13 @@ function showRates(state) {
   );
 }
 
+/** The throughput as a curve; what the first figure is of began before it. */
+function curve({ throughput, rates, at: now }) {
+  const [first] = throughput;
+  const began = now - rates.hour.seconds;
+  return first && began < first[0] ? [[began, first[1]], ...throughput] : throughput;
+}
+
 // Machines
 
 class Speeds {
@@ -497,7 +504,7 @@ function showAll(state) {
   showState(state);
   showLimit(state);
   showRates(state);
-  page.chart.show(state.throughput, state.at);
+  page.chart.show(curve(state), state.at);
   showMachines(state, page.tables);
 }
 
