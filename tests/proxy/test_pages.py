@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import RedisInspector
 from tests.proxy.client import RawClient
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles
+from tests.roles import Roles, until
 from tests.web.asking import Answered, bearing, get
 
 GRANTS = tuple(
@@ -26,8 +26,11 @@ AFAR = {"Host": "job.example"}  # as a browser elsewhere asks
 DATA = ["/api/state", "/api/captions", "/api/thumbnails?keys=x"]
 
 
+Ask = Callable[..., Awaitable[list[Answered]]]
+
+
 @pytest.fixture
-async def opened(connections: Connections, roles: Roles) -> AsyncIterator[Any]:
+async def opened(connections: Connections, roles: Roles) -> Ask:
     """Open a proxy that has a token of each role."""
     await publish(roles)
 
@@ -38,7 +41,7 @@ async def opened(connections: Connections, roles: Roles) -> AsyncIterator[Any]:
         ):
             return [await get(home.port, **target) for target in targets]
 
-    yield ask
+    return ask
 
 
 def page(**settings: Any) -> ProxyConfig:
@@ -123,7 +126,7 @@ async def test_who_only_seems_to_sit_there_needs_one(door: House, headers: dict[
 @pytest.mark.parametrize(
     "config", [page(loopback=False), ProxyConfig(trust_forwarded=("127.0.0.0/8",))]
 )
-async def test_host_with_a_reverse_proxy_is_not_believed(opened: Any, config: ProxyConfig):
+async def test_host_with_a_reverse_proxy_is_not_believed(opened: Ask, config: ProxyConfig):
     state, told, good = await opened(
         config,
         {"target": "/api/state"},
@@ -149,7 +152,7 @@ async def test_looking_again_and_again_is_no_handshake(door: House):
     assert await RawClient.open(door.url, "worker")
 
 
-async def test_floods_of_requests_are_refused(opened: Any):
+async def test_floods_of_requests_are_refused(opened: Ask):
     asked = [{"target": target} for target in ("/", "/api/door", "/api/state", "/watch.js", "/")]
     answers = await opened(page(requests_per_minute=4), *asked)
 
@@ -168,8 +171,7 @@ async def test_only_so_many_are_answered_at_once(door: House, monkeypatch: pytes
 
     monkeypatch.setattr(RedisInspector, "snapshot", slow)
     first = asyncio.create_task(get(door.port, "/api/state"))
-    while not door.door._pages._inside:
-        await asyncio.sleep(0.01)
+    await until(lambda: door.door._pages._inside)
 
     assert (await get(door.port, "/")).status == 503
     enough.set()
@@ -199,7 +201,7 @@ async def test_who_looks_is_not_told_where_redis_is(door: House, monkeypatch: py
     assert b"10.1.2.3" not in answer.body
 
 
-async def test_page_can_be_turned_off(opened: Any):
+async def test_page_can_be_turned_off(opened: Ask):
     index, state, health = await opened(
         page(enabled=False),
         {"target": "/", **bearing("monitor")},

@@ -1,4 +1,4 @@
-"""What the page of a proxy shows: the state, the wall of the newest captions, and their pictures."""
+"""What the page of a proxy shows: the state, the wall of the newest captions, their pictures."""
 
 import asyncio
 import gzip
