@@ -23,7 +23,6 @@ from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.pixels import Pixels
-from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
@@ -31,7 +30,7 @@ from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import MOST_CONNECTIONS, Proxy, proxy
 from caption_flow.proxy.supply import Supply
-from caption_flow.proxy.watching.pictures import KEPT_BYTES
+from caption_flow.proxy.watching.passing import Read
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob, only_job
 from caption_flow.queue.ports import Budget
@@ -96,20 +95,20 @@ async def _door(job: RedisJob, admission: Admission, config: JobConfig) -> Async
         budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
         folder=PartFolder(Path(config.storage.data_dir), job.job),
     )
-    with _thumbnails(config) as thumbnails:
+    with _reading(config) as read:
         opened = proxy(
             *(job, admission, config.proxy),
             lease_seconds=config.lease_seconds,
             supply=supply,
-            thumbnails=thumbnails,
+            read=read,
         )
         async with opened as door:
             yield door
 
 
 @contextmanager
-def _thumbnails(config: JobConfig) -> Iterator[Thumbnails | None]:
-    """Make pictures of samples where the document says which data set they are of."""
+def _reading(config: JobConfig) -> Iterator[Read | None]:
+    """Read images of samples, of the data set that the document names if it names one."""
     page = config.proxy.page
     if not (page.enabled and page.thumbnails):
         yield None
@@ -119,11 +118,9 @@ def _thumbnails(config: JobConfig) -> Iterator[Thumbnails | None]:
         (lambda: source_of(config)) if named else None,
         allow_networks=config.dataset.allow_networks,
     )
-    thumbnails = Thumbnails(pixels.of, kept_bytes=KEPT_BYTES)
     try:
-        yield thumbnails
+        yield pixels.of
     finally:
-        thumbnails.close()
         pixels.close()
 
 

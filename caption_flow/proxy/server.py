@@ -8,8 +8,8 @@ import asyncio
 import http
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 from websockets.asyncio.server import Server as Listener
@@ -17,7 +17,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from caption_flow.config.proxy import ProxyConfig
-from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
 from caption_flow.proxy.admission.anteroom import Anteroom
@@ -38,6 +37,7 @@ from caption_flow.proxy.session import CLOSE_SECONDS, Session
 from caption_flow.proxy.supply import Supply
 from caption_flow.proxy.view import View
 from caption_flow.proxy.watching import watching
+from caption_flow.proxy.watching.passing import Read
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
@@ -193,11 +193,11 @@ async def proxy(
     *,
     lease_seconds: float,
     supply: Supply = Supply(),  # noqa: B008 - it is frozen
-    thumbnails: Thumbnails | None = None,
+    read: Read | None = None,
 ) -> AsyncIterator[Proxy]:
     """Put a proxy together around a job; it listens when it is asked to.
 
-    `thumbnails`: of the samples that its page shows.
+    `read`: the image of a sample, for its page; None: that shows no pictures.
     """
     contributors = RedisContributors(job.connections, job.job)
     async with View(job) as view, Line(News(job)) as line, Hours(contributors) as hours:
@@ -214,17 +214,21 @@ async def proxy(
             supply=supply,
             checks=await checks(job, view, config.checks),
         )
-        yield Proxy(common, _pages(common, thumbnails))
+        with _pages(common, read) as pages:
+            yield Proxy(common, pages)
 
 
-def _pages(common: Common, thumbnails: Thumbnails | None) -> Pages:
+@contextmanager
+def _pages(common: Common, read: Read | None) -> Iterator[Pages]:
     """Say which pages a proxy has; more of them are more entries."""
     public: dict[str, Page] = {}
     guarded: dict[str, Page] = {}
-    if common.config.page.enabled:
-        public |= watching.shell()
-        guarded |= watching.data(common.job, common.view, common.supply.folder, thumbnails)
-    return Pages(common.admission, common.config, public=public, guarded=guarded)
+    with ExitStack() as stack:
+        if common.config.page.enabled:
+            data = watching.data(common.job, common.view, common.supply.folder, read)
+            public |= watching.shell()
+            guarded |= stack.enter_context(data)
+        yield Pages(common.admission, common.config, public=public, guarded=guarded)
 
 
 def _refused(connection: ServerConnection, refusal: Refusal) -> Response:

@@ -1,13 +1,13 @@
 """Queue: Inspector on Redis. It reads lengths and books and a few entries, so it costs little."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from caption_flow.codec import records
-from caption_flow.model import Caption, DeadLetter, Sample
+from caption_flow.model import Caption, DeadLetter, Lease, Sample
 from caption_flow.queue import keys
 from caption_flow.queue.border import GroupGone, answers, translated, translation
 from caption_flow.queue.consumer import Delivery, readable
@@ -74,6 +74,26 @@ class RedisInspector(RedisContributors):
         named = dict.fromkeys(name for sample in found for name in sample.columns)
         return list(named) if found else None
 
+    async def images(
+        self, stages: Sequence[str], known: Collection[str], *, count: int, most: int
+    ) -> dict[str, bytes]:
+        """Read images of the samples that are longest in each stage, by sample id.
+
+        At most `count` that are not known, of `most` bytes each, whose pixels are in Redis.
+        """
+        found: list[Lease] = []
+        for stage in stages:
+            with translated():
+                entries = await self.client.xrange(self.lane.samples(stage), count=4 * count)
+            named = [Delivery(stage, entry.decode(), fields, 0) for entry, fields in entries]
+            found += readable(named, lambda d: records.lease_from(d.entry, d.stream, d.fields, 1))
+        wanted = [one for one in found if _is_here(one.sample, most) and one.sample.id not in known]
+        pipe = self.client.pipeline(transaction=False)
+        for one in wanted[:count]:
+            pipe.xrange(self.lane.images, one.image, one.image)
+        read = zip(wanted, await answers(pipe) if wanted else (), strict=False)
+        return {one.sample.id: entry[0][1][b"image"] for one, entry in read if entry}
+
     async def _newest(self, stream: str, count: int) -> list[Delivery]:
         with translated():
             entries = await self.client.xrevrange(stream, count=count)
@@ -112,6 +132,10 @@ class RedisInspector(RedisContributors):
         if self._reasons is None:
             self._reasons = Reasons(self.client, self.lane.dead)
         return await self._reasons.look()
+
+
+def _is_here(sample: Sample, most: int) -> bool:
+    return sample.reference is UNSET and 0 < sample.bytes <= most
 
 
 def _stream(name: str, length: Any, pending: Any, oldest: Any) -> Stream:

@@ -6,12 +6,12 @@ from typing import Any
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.proxy import ProxyConfig
-from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.grants import Grant, digest
 from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import Proxy, proxy
 from caption_flow.proxy.supply import Supply
+from caption_flow.proxy.watching.passing import Read
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
@@ -81,7 +81,7 @@ async def house(
     config: ProxyConfig = BRISK,
     admission: Admission | None = None,
     supply: Supply | None = None,
-    thumbnails: Thumbnails | None = None,
+    read: Read | None = None,
 ) -> AsyncIterator[House]:
     """Open a proxy; another one of the same job is another call."""
     supply = supply or Supply(folder=roles.folder)
@@ -95,7 +95,7 @@ async def house(
             config,
             lease_seconds=LEASE,
             supply=supply,
-            thumbnails=thumbnails,
+            read=read,
         )
         door = await stack.enter_async_context(opened)
         port = await stack.enter_async_context(door.listening("127.0.0.1", 0))

@@ -5,6 +5,7 @@ import gzip
 import io
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,16 +14,16 @@ import msgspec
 import pytest
 from PIL import Image
 
-from caption_flow.dataset.pixels import Pixels
-from caption_flow.dataset.thumbnails import Thumbnails
+from caption_flow.dataset.pixels import NoPixels, Pixels
 from caption_flow.errors import QueueUnreachable
-from caption_flow.model import Caption
-from caption_flow.proxy.watching import row, wall
+from caption_flow.model import Caption, Sample
+from caption_flow.proxy.watching import passing, row, wall
 from caption_flow.proxy.watching.glance import Glance
 from caption_flow.proxy.watching.row import of_caption
 from caption_flow.queue.connect import Connections
+from caption_flow.queue.inspect import RedisInspector
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles, caption, folder_source, outcome, pictures
+from tests.roles import Roles, caption, folder_source, jpeg, outcome, pictures
 from tests.web.asking import get
 
 ROWS = 12
@@ -41,11 +42,9 @@ async def home(connections: Connections, roles: Roles, tmp_path: Path) -> AsyncI
     (root / "00001.jpg").write_bytes(b"no image")
     (root / "00002.jpg").unlink()
     Image.new("RGB", (900, 600), "teal").save(root / "00003.jpg")
-    thumbnails = Thumbnails(Pixels(lambda: folder_source(root)).of)
     await publish(roles)
-    async with house(connections, roles, thumbnails=thumbnails) as opened:
+    async with house(connections, roles, read=Pixels(lambda: folder_source(root)).of) as opened:
         yield opened
-    thumbnails.close()
 
 
 async def captions(home: House, after: str = "") -> dict[str, Any]:
@@ -187,6 +186,75 @@ async def test_pictures_of_an_answer_are_bounded(home: House, monkeypatch: pytes
     told = (await get(home.port, f"/api/thumbnails?keys={','.join(keys[3:])}")).json
 
     assert set(told["ready"]) == set(keys[3:5])
+
+
+@pytest.fixture
+async def afar(connections: Connections, roles: Roles) -> AsyncIterator[House]:
+    """A proxy of a job whose images are on another host."""
+    await publish(roles)
+    async with house(connections, roles, read=Pixels().of) as opened:
+        yield opened
+
+
+async def pictured(home: House) -> tuple[list[str], list[str]]:
+    """The ids of rows that have a picture, and of those that have none."""
+    names = {key: row["id"] for key, row in (await captions(home))["rows"]}
+    told = (await get(home.port, f"/api/thumbnails?keys={','.join(names)}")).json
+    assert told["later"] == []
+    return sorted(map(names.get, told["ready"])), sorted(map(names.get, told["none"]))
+
+
+async def test_image_from_afar_is_read_on_its_way(afar: House):
+    await afar.roles.finish(range(1))
+    assert await pictured(afar) == ([], named(0))
+
+    await afar.roles.offer([jpeg(n, 30) for n in (1, 2)], first=1)
+    await captions(afar)
+    await afar.roles.finish_waiting()
+
+    assert await pictured(afar) == (named(1, 2), named(0))
+
+
+async def test_no_image_is_read_on_its_way_where_none_is_missed(
+    home: House, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    async def images(_: RedisInspector, *which: Any, **bounds: Any) -> dict[str, bytes]:
+        asked.append((which, bounds))
+        return {}
+
+    monkeypatch.setattr(RedisInspector, "images", images)
+    await home.roles.offer([jpeg(n) for n in (4, 5)], first=4)
+    await captions(home)
+    await home.roles.finish_waiting()
+    assert await pictured(home) == (named(4, 5), [])
+    await captions(home)
+
+    assert asked == []
+
+
+async def test_images_that_are_kept_take_bounded_room(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(passing, "KEPT_BYTES", 250)
+    numbers = count()
+
+    class Endless:
+        async def images(self, *_: Any, **__: Any) -> dict[str, bytes]:
+            return {f"{next(numbers)}": bytes(100)}
+
+    def nowhere(_: Sample) -> bytes:
+        raise NoPixels("it lies elsewhere")
+
+    keeper = passing.Passing(Endless(), nowhere, lambda: ["caption"])
+    sample = caption(1).sample
+    with pytest.raises(NoPixels):
+        keeper.read(sample)
+    for _ in range(9):
+        await keeper.look()
+
+    assert keeper.read(msgspec.structs.replace(sample, id="8")) == bytes(100)
+    with pytest.raises(NoPixels):
+        keeper.read(msgspec.structs.replace(sample, id="6"))
 
 
 async def test_where_no_image_is_at_hand_there_is_no_picture(

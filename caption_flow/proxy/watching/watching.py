@@ -1,7 +1,8 @@
 """Proxy: the page for people who watch a job, and the JSON that it is drawn from."""
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +13,8 @@ from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.monitor.report import document
 from caption_flow.proxy.view import View
 from caption_flow.proxy.watching.glance import Glance
-from caption_flow.proxy.watching.pictures import PicturePage
+from caption_flow.proxy.watching.passing import Passing, Read
+from caption_flow.proxy.watching.pictures import KEPT_BYTES, PicturePage
 from caption_flow.proxy.watching.wall import Wall
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
@@ -33,10 +35,11 @@ def shell() -> Mapping[str, Page]:
     return assets(INDEX, (*SHARED, *OWN))
 
 
+@contextmanager
 def data(
-    job: RedisJob, view: View, folder: PartFolder | None, thumbnails: Thumbnails | None
-) -> Mapping[str, Page]:
-    """Make what the page asks for."""
+    job: RedisJob, view: View, folder: PartFolder | None, read: Read | None
+) -> Iterator[Mapping[str, Page]]:
+    """Make what the page asks for. `read`: the image of a sample; None: there are no pictures."""
 
     def stages() -> Mapping[str, str]:
         known = view.newest.stages if view.newest else {}
@@ -44,11 +47,17 @@ def data(
 
     inspector = RedisInspector(job.connections, job.job)
     wall = Wall(inspector, folder, stages)
-    return {
-        "/api/state": _State(inspector, job.job),
-        "/api/captions": _Captions(wall),
-        "/api/thumbnails": PicturePage(wall, thumbnails),
-    }
+    passing = Passing(inspector, read, lambda: [*stages()]) if read else None
+    thumbnails = Thumbnails(passing.read, kept_bytes=KEPT_BYTES) if passing else None
+    try:
+        yield {
+            "/api/state": _State(inspector, job.job),
+            "/api/captions": _Captions(wall, passing),
+            "/api/thumbnails": PicturePage(wall, thumbnails),
+        }
+    finally:
+        if thumbnails is not None:
+            thumbnails.close()
 
 
 class _Packed(Struct, frozen=True):
@@ -89,9 +98,15 @@ class _State:
 class _Captions:
     """Page: what is new on the wall, after the mark that `after` gives."""
 
-    def __init__(self, wall: Wall) -> None:
+    def __init__(self, wall: Wall, passing: Passing | None) -> None:
         self._wall = wall
-        self._glance = Glance(wall.look, seconds=FRESH_SECONDS)
+        self._passing = passing
+        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
+
+    async def _look(self) -> None:
+        if self._passing is not None:
+            await self._passing.look()
+        await self._wall.look()
 
     async def __call__(self, question: Asked) -> Answer:
         await self._glance.get()
