@@ -15,6 +15,7 @@ MOST_TEXT = 3000  # characters of all captions of a row
 MOST_NAME = 400  # of an id, a source and the like
 _MOST_TEXTS = 24  # of a row
 _CUT = " …"
+_NAMES = ("id", "dataset", "shard", "chunk", "source")  # of a sample, in a part
 
 
 class Made(Struct, frozen=True):
@@ -83,11 +84,8 @@ def of_part(row: Mapping[str, Any], outputs: Iterable[str], stages: Mapping[str,
 
 def sample_of(row: Mapping[str, Any]) -> Sample:
     """Say which sample a row of a part is about."""
-    return Sample(
-        *(row.get(name) or "" for name in ("id", "dataset", "shard", "chunk", "source")),
-        width=row.get("width") or 0,
-        height=row.get("height") or 0,
-    )
+    names: dict[str, Any] = {name: row.get(name) or "" for name in _NAMES}
+    return Sample(**names, width=row.get("width") or 0, height=row.get("height") or 0)
 
 
 def _of_stage(

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from caption_flow.dataset.parts import PartFolder
@@ -124,5 +124,5 @@ class Wall:
 
 
 def _alone(sample: Sample) -> Sample:
-    """Leave out the columns of a sample, which may be large."""
-    return replace(sample, columns={})
+    """Leave out what may be large of a sample."""
+    return replace(sample, columns={}, sampling=UNSET)
