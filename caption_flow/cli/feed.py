@@ -113,7 +113,12 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             paused=lambda: ear.paused,
         )
         heralding = Herald(
-            queue, role="feed", name=name, figures=feeder.figures, paused=lambda: ear.paused
+            queue,
+            role="feed",
+            name=name,
+            figures=feeder.figures,
+            facts=feeder.facts,
+            paused=lambda: ear.paused,
         )
         teller.learn(job=place.job)
         watching = Looking(teller, heralding, queue.counts)
