@@ -135,7 +135,8 @@ class Rounds:
     async def _at_redis(self, connections: Connections) -> None:
         visited = await server.visit(connections, self._config.budget.bytes)
         self._found += visited.findings
-        if not visited.reached:
+        if not visited.fit:
+            self._found.append(skipped(_JOB, "That server cannot be asked."))
             return
         self._ahead[f"the server {connections.host}"] = visited.ahead
         try:

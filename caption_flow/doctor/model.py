@@ -29,7 +29,7 @@ _CONFIG = "config.json"
 _INDEX = "model.safetensors.index.json"
 # Of what there is the first kind is loaded.
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
-_WHO_MAY = "a token that may (HF_WHO_MAY, or: hf auth login)"
+_WHO_MAY = "a token that may (HF_TOKEN, or: hf auth login)"
 
 
 class Model(Struct, frozen=True):

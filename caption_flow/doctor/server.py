@@ -21,7 +21,7 @@ class Visited(Struct, frozen=True):
     """What there was to hear of a server."""
 
     findings: tuple[Finding, ...]
-    reached: bool = False
+    fit: bool = False  # to be asked for a job
     ahead: float = 0.0  # seconds by which its clock is before ours
 
 
@@ -33,8 +33,8 @@ async def visit(connections: Connections, budget: int) -> Visited:
     except QueueUnreachable as exc:
         return Visited((told(CHECK, "problem", exc, "Start it, or mend redis: or --redis."),))
     except QueueUnfit as exc:
-        return Visited((told(CHECK, "problem", exc, "Use another server."),), reached=True)
-    return Visited(tuple(_findings(connections.host, facts, budget)), reached=True, ahead=ahead)
+        return Visited((told(CHECK, "problem", exc, "Use another server."),))
+    return Visited(tuple(_findings(connections.host, facts, budget)), fit=True, ahead=ahead)
 
 
 def _findings(host: str, facts: ServerFacts, budget: int) -> list[Finding]:

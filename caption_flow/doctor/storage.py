@@ -19,6 +19,7 @@ def check_storage(data_dir: Path, job: str | None, rows: int, other: int) -> lis
 
     `rows`: that are to come, as far as anybody knows. `other`: bytes that others want there.
     """
+    data_dir = data_dir.absolute()
     place = _nearest(data_dir / job if job else data_dir)
     try:
         PartFolder(place.parent, place.name).try_out(0)
@@ -34,14 +35,14 @@ def check_storage(data_dir: Path, job: str | None, rows: int, other: int) -> lis
         )
         cure = "Free some, or set storage.data_dir to a larger disk."
         found.append(warning(CHECK, said, cure))
-    where = f"{place}" if place == data_dir or folder else f"{data_dir} will be made; {place}"
+    there = place.is_relative_to(data_dir)
+    where = f"{place}" if there else f"{data_dir} will be made; {place}"
     return found or [ok(CHECK, f"{where} can be written, and has {spelt(free)} free.")]
 
 
 def _nearest(folder: Path) -> Path:
     """Find what is there of a path."""
-    whole = folder.absolute()
-    return next((one for one in (whole, *whole.parents) if one.exists()), whole)
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _left_over(folder: PartFolder) -> list[Finding]:

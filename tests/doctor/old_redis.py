@@ -12,7 +12,8 @@ class _Answers(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while (head := self.rfile.readline()).startswith(b"*"):
             words = [self._word() for _ in range(int(head[1:]))]
-            self.wfile.write(b"$%d\r\n%s\r\n" % (len(INFO), INFO) if words[0] == b"INFO" else b"+OK\r\n")
+            told = b"$%d\r\n%s\r\n" % (len(INFO), INFO)
+            self.wfile.write(told if words[0] == b"INFO" else b"+OK\r\n")
 
     def _word(self) -> bytes:
         length = int(self.rfile.readline()[1:])

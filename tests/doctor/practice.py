@@ -80,7 +80,10 @@ class Practice:
 
     def plug_in(self, *gpus: tuple[str, int, int]) -> None:
         """Let nvidia-smi tell of GPUs: name, MiB of memory, MiB of them that are free."""
-        lines = [f"{i}, GPU-{i:04}, {name}, {total}, {free}" for i, (name, total, free) in enumerate(gpus)]
+        lines = [
+            f"{index}, GPU-{index:04}, {name}, {total}, {free}"
+            for index, (name, total, free) in enumerate(gpus)
+        ]
         tools = self.folder / "tools"
         tools.mkdir()
         program = tools / "nvidia-smi"
