@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.bar import Bar
+from caption_flow.cli.doctor_document import read_document
 from caption_flow.cli.doctor_report import as_json, show, sum_up
-from caption_flow.cli.doctor_rounds import ROLES, Rounds, read_document
+from caption_flow.cli.doctor_rounds import ROLES, Rounds
 from caption_flow.cli.entering import check_way, entering
 from caption_flow.cli.options import data_options, networks, overrides
 from caption_flow.cli.printing import printing

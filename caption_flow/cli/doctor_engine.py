@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.doctor import gpus, imports, machine, model, packages, room
 from caption_flow.doctor.finding import Finding, ok, problem, skipped, warning
@@ -25,21 +26,25 @@ class _Wanted(Struct, frozen=True):
 
 
 class EngineRounds:
-    """Checks for one worker; `settings`: None where no job says what it is to do."""
+    """Checks for one worker; `settings`: None where no job says what it is to do.
+
+    `worker`: what its own document says.
+    """
 
     def __init__(
         self,
         settings: Broadcast | None,
+        worker: WorkerConfig,
         gpu_id: int | None,
         environ: Mapping[str, str],
         *,
         imports: bool,
     ) -> None:
         self._settings = settings
-        self._gpu_id = gpu_id
+        self._gpu_id = worker.gpu_id if gpu_id is None else gpu_id
         self._environ = environ
         self._imports = imports
-        self._wanted = _engines(settings) if settings else []
+        self._wanted = _engines(settings, worker) if settings else []
         self._packages = packages.installed()
 
     async def make(self) -> list[Finding]:
@@ -107,13 +112,13 @@ _NO_GPU = (
 )
 
 
-def _engines(settings: Broadcast) -> list[_Wanted]:
+def _engines(settings: Broadcast, worker: WorkerConfig) -> list[_Wanted]:
     if settings.engine != "vllm":
         return []
     found = []
-    for one in served(settings, (), {}):
+    for one in served(settings, worker.stages, worker.vllm):
         first = one.stages[0]
-        arguments = dict(first.engine_args)
+        arguments = {**first.engine_args, **worker.vllm}
         found.append(_Wanted(str(arguments.pop("model", first.model)), arguments, one.share))
     return found
 

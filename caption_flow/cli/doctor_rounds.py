@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from caption_flow.audit.seeing import See
+from caption_flow.cli.doctor_document import Document
 from caption_flow.cli.doctor_engine import EngineRounds
 from caption_flow.cli.entering import entrance
 from caption_flow.cli.listening import is_local
@@ -17,7 +17,7 @@ from caption_flow.cli.naming import dataset_identity, known_job
 from caption_flow.cli.running import embedded_directory, source_of
 from caption_flow.cli.selecting import selection_of
 from caption_flow.cli.wording import check_prompts
-from caption_flow.config import JobConfig, load_job
+from caption_flow.config import JobConfig, WorkerConfig
 from caption_flow.config.broadcast import Broadcast, broadcast
 from caption_flow.dataset.source import Source
 from caption_flow.doctor import clocks, dataset, listening, machine, proxy, server, storage
@@ -39,27 +39,9 @@ T = TypeVar("T")
 ROLES = ("feed", "worker", "sink", "proxy")
 SECONDS = 120.0  # for one check; a disk or a host may never answer
 BEAT_SECONDS = 2.5  # in which each member that lives says a word
-_DOCUMENT, _JOB = "document", "job"
-
-
-class Document(Struct, frozen=True):
-    """The settings, and what there is to say of them."""
-
-    config: JobConfig
-    findings: tuple[Finding, ...]
-    read: bool = True  # False: it has mistakes, and the defaults stand in for it
-
-
-def read_document(explicit: Path | None, made: dict[str, object]) -> Document:
-    """Read the settings; what is wrong with them is a finding."""
-    try:
-        loaded = load_job("orchestrator", explicit, made)
-    except ConfigError as exc:
-        cure = "Mend it; docs/configuration.md has every key."
-        return Document(JobConfig(), (problem(_DOCUMENT, str(exc), cure),), read=False)
-    wrong = [told(_DOCUMENT, "warning", one, "Mend the document.") for one in loaded.warnings]
-    said = f"{loaded.path} can be read." if loaded.path else "There is none; the defaults stand."
-    return Document(loaded.config, tuple(wrong) or (ok(_DOCUMENT, said),))
+_JOB = "job"
+# What a token must be for, by what a host is to do.
+_GRANTED: dict[Role, str] = {"worker": "worker", "feeder": "feed"}
 
 
 class Rounds:
@@ -76,7 +58,8 @@ class Rounds:
     ) -> None:
         self._document = document
         self._config = document.config
-        self._roles = roles or _roles_of(document.config)
+        self._asked_for = roles
+        self._roles = roles or document.roles
         self._gpu_id = gpu_id
         self._imports = imports
         self._environ = environ
@@ -191,8 +174,18 @@ class Rounds:
         self._found.append(answered.finding)
         if (visit := answered.visit) is not None:
             self._published = visit.settings
+            self._found += self._granted(visit.role)
             if visit.ahead is not None:
                 self._ahead["the proxy"] = visit.ahead
+
+    def _granted(self, role: Role) -> list[Finding]:
+        """Leave to others what the token is not for; a problem where it was asked for."""
+        lacking = sorted(self._asked_for - {_GRANTED.get(role, "")})
+        self._roles = self._roles & {_GRANTED.get(role, "")}
+        if not lacking:
+            return []
+        said = f"The token is for the role {role}, and not for what is asked: {', '.join(lacking)}."
+        return [problem(proxy.CHECK, said, "Ask the operator of the job for a token of that role.")]
 
     def _clocks(self) -> None:
         if self._ahead:
@@ -266,14 +259,20 @@ class Rounds:
 
     async def _engine(self) -> None:
         if "worker" not in self._roles:
-            self._found.append(skipped("engine", "No worker is to run here."))
+            self._found.append(skipped("engine", "No worker is to run here, or may."))
             return
         try:
             settings = self._settings()
         except CaptionFlowError as exc:
             self._found.append(told("engine", "problem", exc, "Mend the settings."))
             return
-        rounds = EngineRounds(settings, self._gpu_id, self._environ, imports=self._imports)
+        rounds = EngineRounds(
+            settings,
+            self._document.worker or WorkerConfig(),
+            self._gpu_id,
+            self._environ,
+            imports=self._imports,
+        )
         self._found += await rounds.make()
 
     def _settings(self) -> Broadcast | None:
@@ -286,15 +285,6 @@ class Rounds:
 
 
 _NOT_FED = "Nothing is fed from here."
-
-
-def _roles_of(config: JobConfig) -> frozenset[str]:
-    """Say what this host is to do, by its settings."""
-    fed = {"feed"} if config.dataset.dataset_path else set()
-    if config.server:
-        return frozenset({"worker", *fed})
-    lets_in = {"proxy"} if config.auth.grants() or config.tls else set()
-    return frozenset({"feed", "worker", "sink", *lets_in})
 
 
 def _certificate(config: JobConfig) -> Finding:

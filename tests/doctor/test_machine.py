@@ -76,7 +76,7 @@ def test_document_with_a_mistake_is_found(practice: Practice):
 
     said, cure = practice.examine().only("document", "problem")
 
-    assert 'orchestrator.yaml: no field "chunk_sise"' in said or "chunk_sise" in said
+    assert said == 'orchestrator.yaml has no field "chunk_sise"; did you mean "chunk_size"?'
     assert "docs/configuration.md" in cure
 
 

@@ -59,6 +59,7 @@ def test_proxy_says_what_it_makes_of_tokens(gate: Gate):
 
     good, feeder = gate.ask(WORKER), gate.ask(FEEDER)
     wrong = gate.ask("cf_of-nobody-at-all-000")
+    unfit = gate.ask(FEEDER, "ws", "--role", "worker")
 
     place = f"ws://localhost:{gate.port}"
     assert (good.code, good.bad()) == (0, [])
@@ -69,6 +70,11 @@ def test_proxy_says_what_it_makes_of_tokens(gate: Gate):
     assert good.of("engine")["said"].startswith("The engine is simulated")
     assert "the proxy and this host are within" in good.of("clocks")["said"]
     assert "for that of dora, as feeder of the job" in feeder.of("proxy")["said"]
+    [lacking] = unfit.bad()
+    assert lacking["said"] == (
+        "The token is for the role feeder, and not for what is asked: worker."
+    )
+    assert "a token of that role" in lacking["cure"]
     said, cure = wrong.only("proxy", "problem")
     assert said == (f"{place} does not accept the token: it is unknown there, or has expired.")
     assert cure.startswith("Check --token or CAPTION_FLOW_TOKEN")

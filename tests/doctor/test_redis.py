@@ -142,3 +142,18 @@ def test_name_of_another_data_set_is_found(practice: Practice, redis_url: str):
     said, cure = report.only("job", "problem")
     assert f'The job "{JOB}" there captions folder:/elsewhere, and not folder:' in said
     assert "Name another job with --job" in cure
+
+
+def test_worker_is_looked_at_by_what_its_own_document_and_its_job_say(
+    practice: Practice, redis_url: str
+):
+    asyncio.run(make_job(redis_url, practice.folder, "photos"))
+    (practice.folder / "worker.yaml").write_text(f"redis: {redis_url}\ngpu_id: 0\n")
+
+    report = practice.examine()
+
+    assert report.bad() == []
+    assert report.of("document")["said"] == "worker.yaml can be read."
+    assert report.of("job")["said"].startswith(f'"{JOB}": 0 of 0 planned samples captioned')
+    assert report.of("engine")["said"].startswith("The engine is simulated")
+    assert report.of("data dir")["state"] == report.of("data set")["state"] == "skipped"
