@@ -73,4 +73,7 @@ def command(
         else:
             show(findings)
             click.echo(sum_up(findings))
-    return EXIT_PROBLEM if any(one.state == "problem" for one in findings) else 0
+    if rounds.stopped:
+        click.echo("Stopped before all was looked at.", err=True)
+    wrong = rounds.stopped or any(one.state == "problem" for one in findings)
+    return EXIT_PROBLEM if wrong else 0

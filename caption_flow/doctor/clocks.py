@@ -8,7 +8,6 @@ from caption_flow.queue.ports import Member
 CHECK = "clocks"
 APART = 5.0  # seconds that are worth a word; what tells of clocks has delays of its own
 FAR_APART = 60.0  # from here on tokens, certificates and times in rows are wrong
-BEAT = 10.0  # a member that lives has said a word since
 _CURE = "Let NTP set the clocks of both hosts: timedatectl set-ntp true, or chrony."
 
 
@@ -31,6 +30,11 @@ def members_ahead(members: Iterable[Member], at: float) -> Iterator[tuple[str, f
             yield f"{member.host} ({member.role} {member.name})", member.seen - at
 
 
+def is_late(member: Member, at: float) -> bool:
+    """Whether its last word is longer ago than it should be, by its own clock."""
+    return member.seen < at - APART
+
+
 def members_behind(
     before: Iterable[Member], after: Iterable[Member], at: float
 ) -> Iterator[tuple[str, float]]:
@@ -38,7 +42,7 @@ def members_behind(
     seen = {(one.role, one.name): one.seen for one in before}
     for member in after:
         alive = member.seen > seen.get((member.role, member.name), member.seen)
-        if alive and member.seen < at - APART:
+        if alive and is_late(member, at):
             yield f"{member.host} ({member.role} {member.name})", member.seen - at
 
 
