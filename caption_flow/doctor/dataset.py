@@ -91,9 +91,10 @@ def _findings(
         yield problem(CHECK, said, _READABLE) if every else warning(CHECK, said, _DEAD)
         return
     least = "at least " if more else ""
-    size = "" if not found.bytes else f", {spelt(found.bytes)}"
+    size = f" ({spelt(found.bytes)})" if found.bytes else ""
+    shards = "1 shard" if found.shards == 1 else f"{found.shards:,} shards"
     yield ok(
         CHECK,
-        f"{source.dataset} has {least}{found.samples:,} samples{size}, in {found.shards:,} of its "
-        f"shards; of the first {len(looked)} the images can be read.",
+        f"{source.dataset} has {least}{found.samples:,} samples{size} in {least}{shards}; the "
+        f"first {len(looked)} images can be read.",
     )
