@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from caption_flow import __version__
 from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import Beside
 from caption_flow.queue.ports import Member, Membership
@@ -88,5 +89,5 @@ class Herald(Beside):
             seen=time.time(),
             state="paused" if self._paused() and self.state != "starting" else self.state,
             figures=dict(self._figures()),
-            facts=dict(self._facts()),
+            facts={"version": __version__, **self._facts()},
         )

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from caption_flow.audit.compare import Comparison, Whereabouts, differences
 from caption_flow.audit.planned import Run, planned
+from caption_flow.audit.seeing import See, unseen
 from caption_flow.audit.shelf import Shelf, read_parts
 from caption_flow.audit.tally import Findings
 from caption_flow.dataset.census import Home
@@ -54,11 +55,13 @@ class Audit:
         queue: AuditQueue | None,
         source: Source | None,
         chunk_size: int,
+        see: See = unseen,
     ) -> None:
         self._folder = folder
         self._queue = queue
         self._source = source
         self._chunk_size = chunk_size
+        self._see = see
 
     async def scan(self) -> Scan:
         """Look at everything once."""
@@ -88,10 +91,10 @@ class Audit:
         """Hear Redis and read the parts; again, while samples go back from there to a chunk."""
         queue = self._queue
         if queue is None:
-            return None, await read_parts(self._folder, None)
+            return None, await read_parts(self._folder, None, self._see)
         for _ in range(MOST_LOOKS):
             heard = await self._hear(queue)
-            shelf = await read_parts(self._folder, queue.recorded)
+            shelf = await read_parts(self._folder, queue.recorded, self._see)
             if (await queue.mark()).reissues == heard.mark.reissues:
                 break
         return heard, shelf
@@ -110,15 +113,18 @@ class Audit:
         if self._source is None:
             return
         walk = planned(self._source, heard.plan if heard else None)
+        listed, total = 0, heard.books.counted.planned if heard else None
         while (run := await asyncio.to_thread(next, walk, None)) is not None:
             yield run
+            listed += sum(run.wanted)
+            self._see("walking the data set", listed, total)
 
     async def _hear(self, queue: AuditQueue) -> Heard:
         whereabouts = Whereabouts()
         mark = await queue.mark()
         for _ in range(MOST_LOOKS):
             before = await queue.taken_back()
-            await _read_streams(queue, whereabouts)
+            await _read_streams(queue, whereabouts, self._see)
             if await queue.taken_back() == before:
                 break
         return Heard(mark, await queue.books(), Position.decode(mark.position), whereabouts)
@@ -135,12 +141,15 @@ class Audit:
         return missing, some
 
 
-async def _read_streams(queue: AuditQueue, whereabouts: Whereabouts) -> None:
+async def _read_streams(queue: AuditQueue, whereabouts: Whereabouts, see: See) -> None:
     whereabouts.see_waiting(await queue.chunks())
+    read = 0
     async for batch in queue.in_flight():
         whereabouts.see("in_flight", batch)
+        see("reading streams", read := read + len(batch), None)
     async for batch in queue.dead():
         whereabouts.see("dead", batch)
+        see("reading streams", read := read + len(batch), None)
     whereabouts.see_dropped(await queue.dropped())
 
 

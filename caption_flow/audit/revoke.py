@@ -9,6 +9,7 @@ import asyncio
 from msgspec import UNSET, Struct
 
 from caption_flow.audit.rewrite import Excerpt, Rewriter
+from caption_flow.audit.seeing import See, unseen
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import clear, leftovers
 from caption_flow.feed.again import retry
@@ -48,6 +49,7 @@ class Revocation:
         contributor: str,
         since: float = 0.0,
         chunk_size: int,
+        see: See = unseen,
     ) -> None:
         self._recall = recall
         self._letters = letters
@@ -55,8 +57,9 @@ class Revocation:
         self._recovery = recovery
         self._contributor = contributor
         self._since = since
+        self._see = see
         self._rewriter = Rewriter(
-            recall, folder, contributor=contributor, since=since, chunk_size=chunk_size
+            recall, folder, contributor=contributor, since=since, chunk_size=chunk_size, see=see
         )
 
     async def survey(self) -> Revoked:
@@ -93,6 +96,7 @@ class Revocation:
         recalled = 0
         async for some in self._recall.under_way(*self._whose):
             recalled += await self._recall.recall(some, self._contributor)
+            self._see("taking back samples", recalled, None)
         # Those just recalled among them.
         retried = await retry(self._letters, self._letters.letters(self._wanted), UNSET)
         parts = await self._rewriter.run()

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from msgspec import Struct
 
 from caption_flow.audit.mend import MOST_WAITING
+from caption_flow.audit.seeing import See, unseen
 from caption_flow.codec import records
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import Rewriting, Taken, begin, count
@@ -47,19 +48,30 @@ class Rewriter:
     """Takes the rows of one contributor out of the parts, those made since a time."""
 
     def __init__(
-        self, recall: Recall, folder: PartFolder, *, contributor: str, since: float, chunk_size: int
+        self,
+        recall: Recall,
+        folder: PartFolder,
+        *,
+        contributor: str,
+        since: float,
+        chunk_size: int,
+        see: See = unseen,
     ) -> None:
         self._recall = recall
         self._folder = folder
         self._contributor = contributor
         self._since = since
         self._chunk_size = chunk_size
+        self._see = see
         self._busy = 0
         self._full = False
 
     async def survey(self) -> Excerpt:
         """Count what is to be taken out."""
-        counts = [await self._count(part) for part in await self._suspects()]
+        suspects, counts = await self._suspects(), list[int]()
+        for part in suspects:
+            self._see("looking at parts", len(counts), len(suspects))
+            counts.append(await self._count(part))
         return Excerpt(sum(counts), sum(map(bool, counts)))
 
     async def run(self) -> Excerpt:
@@ -67,7 +79,9 @@ class Rewriter:
         self._busy, self._full = 0, False
         rows: list[int] = []  # taken out of each part
         suspects = list((await self._suspects()).items())
+        total = len(suspects)
         while suspects and not self._full:
+            self._see("rewriting parts", total - len(suspects), total)
             rows += await self._take_out(suspects[:TOGETHER])
             del suspects[:TOGETHER]
         return Excerpt(sum(rows), len(rows), self._busy, self._full)

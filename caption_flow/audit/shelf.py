@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from caption_flow.audit.seeing import See, unseen
 from caption_flow.audit.tally import PartsFound
 from caption_flow.dataset.census import Census, PartUnreadable
 from caption_flow.dataset.inventory import Inventory, take_inventory, use_file
@@ -22,13 +23,15 @@ class Shelf(Struct, frozen=True):
     found: PartsFound
 
 
-async def read_parts(folder: PartFolder, recorded: Recorded | None) -> Shelf:
+async def read_parts(folder: PartFolder, recorded: Recorded | None, see: See = unseen) -> Shelf:
     """Read all finished parts; `recorded` asks the queue, where there is one."""
     inventory = await asyncio.to_thread(take_inventory, folder)
     # Asked only now: what is published was recorded before.
     known = await recorded() if recorded else {}
     census, gone, unreadable = Census(), {}, []
-    for part in sorted({*inventory.published, *known}):
+    parts = sorted({*inventory.published, *known})
+    for number, part in enumerate(parts):
+        see("reading parts", number, len(parts))
         try:
             there = await asyncio.to_thread(use_file, folder, part, partial(census.add, part))
         except PartUnreadable:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from caption_flow.audit.revoke import Revocation, Revoked
 from caption_flow.cli import contributors_report as report
 from caption_flow.cli.asking import Asked, asking, office_of
+from caption_flow.cli.bar import Bar
 from caption_flow.cli.choosing import moment
 from caption_flow.cli.letters import printable
 from caption_flow.cli.printing import printing
@@ -153,7 +154,8 @@ class _Shown(Struct, frozen=True):
 
 def _take_back(job: Asked, wanted: _Wanted) -> None:
     async def run(found: Office) -> Revoked:
-        return await (await _revocation(found, wanted)).run()
+        with Bar() as bar:
+            return await (await _revocation(found, wanted, bar)).run()
 
     done = job.ask(run)
     click.echo(f"Took back {_figures(done)}. Running roles caption them again.")
@@ -200,10 +202,13 @@ def _days(folder: PartFolder, parts: Sequence[str], name: str) -> dict[str, int]
 
 async def _survey(office: Office, wanted: _Wanted) -> Revoked | None:
     await _known(office, wanted.name)
-    return await (await _revocation(office, wanted)).survey() if wanted.requeue else None
+    if not wanted.requeue:
+        return None
+    with Bar() as bar:
+        return await (await _revocation(office, wanted, bar)).survey()
 
 
-async def _revocation(job: Office, wanted: _Wanted) -> Revocation:
+async def _revocation(job: Office, wanted: _Wanted, bar: Bar) -> Revocation:
     if not isinstance(job, RedisJob):
         raise ConfigError(_NEEDS_PARTS)
     settings = await job.settings()
@@ -220,6 +225,7 @@ async def _revocation(job: Office, wanted: _Wanted) -> Revocation:
         contributor=wanted.name,
         since=wanted.since,
         chunk_size=wanted.config.chunk_size,
+        see=bar.see,
     )
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 import click
 
 from caption_flow.cli.asking import Job, asking, job_of
+from caption_flow.cli.bar import Bar
 from caption_flow.cli.choosing import filtered, selection
 from caption_flow.cli.exporting import as_line, export
 from caption_flow.cli.letters import in_full, show_table, sum_up, survey
@@ -109,7 +110,11 @@ def retry_letters(
     """Let samples be fed and captioned again."""
     sampling = sampling_keys(overrides(changes))
     search = Search(selection(wanted, ids, every=every))
-    retried = _ask(config, lambda queue: retry(queue, search.letters(queue), sampling))
+    with Bar(speed=True) as bar:
+        retried = _ask(
+            config,
+            lambda queue: retry(queue, _seen(search.letters(queue), bar, "retrying"), sampling),
+        )
     with printing():
         click.echo(_told(retried))
     search.complain()
@@ -133,7 +138,8 @@ def drop_letters(
         raise click.UsageError("There is no terminal to ask on: give --yes to drop them.")
     with job_of(config, "dead") as job:
         newest = None if yes else _agreed(job, search.wanted)
-        dropped = job.ask(lambda found: _drop(_letters(found), search, newest))
+        with Bar(speed=True) as bar:
+            dropped = job.ask(lambda found: _drop(_letters(found), search, newest, bar))
     with printing():
         click.echo(f"Dropped {dropped:,} dead letters.")
     search.complain()
@@ -152,8 +158,11 @@ def export_letters(config: JobConfig, wanted: LetterFilter, file: Path) -> None:
     if file != _STDOUT and file.suffix not in _SUFFIXES:
         raise click.UsageError(f"FILE is {file}; its name must end in .jsonl or .csv, or be -.")
     as_csv = _SUFFIXES.get(file.suffix, False)
-    with _written(file) as out:
-        count = _ask(config, lambda queue: export(queue.letters(wanted), out, as_csv=as_csv))
+    with _written(file) as out, Bar(wanted=file != _STDOUT, speed=True) as bar:
+        count = _ask(
+            config,
+            lambda queue: export(_seen(queue.letters(wanted), bar, "writing"), out, as_csv=as_csv),
+        )
     click.echo(f"Wrote {count:,} dead letters to {file}.", err=file == _STDOUT)
 
 
@@ -206,10 +215,18 @@ async def _count(queue: DeadLetters, wanted: LetterFilter) -> tuple[int, EntryId
     return count, newest
 
 
-async def _drop(queue: DeadLetters, search: Search, newest: EntryId | None) -> int:
+async def _seen(letters: Letters, bar: Bar, doing: str) -> Letters:
+    """Pass letters on, and show how many are behind us."""
+    count = 0
+    async for batch in letters:
+        yield batch
+        bar.show(doing, count := count + len(batch), None)
+
+
+async def _drop(queue: DeadLetters, search: Search, newest: EntryId | None, bar: Bar) -> int:
     """Drop what is meant, up to a letter: what has come after it nobody has agreed to."""
     dropped = 0
-    async for batch in search.letters(queue):
+    async for batch in _seen(search.letters(queue), bar, "dropping"):
         meant = [one for one in batch if newest is None or _place(one.entry) <= _place(newest)]
         dropped += await queue.drop(meant)
     return dropped

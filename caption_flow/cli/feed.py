@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from caption_flow.cli.bar import Bar
 from caption_flow.cli.entering import entering
+from caption_flow.cli.feed_bar import FeedBar
 from caption_flow.cli.feedplace import feedplace
 from caption_flow.cli.naming import dataset_identity
 from caption_flow.cli.options import (
@@ -113,13 +115,20 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             paused=lambda: ear.paused,
         )
         heralding = Herald(
-            queue, role="feed", name=name, figures=feeder.figures, paused=lambda: ear.paused
+            queue,
+            role="feed",
+            name=name,
+            figures=feeder.figures,
+            facts=feeder.facts,
+            paused=lambda: ear.paused,
         )
         teller.learn(job=place.job)
         watching = Looking(teller, heralding, queue.counts)
-        async with _Leaving(drain), memory, heralding as herald, watching, ear:
-            herald.state = "working"
-            await feeder.run()
+        with Bar(wanted=not teller.wanted, speed=True) as bar:
+            showing = FeedBar(bar, queue.counts, feeder.figures)
+            async with _Leaving(drain), memory, heralding as herald, watching, ear, showing:
+                herald.state = "working"
+                await feeder.run()
     return feeder
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "Show how a job stands, once.",
     "monitor": "Show how a job stands, until Ctrl-C.",
     "contributors": "See who captioned how much; take back what somebody made.",
+    "doctor": "Look for what may go wrong here, and say what to do about it.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
 }
 

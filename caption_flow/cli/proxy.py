@@ -78,14 +78,27 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller) -> None:
             token_admission(job, config.auth.grants(), config.proxy) as admission,
             _door(job, admission, config) as door,
             door.listening(config.host, config.port, tls) as port,
-            Herald(job, role="proxy", name=member_name("proxy"), figures=door.figures) as herald,
+            _heralding(job, door, address := _address(config, port, tls=tls is not None)) as herald,
             Looking(teller, herald, job.counts),
         ):
             herald.state = "working"
-            way = "ws" if tls is None else "wss"
-            host = f"[{config.host}]" if ":" in config.host else config.host
-            click.echo(f"Serving job {name} on {way}://{host}:{port}")
+            click.echo(f"Serving job {name} on {address}")
             await drain.wait()
+
+
+def _heralding(job: RedisJob, door: Proxy, address: str) -> Herald:
+    return Herald(
+        job,
+        role="proxy",
+        name=member_name("proxy"),
+        figures=door.figures,
+        facts=lambda: {"address": address},
+    )
+
+
+def _address(config: JobConfig, port: int, *, tls: bool) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{'wss' if tls else 'ws'}://{host}:{port}"
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from caption_flow.cli.bar import Bar
 from caption_flow.cli.entering import entered, entrance, let_in
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.running import embedded_directory, run_async, source_of
@@ -38,7 +39,15 @@ async def _rehearse(config: JobConfig, drain: Drain) -> str:
     await check_prompts(config, source, drain)
     known = await (_known_there(config, drain) if config.server else _known_here(config))
     selection = selection_of(config.dataset)
-    found = await asyncio.to_thread(survey, source, known, selection, go_on=lambda: not drain.asked)
+    with Bar(speed=True) as bar:
+        found = await asyncio.to_thread(
+            survey,
+            source,
+            known,
+            selection,
+            go_on=lambda: not drain.asked,
+            seen=lambda met: bar.show("looking at samples", met, config.dataset.limit),
+        )
     stopped = "Stopped early. " if drain.asked else ""
     return stopped + _sentence(found)
 

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
+from caption_flow.audit.seeing import See
 from caption_flow.audit.tally import Mended
 from caption_flow.cli.asking import redis_of
+from caption_flow.cli.bar import Bar
 from caption_flow.cli.naming import dataset_identity, known_job
 from caption_flow.cli.options import data_options, job_config, overrides
 from caption_flow.cli.printing import printing
@@ -102,15 +104,20 @@ def _source(config: JobConfig, *, named: bool) -> tuple[Source | None, str]:
 
 
 def _with_what_is_there(config: JobConfig, source: Source | None, *, fix: bool) -> Report:
+    with Bar() as bar:
+        return _looked(config, source, bar.see, fix=fix)
+
+
+def _looked(config: JobConfig, source: Source | None, see: See, *, fix: bool) -> Report:
     if config.redis is None and not embedded_directory(config).exists():
         why = "None is configured."
     else:
         try:
             with _started(config) as url:
-                return asyncio.run(_with_redis(config, url, source, fix=fix))
+                return asyncio.run(_with_redis(config, url, source, see, fix=fix))
         except (QueueUnreachable, _NoRedis, _NoJob) as exc:
             why = str(exc)
-    return asyncio.run(_without_redis(config, source, why, fix=fix))
+    return asyncio.run(_without_redis(config, source, why, see, fix=fix))
 
 
 @contextmanager
@@ -126,7 +133,9 @@ def _started(config: JobConfig) -> Iterator[str]:
         yield url
 
 
-async def _with_redis(config: JobConfig, url: str, source: Source | None, *, fix: bool) -> Report:
+async def _with_redis(
+    config: JobConfig, url: str, source: Source | None, see: See, *, fix: bool
+) -> Report:
     async with connect(url, role="scan") as connections:
         name = known_job(config) or await only_job(connections)
         if name is None:
@@ -141,14 +150,14 @@ async def _with_redis(config: JobConfig, url: str, source: Source | None, *, fix
         if source is not None:
             await _refuse_another(queue, dataset_identity(config))
         folder = PartFolder(Path(config.storage.data_dir), name)
-        audit = Audit(folder, queue=queue, source=source, chunk_size=config.chunk_size)
+        audit = Audit(folder, queue=queue, source=source, chunk_size=config.chunk_size, see=see)
         mended = await _mend(config, job, audit, queue, folder) if fix else None
         scan = await audit.scan()
     return Report(name, folder.path, scan.findings, mended)
 
 
 async def _without_redis(
-    config: JobConfig, source: Source | None, why: str, *, fix: bool
+    config: JobConfig, source: Source | None, why: str, see: See, *, fix: bool
 ) -> Report:
     data_dir = Path(config.storage.data_dir)
     name = known_job(config) or _only_folder(data_dir)
@@ -157,7 +166,8 @@ async def _without_redis(
         raise ConfigError(
             f'Nothing is known of a job "{name}": there is no {folder.path}, and no Redis: {why}'
         )
-    scan = await Audit(folder, queue=None, source=source, chunk_size=config.chunk_size).scan()
+    audit = Audit(folder, queue=None, source=source, chunk_size=config.chunk_size, see=see)
+    scan = await audit.scan()
     mended = Mended(left=("Nothing was mended, which Redis is needed for.",)) if fix else None
     return Report(name, folder.path, scan.findings, mended, redis_left_out=why)
 

@@ -70,7 +70,7 @@ async def _sink(
             exit_when_done=exit_when_done,
         )
         teller.learn(job=job.job)
-        heralding = Herald(queue, role="sink", name=name, figures=sink.figures)
+        heralding = Herald(queue, role="sink", name=name, figures=sink.figures, facts=sink.facts)
         async with heralding as herald, Looking(teller, heralding, queue.counts):
             herald.state = "working"
             await sink.run()

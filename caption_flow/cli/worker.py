@@ -21,6 +21,7 @@ from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.workplace import Workplace, workplace
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.engine.gpu import Gpu, device_of, look
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
 from caption_flow.herald import Herald, member_name
@@ -157,11 +158,17 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | No
             return None
         told, outfit = Told.of(place.published), _outfit(place.config, place, drain)
         crew = Crew(place.job, told, outfit, place.config, name=name, drain=drain)
+        gpu = Gpu(device_of(os.environ.get("CUDA_VISIBLE_DEVICES")), look)
         heralding = Herald(
-            place.job, role="worker", name=name, figures=crew.figures, paused=lambda: crew.paused
+            place.job,
+            role="worker",
+            name=name,
+            figures=lambda: {**crew.figures(), **gpu.figures()},
+            facts=lambda: {**crew.facts(), **gpu.facts()},
+            paused=lambda: crew.paused,
         )
         teller.learn(job=place.name)
-        async with heralding as herald, Looking(teller, heralding, place.job.counts):
+        async with gpu, heralding as herald, Looking(teller, heralding, place.job.counts):
             await crew.run(herald)
         return crew
 

@@ -11,6 +11,7 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%", re.ASCII)
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 _SPELT = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 

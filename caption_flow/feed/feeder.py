@@ -68,6 +68,7 @@ class Feeder:
         self._left_behind: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._room = Room(bytes=0, samples=0)
         self._full = Spells()  # in which there was no room
+        self._last_error = ""
         self.tally = Tally()
 
     def figures(self) -> dict[str, float]:
@@ -81,6 +82,12 @@ class Feeder:
             "budget_samples": self._budget.samples,
             "full_lately": self._full.lately(),
         }
+
+    def facts(self) -> dict[str, str]:
+        """Name the data set, the shards that are fed, and what was given up last."""
+        shards = dict.fromkeys(lease.chunk.shard for lease in self._held())
+        told = {"dataset": self._source.dataset, "shards": ", ".join(shards)}
+        return told | ({"last_error": self._last_error} if self._last_error else {})
 
     def report(self) -> str:
         """Say what was done so far."""
@@ -261,6 +268,7 @@ class Feeder:
         self.tally.count(batch)
         for offer in batch:
             if (why := offer.failure) is not None:
+                self._last_error = f"{offer.sample.id}: {why.reason}, {why.detail}"
                 logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
 
     def _held(self) -> tuple[ChunkLease, ...]:

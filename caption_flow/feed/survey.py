@@ -24,9 +24,17 @@ class Survey(Struct):
 
 
 def survey(
-    source: Source, known: Known, selection: Selection, *, go_on: Callable[[], bool]
+    source: Source,
+    known: Known,
+    selection: Selection,
+    *,
+    go_on: Callable[[], bool],
+    seen: Callable[[int], None] = lambda _: None,
 ) -> Survey:
-    """Walk a data set as a planner does, for as long as that is wanted."""
+    """Walk a data set as a planner does, for as long as that is wanted.
+
+    `seen` is told now and then how many samples were met.
+    """
     found = Survey()
     for shard in filter(selection.admits_shard, source.shards()):
         before = found.samples
@@ -36,6 +44,7 @@ def survey(
                 break
             sifted = sift(shard, run, selection, known, selected=selected)
             _add(found, sifted, source.size(shard, sifted.new) if sifted.new else 0)
+            seen(found.samples + found.known)
         found.shards += found.samples > before
         if not go_on() or selection.left(found.samples + found.known) == 0:
             break

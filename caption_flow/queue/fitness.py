@@ -48,9 +48,17 @@ async def check_server(client: Redis) -> ServerFacts:
         if info.get("loading"):  # it answers INFO then, but with its AOF turned off
             raise QueueUnreachable(f"{host_of(client)} still loads its data. It may take a while.")
         config = await _asked(client.config_get("save"))
-    facts = facts_from(info, config)
-    refuse_unfit(facts, host_of(client), _cli(client))
+    cli = _cli(client)
+    facts = facts_from(info, config, cli)
+    refuse_unfit(facts, host_of(client), cli)
     return facts
+
+
+async def server_time(client: Redis) -> float:
+    """Ask the server for the time, in seconds since the epoch."""
+    with translated(host_of(client)):
+        seconds, micros = await client.time()
+    return float(seconds) + float(micros) / 1e6
 
 
 async def _asked(answer: Any) -> dict[str, Any] | None:
@@ -64,8 +72,13 @@ async def _asked(answer: Any) -> dict[str, Any] | None:
     return reply
 
 
-def facts_from(info: Mapping[str, Any], config: Mapping[str, Any] | None) -> ServerFacts:
-    """Read the facts off INFO and off CONFIG GET save, either of which may be short."""
+def facts_from(
+    info: Mapping[str, Any], config: Mapping[str, Any] | None, cli: str = "redis-cli"
+) -> ServerFacts:
+    """Read the facts off INFO and off CONFIG GET save, either of which may be short.
+
+    `cli`: the command that reaches the server, for what is to be changed there.
+    """
     flavour = "valkey" if "valkey_version" in info else "redis"
     version = re.match(r"[\d.]*\d", str(info.get(f"{flavour}_version", "")))
     points = (config or {}).get("save")
@@ -80,19 +93,22 @@ def facts_from(info: Mapping[str, Any], config: Mapping[str, Any] | None) -> Ser
         replica=info.get("role") in {"slave", "replica"},
         misread=info.get("unexpected_error_replies", 0),
     )
-    return replace(facts, warnings=tuple(_warnings(facts)))
+    return replace(facts, warnings=tuple(_warnings(facts, cli)))
 
 
-def _warnings(facts: ServerFacts) -> Iterator[str]:
-    """Say what may hurt later, and what the server would not tell."""
+def _warnings(facts: ServerFacts, cli: str) -> Iterator[str]:
+    """Say what may hurt later, and what the server would not tell; then what to do about it."""
     if not facts.version:
-        yield "The server hides its version; Redis 7.0 or Valkey 7.2 is the oldest that works."
+        yield "The server hides its version. Redis 7.0 or Valkey 7.2 is the oldest that works."
     if facts.replica:
-        yield "The server is a replica and refuses writes; point `redis` at its primary."
+        yield "The server is a replica and refuses writes. Point `redis` at its primary."
     if facts.policy is None:
-        yield "The server hides its maxmemory-policy; see to it that it is noeviction."
+        yield "The server hides its maxmemory-policy. See to it that it is noeviction."
     elif facts.policy != "noeviction":
-        yield f"maxmemory-policy {facts.policy} would drop samples, were maxmemory set."
+        yield (
+            f"maxmemory-policy {facts.policy} would drop samples, were maxmemory set. "
+            f"{_set(cli, 'maxmemory-policy noeviction')}"
+        )
     if facts.misread:
         yield (
             "The server has done steps by halves, off an append-only file that a crash had torn: "
@@ -102,13 +118,22 @@ def _warnings(facts: ServerFacts) -> Iterator[str]:
     if facts.aof:
         return
     if facts.aof is None and facts.save is None:
-        yield "The server hides whether it keeps its data on disk (appendonly, save)."
-    elif facts.save:
-        yield "AOF is off: a restart of the server repeats the work since its last snapshot."
+        yield (
+            "The server hides whether it keeps its data on disk (appendonly, save). "
+            "See to it that appendonly is yes."
+        )
+        return
+    if facts.save:
+        lost = "AOF is off: a restart of the server repeats the work since its last snapshot."
     elif facts.save is None:
-        yield "AOF is off, and the server hides whether it takes snapshots."
+        lost = "AOF is off, and the server hides whether it takes snapshots."
     else:
-        yield "AOF and snapshots are off: a restart of the server repeats all that is not in parts."
+        lost = "AOF and snapshots are off: a restart repeats all that is not in parts."
+    yield f"{lost} {_set(cli, 'appendonly yes')}"
+
+
+def _set(cli: str, setting: str) -> str:
+    return f"Mend it with: {cli} CONFIG SET {setting} (and in redis.conf, to last)."
 
 
 def cramped(facts: ServerFacts, budget: int) -> str:
@@ -132,8 +157,7 @@ def refuse_unfit(facts: ServerFacts, host: str, cli: str) -> None:
     if facts.maxmemory and facts.policy not in {None, "noeviction"}:
         raise QueueUnfit(
             f"{host} drops samples when its memory is full (maxmemory-policy {facts.policy}). "
-            f"Mend it with: {cli} CONFIG SET maxmemory-policy noeviction (and in redis.conf, to "
-            "last)."
+            f"{_set(cli, 'maxmemory-policy noeviction')}"
         )
 
 

@@ -72,6 +72,8 @@ class Sink:
         self._part_due = 0.0
         self._held: tuple[EntryId, ...] = ()  # ours until committed; replaced, never changed
         self.rows = 0  # captions this sink has put into published parts
+        self._last_figures: dict[str, float] = {}  # of the last part
+        self._last_facts: dict[str, str] = {}
 
     @property
     def path(self) -> Path:
@@ -80,7 +82,12 @@ class Sink:
 
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
-        return {"rows": self.rows}
+        open_ = 0 if self._part is None else len(self._part.entries)
+        return {"rows": self.rows, "open_rows": open_, **self._last_figures}
+
+    def facts(self) -> dict[str, str]:
+        """Name the folder, and the last part."""
+        return {"folder": str(self.path), **self._last_facts}
 
     async def run(self) -> None:
         """Write parts until asked to drain, or until the job is done."""
@@ -263,6 +270,8 @@ class Sink:
         finally:
             part.abandon()  # where we must go before: the next sink publishes it
         self.rows += len(part.entries)
+        self._last_figures = {"last_part_rows": len(part.entries), "last_part_at": time.time()}
+        self._last_facts = {"last_part": part.name}
         logger.info("Published the part %s with %d captions", part.name, len(part.entries))
 
     async def _recover(self) -> None:

@@ -96,6 +96,21 @@ class Crew:
         total = {name: sum(one.get(name, 0) for one in known) for name in _COUNTED}
         return total | {name: total[name] / max(1, len(now)) for name in SHARES}
 
+    def facts(self) -> dict[str, str]:
+        """Tell what runs here, and what went wrong last."""
+        posts = list(self._posts.values())
+        told = {
+            "engine": _listed(post.engine.name for post in posts),
+            "model": _listed(post.engine.model for post in posts),
+            "stages": _listed(stage for post in posts for stage in post.stages),
+        }
+        failed = [post.last for post in posts if post.last is not None]
+        if failed:
+            lease, why = max(failed, key=lambda last: last[1].at)
+            told["last_error"] = f"{lease.sample.id}: {why.reason}, {why.detail}"
+            told["last_error_at"] = f"{why.at:.0f}"
+        return told
+
     @property
     def paused(self) -> bool:
         """Whether operators want nothing to be claimed."""
@@ -238,7 +253,7 @@ class Crew:
             return
         await _prepare_checks(each)
         engine = self._outfit.engine(self._told.settings, each)
-        self._posts[each.key] = Post(engine, share=each.share, failed=self._note_failure)
+        self._posts[each.key] = Post(engine, each, failed=self._note_failure)
         logger.info("Loading the engine %s", engine.name)
         await self._drain.cut(engine.start())
 
@@ -296,6 +311,10 @@ class Crew:
         if self._troubles and time.monotonic() - self._complained >= COMPLAIN_SECONDS:
             self._complained = time.monotonic()
             logger.error("Waiting for other settings: %s", self._troubles[0])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, names)))
 
 
 async def _prepare_checks(each: Served) -> None:

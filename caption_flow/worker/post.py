@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from caption_flow.engine.port import Engine
 from caption_flow.lifecycle import Drain, cancel
+from caption_flow.model import Failure, Lease
 from caption_flow.queue.ports import WorkQueue
 from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.duty import Duty
@@ -45,11 +46,14 @@ class Shift(Struct, frozen=True):
 class Post:
     """The engine, the stages that it is for, and the Worker that serves there now, if any."""
 
-    def __init__(self, engine: Engine, *, share: int, failed: Callable[[Exception], None]) -> None:
-        """`failed` hears what ended a Worker before its time."""
+    def __init__(
+        self, engine: Engine, needed: Served, *, failed: Callable[[Exception], None]
+    ) -> None:
+        """`needed`: what the engine is for. `failed` hears what ended a Worker before its time."""
         self.engine = engine
+        self.stages = [stage.name for stage in needed.stages]
         self.up = True  # when its last Worker left
-        self.share = share  # of how many engines on one device it was started as one
+        self.share = needed.share  # of how many engines on one device it was started as one
         self.past: Counter[str] = Counter()  # figures of Workers that have left
         self._failed = failed
         self._shift: Shift | None = None
@@ -64,6 +68,11 @@ class Post:
     def figures(self) -> dict[str, float]:
         """What the Worker of now counts."""
         return {} if self._shift is None else self._shift.worker.figures()
+
+    @property
+    def last(self) -> tuple[Lease, Failure] | None:
+        """What failed last with the Worker of now, and why."""
+        return None if self._shift is None else self._shift.worker.last
 
     @property
     def declining(self) -> str:

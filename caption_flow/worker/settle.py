@@ -39,6 +39,7 @@ class Settler:
         self.completed = 0  # visits that gave captions
         self.samples = 0  # that came to their first captions of this worker's
         self.failed = 0
+        self.last: tuple[Lease, Failure] | None = None  # that failed, for good or not
 
     def complete(self, lease: Lease, outcomes: Outcomes) -> None:
         """The sample is captioned, by as many stages as there are outcomes; or is only moved on."""
@@ -48,14 +49,14 @@ class Settler:
     def fail(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample is given up."""
         logger.warning("Gave up %s: %s, %s", lease.sample.id, reason, detail)
-        self._failed.append((lease, self.failure(lease, reason, detail)))
+        self._failed.append(self._noted(lease, reason, detail))
         self._wake()
 
     def defer(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample failed, and may be tried again by anybody, but not at once."""
         delay = RETRY_BACKOFF.delay(lease.spent + 1)
         logger.warning("Trying %s again in %.1f s: %s", lease.sample.id, delay, detail)
-        self._deferred.append(Deferral(lease, self.failure(lease, reason, detail), delay))
+        self._deferred.append(Deferral(*self._noted(lease, reason, detail), delay))
         self._wake()
 
     def decline(self, lease: Lease, reason: str, detail: str, *, delay: float) -> None:
@@ -73,6 +74,10 @@ class Settler:
         """Say why the sample failed; not `own`: others beside it may have been to blame."""
         now = time.time()
         return Failure(reason, detail, now, lease.stage, lease.attempt, self._worker, own)
+
+    def _noted(self, lease: Lease, reason: str, detail: str) -> tuple[Lease, Failure]:
+        self.last = lease, self.failure(lease, reason, detail)
+        return self.last
 
     async def run(self) -> None:
         """Settle until told to end; what came last is left to `finish`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
-from caption_flow.model import Lease
+from caption_flow.model import Failure, Lease
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.worker.caption import Captioner
@@ -106,6 +106,11 @@ class Worker:
             "free_lately": free_lately,
             "idle_lately": idle_lately,
         }
+
+    @property
+    def last(self) -> tuple[Lease, Failure] | None:
+        """What failed last, and why."""
+        return self.settler.last
 
     @property
     def declining(self) -> str:

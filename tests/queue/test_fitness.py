@@ -107,7 +107,9 @@ async def test_forbidden_config_falls_back_on_info(own_server: RedisServer):
         facts = await check_server(connections.commands)
 
     assert facts.policy == "noeviction"
-    assert facts.warnings == ("AOF is off, and the server hides whether it takes snapshots.",)
+    [warning] = facts.warnings
+    assert warning.startswith("AOF is off, and the server hides whether it takes snapshots.")
+    assert f"-p {own_server.port} CONFIG SET appendonly yes" in warning
 
 
 async def test_silent_server_passes_with_all_that_is_unknown_as_warnings():

@@ -115,8 +115,9 @@ const LIMITS = {
 };
 
 function figure(name, value) {
-  if (name.endsWith("_lately") || name.endsWith("_share")) return percent(value);
-  if (name.includes("bytes")) return bytes(value);
+  if (/_(lately|share|use)$/.test(name)) return percent(value);
+  if (/bytes|memory/.test(name)) return bytes(value);
+  if (name.endsWith("_at")) return ago(value, latest);
   return Number.isInteger(value) ? count(value) : rate(value);
 }
 
@@ -218,9 +219,28 @@ function inside(one, cell) {
   write(both.lastChild, slots ? `${count(running)} / ${count(slots)}` : count(running));
 }
 
+function gpu(one, cell) {
+  const both = kept(cell, () => make("div", {}, make("div"), make("div", { class: "host numbers" })));
+  const { gpu_memory_used: used, gpu_memory_total: total, gpu_use: use } = one.figures;
+  write(both.firstChild, one.facts.gpu ?? "");
+  write(both.lastChild, total ? `${bytes(used)} of ${bytes(total)}, ${percent(use)} busy` : "");
+}
+
+function failed(one, cell) {
+  write(cell, count(one.figures.failed ?? 0));
+  cell.title = one.facts.last_error ?? "";
+}
+
+function doing(one) {
+  if (one.role === "feed") return one.facts.shards ?? "";
+  if (one.role === "proxy") return one.facts.address ?? "";
+  const { last_part: part } = one.facts;
+  return part ? `${part}, ${ago(one.figures.last_part_at, latest)}` : "";
+}
+
 function all(one) {
   return [
-    ...Object.entries(one.facts).map(([name, value]) => [plain(name), value]),
+    ...Object.entries(one.facts).map(([name, value]) => [plain(name), name.endsWith("_at") ? ago(Number(value), latest) : value]),
     ...Object.entries(one.figures).map(([name, value]) => [plain(name), figure(name, value)]),
     ["host", one.host],
     ["process", String(one.pid)],
@@ -237,19 +257,19 @@ const workerColumns = [
   { title: "Worker", value: (one) => one.name, show: named, sort: true },
   { title: "State", value: (one) => one.state, show: stated, sort: true },
   { title: "Model", value: fact("model"), sort: true, optional: true },
-  { title: "GPU", value: fact("gpu"), sort: true, optional: true },
+  { title: "GPU", value: fact("gpu"), show: gpu, sort: true, optional: true },
   { title: "In the engine", value: (one) => one.figures.running ?? 0, show: inside, sort: true },
   { title: "Samples/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
   { title: "Samples", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
   { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
-  { title: "Failed", value: (one) => one.figures.failed ?? 0, show: (one, cell) => write(cell, count(one.figures.failed ?? 0)), number: true, sort: true },
-  { title: "Last error", value: fact("last_error"), optional: true },
+  { title: "Failed", value: (one) => one.figures.failed ?? 0, show: failed, number: true, sort: true },
 ];
 
 const otherColumns = [
   { title: "Process", value: (one) => one.name, show: named, sort: true },
   { title: "Role", value: (one) => one.role, sort: true },
   { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "At", value: doing, optional: true },
   { title: "Done", value: done, show: (one, cell) => write(cell, told(one)), number: true, sort: true },
   { title: "A second", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, one.role === "proxy" ? "" : speed(one)), number: true },
 ];

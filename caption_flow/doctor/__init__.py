@@ -1,0 +1,1 @@
+"""Doctor: looks for what goes wrong in practice, and says what to do about it."""

@@ -1,0 +1,55 @@
+"""What processes tell of themselves while they work, as monitors see it."""
+
+from typing import Any
+
+from caption_flow import __version__
+from tests.e2e.desk import Desk, settings, wait_until
+from tests.e2e.jobs import Job
+from tests.e2e.pictures import draw
+
+
+def told(job: Job, role: str) -> dict[str, Any]:
+    """The last word of the process of this role; empty before its first."""
+    return next((m for m in job.members().values() if m["role"] == role), {"facts": {}})
+
+
+def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: str):
+    images = draw(desk.folder / "photos", 40)
+    (images / "bad.jpg").write_bytes(b"no image at all")
+    flags = ("--redis", redis_url, "--job", "photos")
+    job = Job(redis_url, "photos")
+    slow = settings(
+        engine="simulated", simulated__latency="[0.3, 0.3]", budget__samples=20, chunk_size=10
+    )
+    desk.start("feed", images, *flags, *slow)
+    desk.start("worker", *flags, "--batch-size", 2)
+    desk.start("sink", *flags, "--set", "storage.rows_per_part=5")
+
+    wait_until(lambda: "last_error" in told(job, "feed")["facts"], "a feeder that gave up an image")
+    wait_until(lambda: "last_part" in told(job, "sink")["facts"], "a part")
+    wait_until(lambda: told(job, "worker")["facts"].get("model"), "a worker at its engine")
+    feeder, worker, sink = (told(job, role) for role in ("feed", "worker", "sink"))
+
+    assert feeder["facts"]["last_error"].startswith("bad.jpg: not_an_image, ")
+    assert feeder["facts"]["dataset"] == "photos"
+    assert feeder["figures"]["budget_samples"] == 20
+    assert worker["facts"]["engine"] == "simulated"
+    assert worker["facts"]["stages"] == "caption"
+    assert (worker["figures"]["slots"], worker["figures"]["running"]) == (2, 2)
+    assert sink["figures"]["last_part_rows"] == 5
+    assert sink["facts"]["folder"] == "caption_data/photos"
+    assert {one["facts"]["version"] for one in (feeder, worker, sink)} == {__version__}
+
+
+def test_worker_tells_what_failed_last(desk: Desk, redis_url: str):
+    images = draw(desk.folder / "photos", 3)
+    flags = ("--redis", redis_url, "--job", "photos")
+    job = Job(redis_url, "photos")
+    desk.run("feed", images, *flags, *settings(engine="simulated", simulated__decode="true"))
+    for entry in job.cli("XRANGE", job.key("images"), "-", "+").splitlines()[::3]:
+        job.cli("XDEL", job.key("images"), entry)
+    desk.start("worker", *flags)
+
+    wait_until(lambda: "last_error" in told(job, "worker")["facts"], "a worker with an error")
+
+    assert ".jpg: image_gone, " in told(job, "worker")["facts"]["last_error"]
