@@ -2,6 +2,8 @@
 
 import { arrange, make, write } from "./dom.js";
 
+const LONG = 36; // letters, beyond which a detail has a line to itself
+
 /**
  * A table of rows. A column is { title, value(row), show(row, cell)?, number?, sort?, optional? }:
  * rows are sorted by `value`, and it is shown unless `show` fills the cell; an optional column is
@@ -106,7 +108,7 @@ export class Table {
   }
 
   #fill(below, row) {
-    const told = this.detail(row).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+    const told = this.detail(row).map(([name, value]) => make("div", { class: value.length > LONG ? "long" : null }, make("dt", {}, name), make("dd", {}, value)));
     below.querySelector("dl").replaceChildren(...told);
   }
 }
