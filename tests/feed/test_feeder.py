@@ -72,7 +72,7 @@ async def test_every_sample_is_offered_once(roles: Roles, tmp_path: Path):
     assert await roles.waiting() == names(25)
     size = sum(len(jpeg(number)) for number in range(25))
     counts = {"shards": 1, "samples": 25, "bytes": size, "skipped": 0, "failed": 0}
-    assert feeder.figures() == counts
+    assert counts.items() <= feeder.figures().items()
 
 
 async def test_a_sample_lies_beside_its_own_image(roles: Roles, tmp_path: Path):
