@@ -178,7 +178,7 @@ def told() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("place", "line"), sorted(set(told())))
 def test_command_that_is_told_is_taken(place: str, line: str, monkeypatch: pytest.MonkeyPatch):
     """Click takes it apart and runs nothing; it knows the command and all its options."""
-    monkeypatch.setattr("caption_flow.logs.set_up", lambda _: None)
+    monkeypatch.setattr("caption_flow.logs.set_up", lambda **_: None)
     name, *words = shlex.split(line)
     command = main.cli.get_command(click.Context(main.cli), name)
 

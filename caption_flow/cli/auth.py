@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 import yaml
 
+from caption_flow.cli import saying
 from caption_flow.cli import token_edits as edits
 from caption_flow.cli.asking import asking, office_of
 from caption_flow.cli.printing import printing
@@ -103,7 +104,7 @@ def add(
         done = "Changed" if keep_token else "Added"
         click.echo(f'{done} the token of "{name}" as {role}. Proxies follow within a second.')
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        saying.warn(warning)
 
 
 @command.command()

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from caption_flow import __version__
+from caption_flow.cli import saying
 from caption_flow.errors import CaptionFlowError
 from caption_flow.lifecycle import leave_on_signals
 from caption_flow.patience import Interrupted
@@ -103,7 +104,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _fail("Stopped.", EXIT_FAILED)
     except Interrupted as exc:  # asked to end, and nothing went wrong
-        click.echo(str(exc), err=True)
+        saying.say(str(exc))
         sys.exit(exc.exit_code)
     except CaptionFlowError as exc:
         if verbose:
@@ -117,5 +118,5 @@ def main() -> NoReturn:
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    click.echo(f"Error: {sentence}", err=True)
+    saying.fail(sentence)
     sys.exit(code)

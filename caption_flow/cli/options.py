@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from caption_flow import logs
+from caption_flow.cli import saying
 from caption_flow.config import (
     JobConfig,
     LoadedJob,
@@ -21,6 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # A parent process hands its effective settings down in a file; see supervisor.
 DUMP_VARIABLE = "CAPTION_FLOW_INTERNAL_JOB"
+LOG_FORMAT = "CAPTION_FLOW_LOG_FORMAT"
+_LOGS = f"{__name__}.logs"  # what the options say of them, in the context of a command
 
 _DOCUMENT = click.option(
     "--config",
@@ -39,19 +42,53 @@ _CHANGES = click.option(
 
 def logged(function: F) -> F:
     """Add the options for what a process says."""
-    function = click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
-        default="info",
-        show_default=True,
-        expose_value=False,
-        callback=lambda _ctx, _param, level: logs.set_up(level),
-        is_eager=True,
-        help="Least important lines to print.",
-    )(function)
-    return click.option(
-        "--verbose", is_flag=True, expose_value=False, help="Show where an error comes from."
-    )(function)
+    for option in (
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            default="info",
+            show_default=True,
+            expose_value=False,
+            callback=_set_up_logs,
+            is_eager=True,
+            help="Least important lines to print.",
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["plain", "json"]),
+            envvar=LOG_FORMAT,
+            expose_value=False,
+            callback=_set_up_logs,
+            is_eager=True,
+            help="How lines are printed: for people, or as JSON objects.",
+        ),
+        click.option(
+            "--verbose",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_up_logs,
+            is_eager=True,
+            help="Show where an error comes from.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _set_up_logs(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Set up what is said, as far as it is known: the options come one by one."""
+    if value is not None:
+        said = context.meta.setdefault(_LOGS, {})
+        said[parameter.name] = value
+        logs.set_up(**said)
+    return value
+
+
+def _log_as_configured(config: JobConfig | WorkerConfig) -> None:
+    """Follow a document where no flag or variable says how lines are printed."""
+    said = click.get_current_context().meta.get(_LOGS, {})
+    if "log_format" not in said:
+        logs.set_up(**said, log_format=config.log_format)
 
 
 def telling_option(function: F) -> F:
@@ -172,6 +209,7 @@ def _job(
     if dump := environ.get(DUMP_VARIABLE):
         return LoadedJob(config=read_dump(Path(dump)), path=None)
     loaded = load_job(component, explicit, made)
+    _log_as_configured(loaded.config)
     warn(loaded.warnings)
     return loaded
 
@@ -179,6 +217,7 @@ def _job(
 def worker_config(explicit: Path | None, made: dict[str, object]) -> WorkerConfig:
     """Read the settings of a worker, and pass on their warnings."""
     loaded = load_worker(explicit, made)
+    _log_as_configured(loaded.config)
     warn(loaded.warnings)
     return loaded.config
 
@@ -186,4 +225,4 @@ def worker_config(explicit: Path | None, made: dict[str, object]) -> WorkerConfi
 def warn(warnings: tuple[str, ...]) -> None:
     """Pass warnings of a document on."""
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        saying.warn(warning)

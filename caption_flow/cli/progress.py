@@ -2,10 +2,9 @@
 
 import time
 
-import click
-
 from caption_flow.cli.bar import Bar
 from caption_flow.cli.rate import Rate
+from caption_flow.cli.saying import say
 from caption_flow.queue.ports import Snapshot
 
 LINE_SECONDS = 30.0  # between two lines where there is no terminal
@@ -42,7 +41,7 @@ class JobProgress:
         if not self._bar.shown and time.monotonic() >= self._line_at:
             self._line_at = time.monotonic() + LINE_SECONDS
             said = (f"{settled:,} of {counts.planned:,}", *filter(None, words))
-            click.echo(f"{doing}: {', '.join(said)}", err=True)
+            say(f"{doing}: {', '.join(said)}")
 
 
 def _doing(snapshot: Snapshot) -> str:

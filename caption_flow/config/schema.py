@@ -100,6 +100,9 @@ class JobConfig(Settings, frozen=True):
     key: SecretPath | None = None
     ssl: SslConfig = field(default_factory=SslConfig)
     no_ssl: bool = False  # listen without TLS beyond this host
+    metrics_port: Port | None = None  # for a monitoring system; 0: any free one; None: none
+    metrics_host: Text = "127.0.0.1"  # anybody who reaches it may read them
+    log_format: Literal["plain", "json"] = "plain"
     chunk_size: Count = 1000  # samples
     lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
@@ -167,6 +170,9 @@ class WorkerConfig(Settings, frozen=True):
     exit_when_done: bool = False
     when_finished: Literal["stay_connected", "shutdown", "post_exec_hook"] | None = None
     post_exec_hook: str | tuple[str, ...] | None = None  # text: for the shell; list: as it is
+    metrics_port: Port | None = None  # for a monitoring system; 0: any free one; None: none
+    metrics_host: Text = "127.0.0.1"  # anybody who reaches it may read them
+    log_format: Literal["plain", "json"] = "plain"
     vllm: EngineArgs = field(default_factory=dict)  # engine arguments of this host
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ vLLM calls `follow_owner` in each of its processes, as one of its plugins (entry
 `vllm.general_plugins`). Left to itself, the engine of a killed worker would stay, with all the
 memory of its GPU, and the next worker could not start. And the engine would take a Ctrl-C, which
 a terminal sends to all of a process group, for meant for itself, while its worker still finishes
-what is inside.
+what is inside. Where the worker logs JSON, they do too.
 """
 
 import atexit
@@ -16,6 +16,8 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from threading import Thread
 
+from caption_flow import logs
+
 OWNER = "CAPTION_FLOW_INTERNAL_ENGINE_OWNER"  # process id of the worker; its engines inherit it
 LOOK_SECONDS = 1.0
 
@@ -23,6 +25,8 @@ LOOK_SECONDS = 1.0
 def follow_owner() -> None:
     """End this process soon after its owner, where that is one of our workers, and by it alone."""
     parent = multiprocessing.parent_process()
+    if parent is not None:
+        logs.inherit()  # in processes of its processes too
     if parent is not None and str(parent.pid) == os.environ.get(OWNER):
         os.setpgid(0, 0)  # its own processes follow it there
         Thread(target=_follow, args=(parent.pid,), name="follow-owner", daemon=True).start()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from caption_flow.dataset.source import sample_name
+from caption_flow.logs import about
 from caption_flow.model import Chunk, DeadLetter, SamplingKeys
 from caption_flow.queue.ports import DeadLetters, Letters
 
@@ -47,7 +48,11 @@ def _by_shard(letters: Iterable[DeadLetter]) -> Iterable[list[DeadLetter]]:
     for letter in letters:
         sample = letter.sample
         if sample_name(sample.shard, sample.id) is None:
-            logger.warning("Left %s: it is no name of the shard %s", sample.id, sample.shard)
+            logger.warning(
+                "Left %s: it is no name of the shard %s",
+                *(sample.id, sample.shard),
+                extra=about(sample),
+            )
         else:
             shards[sample.dataset, sample.shard].append(letter)
     return shards.values()

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from caption_flow import traces
 from caption_flow.codec.records import weight
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import ShardChanged, Source
@@ -21,6 +22,7 @@ from caption_flow.feed.tally import Tally
 from caption_flow.keeper import Keeper
 from caption_flow.lately import Spells
 from caption_flow.lifecycle import Drain, cancel
+from caption_flow.logs import about
 from caption_flow.model import ChunkLease, EntryId, Offer
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Begun, Budget, FeedQueue, Offered, Room
@@ -146,6 +148,7 @@ class Feeder:
             "what feeders die of",
             lease.chunk.id,
             lease.attempt,
+            extra=about(chunk=lease.chunk.id),
         )
         self._leases[lease.entry] = lease
         async with AsyncExitStack() as places:
@@ -191,7 +194,12 @@ class Feeder:
                 f"{why} That was so {len(left)} times. Wait until nobody writes to it. If other "
                 "feeders read copies of it, copy with times (cp -p, rsync -t): they tell versions."
             ) from why
-        logger.warning("%s Planning anew what is left of the chunk %s", why, chunk.id)
+        logger.warning(
+            "%s Planning anew what is left of the chunk %s",
+            why,
+            chunk.id,
+            extra=about(chunk=chunk.id),
+        )
         status = "moved"
         while status == "moved":
             before = await self._patience(self._queue.position)
@@ -236,7 +244,7 @@ class Feeder:
         self, lease: ChunkLease, batch: Sequence[Offer], offered: Offered
     ) -> ChunkLease | None:
         """Count what entered; answers where the chunk stands then."""
-        if offered.status != "lost" and offered.cursor == lease.cursor + len(batch):
+        if _entered(lease, batch, offered):
             self._count(batch)
         return _at(lease, offered)
 
@@ -249,9 +257,12 @@ class Feeder:
             await self._wait_for_room(size, len(batch))
             if self._drain.asked:
                 return Offered("full", lease.cursor, self._room)
+            begun = traces.now()
             offered = await self._patience(lambda: self._queue.offer(lease, batch, self._budget))
             self._room = offered.room
             if offered.status != "full":
+                if _entered(lease, batch, offered):
+                    _trace(batch, begun)
                 return offered
 
     async def _wait_for_room(self, size: int, samples: int) -> None:
@@ -269,7 +280,11 @@ class Feeder:
         for offer in batch:
             if (why := offer.failure) is not None:
                 self._last_error = f"{offer.sample.id}: {why.reason}, {why.detail}"
-                logger.warning("Gave up %s: %s, %s", offer.sample.id, why.reason, why.detail)
+                logger.warning(
+                    "Gave up %s: %s, %s",
+                    *(offer.sample.id, why.reason, why.detail),
+                    extra=about(offer.sample),
+                )
 
     def _held(self) -> tuple[ChunkLease, ...]:
         return tuple(self._leases.values())
@@ -279,13 +294,25 @@ class Feeder:
             held = self._leases.get(lease.entry)
             if held is not None and held.chunk is lease.chunk:
                 del self._leases[lease.entry]
-                logger.warning("Lost the lease on the chunk %s", lease.chunk.id)
+                chunk = lease.chunk.id
+                logger.warning("Lost the lease on the chunk %s", chunk, extra=about(chunk=chunk))
                 self._queue.drop([lease])
+
+
+def _entered(lease: ChunkLease, batch: Sequence[Offer], offered: Offered) -> bool:
+    return offered.status != "lost" and offered.cursor == lease.cursor + len(batch)
+
+
+def _trace(batch: Sequence[Offer], begun: int) -> None:
+    for offer in batch:
+        why = {"failure": offer.failure.reason} if offer.failure else {}
+        traces.first("offer", offer.sample, begun, **why)
 
 
 def _at(lease: ChunkLease, answer: Offered | Begun) -> ChunkLease | None:
     """Find where a chunk stands by an answer of the queue; None where it is not ours."""
     if answer.status == "lost":
-        logger.info("The chunk %s is another feeder's or is done", lease.chunk.id)
+        chunk = lease.chunk.id
+        logger.info("The chunk %s is another feeder's or is done", chunk, extra=about(chunk=chunk))
         return None
     return msgspec.structs.replace(lease, cursor=answer.cursor)

@@ -16,6 +16,7 @@ from caption_flow.config.broadcast import Broadcast, without_secrets
 from caption_flow.dataset.known import Known
 from caption_flow.errors import ConfigError
 from caption_flow.keeper import Renew
+from caption_flow.logs import about
 from caption_flow.model import Chunk, ChunkLease, EntryId, Failure, Offer
 from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Settings, Withdrawn
 from caption_flow.remote.job import RemoteJob
@@ -202,5 +203,5 @@ def _parts(offer: Offer) -> tuple[bytes, bytes, bytes]:
         return record, offer.image, why
     bare = replace(offer.sample, columns={}, source=offer.sample.source[:_LONGEST])
     told = f"its columns take {len(record):,} bytes, and a proxy takes {MOST_RECORD:,}"
-    logger.warning("Gave up %s: %s", offer.sample.id, told)
+    logger.warning("Gave up %s: %s", offer.sample.id, told, extra=about(offer.sample))
     return records.encode(bare), b"", records.encode(Failure(TOO_LARGE, told, time.time()))

@@ -18,6 +18,7 @@ from caption_flow.dataset.known import Known
 from caption_flow.dataset.parts import AbandonedPart, PartFolder
 from caption_flow.dataset.rewriting import find, revision
 from caption_flow.errors import QueueFull, StorageBlocked, StorageUnfit
+from caption_flow.logs import about
 from caption_flow.model import Tally
 from caption_flow.queue.ports import CaptionQueue
 
@@ -96,7 +97,7 @@ class Recovery:
         for part, token in (await self._queue.rewrites()).items():
             found = await asyncio.to_thread(find, self._folder, part, token)
             if found == "replaced" and await self._queue.finish_rewrite(part, token):
-                logger.info("Finished taking rows out of the part %s", part)
+                logger.info("Finished taking rows out of the part %s", part, extra=about(part=part))
             elif found == "undone":
                 await self._queue.cancel_rewrite(part, token)
 
@@ -118,7 +119,8 @@ class Recovery:
             recorded = not await self._queue.forbid(part.name)
         except QueueFull:
             return  # a sink that waited here would not make room
-        logger.info("%s the part %s", "Publishing" if recorded else "Dropping", part.name)
+        does = "Publishing" if recorded else "Dropping"
+        logger.info("%s the part %s", does, part.name, extra=about(part=part.name))
         await asyncio.to_thread(part.settle, recorded=recorded)
 
     async def _find_forgotten(self) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from caption_flow import traces
 from caption_flow.dataset.columns import ColumnSchema, infer
 from caption_flow.dataset.parts import OpenPart, PartFolder
 from caption_flow.errors import QueueForgot, StorageBlocked
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain
+from caption_flow.logs import about
 from caption_flow.model import Caption, EntryId
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import CaptionQueue
@@ -71,6 +73,7 @@ class Sink:
         self._part: OpenPart | None = None
         self._part_due = 0.0
         self._held: tuple[EntryId, ...] = ()  # ours until committed; replaced, never changed
+        self._marks: dict[EntryId, traces.Mark] = {}  # of the traced samples in the open part
         self.rows = 0  # captions this sink has put into published parts
         self._last_figures: dict[str, float] = {}  # of the last part
         self._last_facts: dict[str, str] = {}
@@ -152,6 +155,7 @@ class Sink:
         if self._part is not None:
             self._part.discard()
             self._part = None
+        self._marks = {}
         held, self._held = self._held, ()
         await self._patience(lambda: self._queue.release_captions(held))
 
@@ -174,6 +178,8 @@ class Sink:
         if self._part is None:
             self._part = await self._open_part(captions)
         await asyncio.to_thread(self._part.append, captions)
+        marks = ((caption.entry, traces.mark(caption.sample)) for caption in captions)
+        self._marks |= {entry: mark for entry, mark in marks if mark is not None}
 
     async def _new(self, captions: Sequence[Caption]) -> list[Caption]:
         """Leave out what stands in a part already."""
@@ -210,6 +216,7 @@ class Sink:
         part = self._part
         if part is None:
             return
+        begun, marks, self._marks = traces.now(), self._marks, {}
         doubles = await self._doubles(part)
         await asyncio.to_thread(part.prepare)
         await self._discard(doubles)
@@ -223,6 +230,8 @@ class Sink:
         self._part, self._held = None, ()
         if part.entries:
             await self._publish(part)
+            marked = (marks.get(entry) for entry in part.entries)
+            traces.note("commit", marked, begun, part=part.name)
         else:
             part.discard()
 
@@ -238,7 +247,11 @@ class Sink:
             lost = await self._ask_to_commit(part)
             if not lost:
                 break
-            logger.warning("Lost the lease on %d captions; another sink has them", len(lost))
+            logger.warning(
+                "Lost the lease on %d captions; another sink has them",
+                len(lost),
+                extra=about(part=part.name),
+            )
             part = await self._without(part, set(lost))
         return part
 
@@ -272,7 +285,11 @@ class Sink:
         self.rows += len(part.entries)
         self._last_figures = {"last_part_rows": len(part.entries), "last_part_at": time.time()}
         self._last_facts = {"last_part": part.name}
-        logger.info("Published the part %s with %d captions", part.name, len(part.entries))
+        logger.info(
+            "Published the part %s with %d captions",
+            *(part.name, len(part.entries)),
+            extra=about(part=part.name),
+        )
 
     async def _recover(self) -> None:
         begun = time.monotonic()

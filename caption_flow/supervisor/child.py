@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+import msgspec
 from msgspec import Struct
 
 from caption_flow.queue import leash
 
 _ERROR = "Error: "  # how the command line begins its last words
 _WARNING = re.compile(r"(?m)^.*Warning: ")  # of Python, as it exits
+_ERROR_NAMED = re.compile(r"(?m)^\w+Error: .+$")
 _FOREIGN_ERROR = re.compile(r"(?m)^.*\] (\w+Error: .+)$")
 
 
@@ -88,6 +90,8 @@ class Child:
         """Find what the role said of its end: its error, or else its last lines."""
         with self.log.open("rb") as log:
             text = _tail(log, self._begin).decode(errors="replace")
+        if told := _told_in_json(text):
+            return told
         _, error, sentence = f"\n{text}".rpartition(f"\n{_ERROR}")
         if not error:
             return "\n".join(text.splitlines()[-5:])
@@ -95,6 +99,35 @@ class Child:
         root = _FOREIGN_ERROR.search(text)
         ours = _WARNING.split(sentence)[0].strip()
         return ours + (f"\nIt began with {root[1].strip()}" if root else "")
+
+
+class _Line(Struct, frozen=True):
+    """What counts here of a line of JSON."""
+
+    level: str
+    message: str
+    exception: str = ""
+
+
+_line = msgspec.json.Decoder(_Line)
+
+
+def _told_in_json(text: str) -> str:
+    """Find what a role that logs JSON said of its end, and what it began with; else ""."""
+    lines = [line for raw in text.splitlines() if (line := _line_of(raw)) is not None]
+    last = next((line for line in reversed(lines) if line.level == "critical"), None)
+    if last is None:
+        return ""
+    named = (_ERROR_NAMED.findall(line.exception) for line in lines)
+    root = next((ends[-1] for ends in named if ends), "")
+    return last.message + (f"\nIt began with {root}" if root else "")
+
+
+def _line_of(raw: str) -> _Line | None:
+    try:
+        return _line.decode(raw)
+    except msgspec.DecodeError:
+        return None
 
 
 def _tail(log: IO[bytes], begin: int, most: int = 65_536) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from caption_flow import traces
 from caption_flow.config.resampling import resampled
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
@@ -79,7 +80,8 @@ class Captioner:
         self, visit: Visit, stage: Stage, image: Prepared | None, entered: Callable[[], None]
     ) -> Outcome:
         shown = image if stage.image else None
-        answers = await self._answers(visit, stage, shown, entered)
+        with traces.span("engine", visit.lease.sample, stage=stage.name):
+            answers = await self._answers(visit, stage, shown, entered)
         visit.answers[stage.name] = answers
         texts = [answer.text for answer in answers if answer.text]
         if not texts:

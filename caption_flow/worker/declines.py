@@ -14,6 +14,7 @@ from caption_flow.config.sampling import Sampling
 from caption_flow.errors import CaptionFlowError, CutOff
 from caption_flow.fetch import FetchFailed
 from caption_flow.fetch.failures import FORBIDDEN, FORBIDDEN_ADDRESS, TIMEOUT, UNREACHABLE
+from caption_flow.logs import about
 from caption_flow.model import Lease, Sample
 from caption_flow.retry import Backoff
 from caption_flow.worker import permitted
@@ -75,7 +76,10 @@ class Declines:
         first = reason not in self._told
         self._told.add(reason)
         level = logging.WARNING if first else logging.DEBUG
-        logger.log(level, "Handed back %s, and will all like it: %s", lease.sample.id, exc)
+        sample = lease.sample
+        logger.log(
+            level, "Handed back %s, and will all like it: %s", sample.id, exc, extra=about(sample)
+        )
         return True
 
     def detail(self, exc: Exception, said: str) -> str:

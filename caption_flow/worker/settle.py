@@ -5,7 +5,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from caption_flow import traces
 from caption_flow.lifecycle import Drain
+from caption_flow.logs import about
 from caption_flow.model import EntryId, Failure, Lease, Outcomes
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
@@ -48,14 +50,18 @@ class Settler:
 
     def fail(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample is given up."""
-        logger.warning("Gave up %s: %s, %s", lease.sample.id, reason, detail)
+        sample = lease.sample
+        logger.warning("Gave up %s: %s, %s", sample.id, reason, detail, extra=about(sample))
         self._failed.append(self._noted(lease, reason, detail))
         self._wake()
 
     def defer(self, lease: Lease, reason: str, detail: str) -> None:
         """The sample failed, and may be tried again by anybody, but not at once."""
         delay = RETRY_BACKOFF.delay(lease.spent + 1)
-        logger.warning("Trying %s again in %.1f s: %s", lease.sample.id, delay, detail)
+        sample = lease.sample
+        logger.warning(
+            "Trying %s again in %.1f s: %s", sample.id, delay, detail, extra=about(sample)
+        )
         self._deferred.append(Deferral(*self._noted(lease, reason, detail), delay))
         self._wake()
 
@@ -121,7 +127,9 @@ class Settler:
         done, failed = self._done[:BATCH], self._failed[:BATCH]
         deferred, returned = self._deferred[:BATCH], self._returned[:BATCH]
         if done:
+            begun = traces.now()
             answers = await self._patience(lambda: queue.complete(done), last=last)
+            traces.note("complete", (traces.mark(lease.sample) for lease, _ in done), begun)
             self._took([lease for lease, _ in done], answers)
             made = [one for one, ours in zip(done, answers, strict=True) if ours and one[1]]
             self.completed += len(made)
@@ -147,5 +155,9 @@ class Settler:
         for lease, ours in zip(leases, answers, strict=True):
             self._settled(lease.entry)
             if not ours:
-                logger.warning("%s is settled already, or another worker has it", lease.sample.id)
+                logger.warning(
+                    "%s is settled already, or another worker has it",
+                    lease.sample.id,
+                    extra=about(lease.sample),
+                )
         return sum(answers)

@@ -8,8 +8,10 @@ import logging
 
 from msgspec import UNSET
 
+from caption_flow import traces
 from caption_flow.errors import CutOff, EngineDead, EngineGone
 from caption_flow.lifecycle import Drain
+from caption_flow.logs import about
 from caption_flow.model import WORKER_DIED, Outcomes
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import WorkQueue
@@ -70,8 +72,9 @@ class Visits:
     async def _run(self, hand: Hand, data: bytes | None) -> None:
         try:
             self._declines.check(hand.lease.sample)
-            image = await self._read(hand) if hand.coming else data
-            await self._visit(hand, image)
+            with traces.span("visit", hand.lease.sample, stage=hand.lease.stage):
+                image = await self._read(hand) if hand.coming else data
+                await self._visit(hand, image)
             self._complete(hand)
         except (EngineGone, Interrupted):
             self._leave(hand)
@@ -126,6 +129,7 @@ class Visits:
                 "Trying %s alone: %d workers were not heard of again while they had it",
                 hand.lease.sample.id,
                 hand.lease.orphaned,
+                extra=about(hand.lease.sample),
             )
 
     def _complete(self, hand: Hand) -> None:
@@ -139,7 +143,8 @@ class Visits:
         if _made(hand) and hand.witnessed is None:
             self._complete(hand)
         else:
-            logger.debug("Left %s to another worker", hand.lease.sample.id)
+            sample = hand.lease.sample
+            logger.debug("Left %s to another worker", sample.id, extra=about(sample))
 
     def _decline(self, hand: Hand, exc: Exception) -> bool:
         """Hand a sample back where it is we who fail, not it; False where that is not so."""
@@ -156,7 +161,10 @@ class Visits:
         if _made(hand) and not isinstance(exc, EngineDead):
             stage = hand.visit and hand.visit.stage
             name = stage.name if stage else ""
-            logger.warning("Moving %s on to %s, which failed: %s", hand.lease.sample.id, name, exc)
+            sample = hand.lease.sample
+            logger.warning(
+                "Moving %s on to %s, which failed: %s", sample.id, name, exc, extra=about(sample)
+            )
             self._complete(hand)
             return
         if self._decline(hand, exc):

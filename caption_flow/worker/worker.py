@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain, cancel
+from caption_flow.logs import about
 from caption_flow.model import Failure, Lease
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
@@ -206,7 +207,8 @@ class Worker:
             hand = self._hands.of(lease)
             if hand is None or hand.is_settling:
                 continue
-            logger.warning("Lost the lease on %s; dropping it", lease.sample.id)
+            sample = lease.sample
+            logger.warning("Lost the lease on %s; dropping it", sample.id, extra=about(sample))
             self._queue.drop([lease])
             self._images.drop(lease.entry)  # its task may not have begun
             self._hands.drop([hand])
