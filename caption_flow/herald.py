@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
@@ -47,6 +48,7 @@ class Herald(Beside):
         self._facts = facts
         self._paused = paused
         self._started = time.time()
+        self.answered = -math.inf  # when the queue took a word last, on the monotonic clock
 
     @property
     def state(self) -> str:
@@ -72,6 +74,7 @@ class Herald(Beside):
             self._news.clear()
             try:
                 await self._queue.beat(self.word())
+                self.answered = time.monotonic()
             except CaptionFlowError as exc:
                 logger.debug("No beat: %s", exc)
             with suppress(TimeoutError):

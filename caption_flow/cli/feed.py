@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from caption_flow import traces
 from caption_flow.cli.bar import Bar
 from caption_flow.cli.entering import entering
 from caption_flow.cli.feed_bar import FeedBar
 from caption_flow.cli.feedplace import feedplace
+from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.naming import dataset_identity
 from caption_flow.cli.options import (
     data_options,
@@ -33,6 +35,8 @@ from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Beside, Drain, cancel
+from caption_flow.logs import speak_as
+from caption_flow.metrics.vitals import Pulse, Vitals
 from caption_flow.patience import Interrupted, Patience
 
 
@@ -41,12 +45,14 @@ from caption_flow.patience import Interrupted, Patience
 @click.option("--dry-run", is_flag=True, help="Say what would be fed, and feed nothing.")
 @selecting
 @entering
+@measured
 @networks
 @telling_option
 @data_options
 def command(
     path: str | None,
     way: dict[str, object],
+    measures: dict[str, object],
     progress: str | None,
     allow_networks: tuple[str, ...],
     explicit: Path | None,
@@ -72,6 +78,7 @@ def command(
         job=job,
         storage__data_dir=data_dir,
         **way,
+        **measures,
         **selected(limit, shards, sample),
     )
     with telling("feed", progress) as teller:
@@ -79,11 +86,12 @@ def command(
         if dry_run:
             click.echo(rehearse(config))
             return
-        feeder = run_async(lambda drain: _feed(config, teller.follow(drain), teller))
+        with measuring("feed", config) as vitals:
+            feeder = run_async(lambda drain: _feed(config, teller.follow(drain), teller, vitals))
         click.echo(feeder.report())
 
 
-async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
+async def _feed(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals) -> Feeder:
     settings = broadcast(config)
     async with _Leaving(drain):
         source = await _opened(config, drain)
@@ -123,10 +131,13 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller) -> Feeder:
             paused=lambda: ear.paused,
         )
         teller.learn(job=place.job)
-        watching = Looking(teller, heralding, queue.counts)
+        speak_as(job=place.job, member=name)
+        vitals.job = place.job
+        traces.begin("feed", place.job, name)
+        looking, pulse = Looking(teller, heralding, queue.counts), Pulse(vitals, heralding)
         with Bar(wanted=not teller.wanted, speed=True) as bar:
             showing = FeedBar(bar, queue.counts, feeder.figures)
-            async with _Leaving(drain), memory, heralding as herald, watching, ear, showing:
+            async with _Leaving(drain), memory, heralding as herald, looking, pulse, ear, showing:
                 herald.state = "working"
                 await feeder.run()
     return feeder

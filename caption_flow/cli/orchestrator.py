@@ -7,6 +7,7 @@ import click
 
 from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.local import run_job
+from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.options import (
     data_options,
     networks,
@@ -15,8 +16,10 @@ from caption_flow.cli.options import (
     telling_option,
 )
 from caption_flow.cli.running import source_of
+from caption_flow.cli.saying import say
 from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
+from caption_flow.metrics.vitals import Vitals
 from caption_flow.queue.connect import redact
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Snapshot
@@ -31,10 +34,12 @@ READY = "Orchestrator ready for connections"
 @click.option("--exit-when-done", is_flag=True, help="End when every sample is settled.")
 @click.option("--no-proxy", is_flag=True, help="Let nobody in from elsewhere.")
 @listening
+@measured
 @networks
 @telling_option
 @data_options
 def command(
+    measures: dict[str, object],
     progress: str | None,
     exit_when_done: bool,
     no_proxy: bool,
@@ -63,6 +68,7 @@ def command(
         job=job,
         storage__data_dir=data_dir,
         **listen,
+        **measures,
     )
     with telling("orchestrator", progress) as teller:
         config = publishing_config("orchestrator", explicit, made, dict(os.environ))
@@ -72,7 +78,8 @@ def command(
             check_listening(config)
         source_of(config)
         plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0, proxy=proxy)
-        _serve(config, plan, teller, no_proxy=no_proxy)
+        with measuring("orchestrator", config) as vitals:
+            _serve(config, plan, teller, vitals, no_proxy=no_proxy)
 
 
 async def _lets_in(config: JobConfig, job: RedisJob) -> bool:
@@ -80,21 +87,23 @@ async def _lets_in(config: JobConfig, job: RedisJob) -> bool:
     if await RedisTokens(job).grants():
         check_listening(config)
         return True
-    click.echo(
+    say(
         "No proxy is started, since nobody could come in: there is no token in the document, nor "
-        "one that was added. --port starts one all the same, for tokens that are added later.",
-        err=True,
+        "one that was added. --port starts one all the same, for tokens that are added later."
     )
     return False
 
 
-def _serve(config: JobConfig, plan: Plan, teller: Teller, *, no_proxy: bool) -> None:
+def _serve(
+    config: JobConfig, plan: Plan, teller: Teller, vitals: Vitals, *, no_proxy: bool
+) -> None:
     last, _ = run_job(
         config,
         plan,
         started=_say_started,
         watch=_look_away,
         teller=teller,
+        vitals=vitals,
         ready=lambda: click.echo(READY),
         lets_in=None if no_proxy else lambda job: _lets_in(config, job),
     )

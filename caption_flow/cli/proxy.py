@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.listening import check_listening, listening
+from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import configured, job_config, overrides, telling_option
 from caption_flow.cli.running import (
@@ -25,22 +26,31 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.pixels import Pixels
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
+from caption_flow.logs import speak_as
+from caption_flow.metrics.pages import health, metrics
+from caption_flow.metrics.vitals import Pulse, Vitals
 from caption_flow.patience import Patience
 from caption_flow.proxy.admission.admission import token_admission
 from caption_flow.proxy.ports import Admission
 from caption_flow.proxy.server import MOST_CONNECTIONS, Proxy, proxy
 from caption_flow.proxy.supply import Supply
+from caption_flow.proxy.watching.glance import Glance
 from caption_flow.proxy.watching.passing import Read
 from caption_flow.queue.connect import Connections
+from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob, only_job
 from caption_flow.queue.ports import Budget
+
+LOOK_SECONDS = 1.0  # between two looks at the job, however often its metrics are asked for
 
 
 @click.command("proxy")
 @listening
+@measured
 @telling_option
 @configured
 def command(
+    measures: dict[str, object],
     progress: str | None,
     explicit: Path | None,
     redis: str | None,
@@ -53,17 +63,17 @@ def command(
     no_ssl: bool | None,
 ) -> None:
     """Let workers in who do not reach Redis, by their tokens, until stopped."""
-    made = overrides(
-        changes, redis=redis, job=job, host=host, port=port, cert=cert, key=key, no_ssl=no_ssl
-    )
+    listen = {"host": host, "port": port, "cert": cert, "key": key, "no_ssl": no_ssl}
+    made = overrides(changes, redis=redis, job=job, **listen, **measures)
     with telling("proxy", progress) as teller:
         config = job_config("proxy", explicit, made, dict(os.environ))
         check_listening(config)
-        run_async(lambda drain: _serve(config, teller.follow(drain), teller))
+        with measuring("proxy", config) as vitals:
+            run_async(lambda drain: _serve(config, teller.follow(drain), teller, vitals))
         click.echo("Stopped.")
 
 
-async def _serve(config: JobConfig, drain: Drain, teller: Teller) -> None:
+async def _serve(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals) -> None:
     url = redis_url(config)
     async with (
         secured(config) as tls,
@@ -73,24 +83,32 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller) -> None:
         if name is None:
             return
         job = RedisJob(connections, name)
+        member = member_name("proxy")
         teller.learn(job=name)
+        speak_as(job=name, member=member)
+        vitals.job = name
+        inspector = RedisInspector(connections, name)
+        vitals.look_by(Glance(inspector.snapshot, seconds=LOOK_SECONDS).get)
         async with (
             token_admission(job, config.auth.grants(), config.proxy) as admission,
-            _door(job, admission, config) as door,
+            _door(job, admission, config, vitals) as door,
             door.listening(config.host, config.port, tls) as port,
-            _heralding(job, door, address := _address(config, port, tls=tls is not None)) as herald,
+            _heralding(
+                job, member, door, address := _address(config, port, tls=tls is not None)
+            ) as herald,
             Looking(teller, herald, job.counts),
+            Pulse(vitals, herald),
         ):
             herald.state = "working"
             click.echo(f"Serving job {name} on {address}")
             await drain.wait()
 
 
-def _heralding(job: RedisJob, door: Proxy, address: str) -> Herald:
+def _heralding(job: RedisJob, name: str, door: Proxy, address: str) -> Herald:
     return Herald(
         job,
         role="proxy",
-        name=member_name("proxy"),
+        name=name,
         figures=door.figures,
         facts=lambda: {"address": address},
     )
@@ -102,7 +120,9 @@ def _address(config: JobConfig, port: int, *, tls: bool) -> str:
 
 
 @asynccontextmanager
-async def _door(job: RedisJob, admission: Admission, config: JobConfig) -> AsyncIterator[Proxy]:
+async def _door(
+    job: RedisJob, admission: Admission, config: JobConfig, vitals: Vitals
+) -> AsyncIterator[Proxy]:
     supply = Supply(
         most_image=config.images.max_bytes,
         budget=Budget(bytes=config.budget.bytes, samples=config.budget.samples),
@@ -114,6 +134,8 @@ async def _door(job: RedisJob, admission: Admission, config: JobConfig) -> Async
             lease_seconds=config.lease_seconds,
             supply=supply,
             read=read,
+            public=health(vitals),
+            guarded=metrics(vitals, contributors=True),
         )
         async with opened as door:
             yield door

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from caption_flow.cli.local import run_job
+from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.options import (
     data_options,
@@ -21,9 +22,11 @@ from caption_flow.cli.options import (
 )
 from caption_flow.cli.progress import JobProgress
 from caption_flow.cli.running import source_of
+from caption_flow.cli.saying import say
 from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.metrics.vitals import Vitals
 from caption_flow.model import DeadLetter
 from caption_flow.patience import Interrupted
 from caption_flow.queue.ports import Snapshot
@@ -54,10 +57,12 @@ EXIT_STOPPED = 1
     help="Seconds a stop waits for what is being captioned.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that the model brings.")
+@measured
 @networks
 @telling_option
 @data_options
 def command(
+    measures: dict[str, object],
     progress: str | None,
     path: str | None,
     allow_networks: tuple[str, ...],
@@ -90,13 +95,15 @@ def command(
         vllm__inference_prompts=prompts or None,
         engine=engine,
         vllm__batch_size=batch_size,
+        **measures,
     )
     with telling("run", progress) as teller:
         config = publishing_config("run", explicit, made, dict(os.environ))
         source_of(config)
         workers = _workers(config, gpus, drain_timeout, trust_remote_code=trust_remote_code)
         plan = Plan(workers=workers, ends=True, drain_timeout=drain_timeout)
-        teller.code = _run(config, plan, teller)
+        with measuring("run", config) as vitals:
+            teller.code = _run(config, plan, teller, vitals)
     return teller.code
 
 
@@ -115,15 +122,20 @@ def _workers(
     return [(*arguments, "--gpu-id", str(gpu)) for gpu in gpus] or [tuple(arguments)]
 
 
-def _run(config: JobConfig, plan: Plan, teller: Teller) -> int:
+def _run(config: JobConfig, plan: Plan, teller: Teller, vitals: Vitals) -> int:
     begun = time.monotonic()
     try:
         with JobProgress() as progress:
             last, dead = run_job(
-                config, plan, started=_say_started, watch=progress.show, teller=teller
+                config,
+                plan,
+                started=_say_started,
+                watch=progress.show,
+                teller=teller,
+                vitals=vitals,
             )
     except Interrupted as exc:
-        click.echo(f"{exc} The same command goes on.", err=True)
+        say(f"{exc} The same command goes on.")
         return EXIT_STOPPED
     seconds = time.monotonic() - begun
     _report(config, last, dead, seconds)
@@ -131,8 +143,8 @@ def _run(config: JobConfig, plan: Plan, teller: Teller) -> int:
 
 
 def _say_started(url: str, config: JobConfig) -> None:
-    click.echo(f'Job "{config.job}" on {config.dataset.dataset_path}', err=True)
-    click.echo(f"Watch its streams: redis-cli {_cli_arguments(url)} --scan", err=True)
+    say(f'Job "{config.job}" on {config.dataset.dataset_path}')
+    say(f"Watch its streams: redis-cli {_cli_arguments(url)} --scan")
 
 
 def _cli_arguments(url: str) -> str:

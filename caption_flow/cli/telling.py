@@ -21,6 +21,7 @@ from caption_flow.cli.rate import Rate
 from caption_flow.errors import CaptionFlowError
 from caption_flow.herald import Herald
 from caption_flow.lifecycle import Beside, Drain
+from caption_flow.logs import speak_as
 from caption_flow.model import Counts
 
 EVERY_SECONDS = 1.0  # between two lines
@@ -158,6 +159,7 @@ class Looking(Beside):
 @contextmanager
 def telling(role: str, progress: str | None) -> Iterator[Teller]:
     """Tell how a role stands while the context lasts, and at last how it ended."""
+    speak_as(role=role)
     if progress is None:
         yield Teller(role, None)
         return

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from caption_flow import traces
 from caption_flow.cli.entering import entering
 from caption_flow.cli.hook import run_hook
+from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.options import (
     allowances,
     configured,
@@ -26,6 +28,8 @@ from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
+from caption_flow.logs import speak_as
+from caption_flow.metrics.vitals import Pulse, Vitals
 from caption_flow.worker.consent import Consent
 from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.locate import Hub
@@ -70,6 +74,7 @@ _SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
     "--trust-remote-code", is_flag=True, default=None, help="Run code that the model brings."
 )
 @allowances
+@measured
 @networks
 @telling_option
 @configured
@@ -80,6 +85,7 @@ def command(
     job: str | None,
     changes: tuple[str, ...],
     way: dict[str, object],
+    measures: dict[str, object],
     gpu_id: int | None,
     name: str | None,
     stages: tuple[str, ...],
@@ -102,6 +108,7 @@ def command(
         redis=redis,
         job=job,
         **way,
+        **measures,
         gpu_id=gpu_id,
         name=name,
         stages=stages or None,
@@ -120,7 +127,8 @@ def command(
         config = worker_config(explicit, made)
         if config.gpu_id is not None:
             select_gpu(config.gpu_id)
-        run_async(lambda drain: _work_until_over(config, teller.follow(drain), teller))
+        with measuring("worker", config) as vitals:
+            run_async(lambda drain: _work_until_over(config, teller.follow(drain), teller, vitals))
 
 
 def _finish(
@@ -137,9 +145,11 @@ def _finish(
     }
 
 
-async def _work_until_over(config: WorkerConfig, drain: Drain, teller: Teller) -> None:
+async def _work_until_over(
+    config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vitals
+) -> None:
     """Work, and run the hook unless we were stopped before the job was done."""
-    crew = await _work(config, drain, teller)
+    crew = await _work(config, drain, teller, vitals)
     if crew is None:
         click.echo("Stopped before there was a job.")
         return
@@ -150,7 +160,7 @@ async def _work_until_over(config: WorkerConfig, drain: Drain, teller: Teller) -
         await run_hook(config.hook, drain)
 
 
-async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | None:
+async def _work(config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vitals) -> Crew | None:
     label = "worker" if config.gpu_id is None else f"gpu{config.gpu_id}"
     name = member_name(config.name or label)
     async with workplace(config, name, drain) as place:
@@ -168,7 +178,11 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller) -> Crew | No
             paused=lambda: crew.paused,
         )
         teller.learn(job=place.name)
-        async with gpu, heralding as herald, Looking(teller, heralding, place.job.counts):
+        speak_as(job=place.name, member=name)
+        vitals.job = place.name
+        traces.begin("worker", place.name, name)
+        looking = Looking(teller, heralding, place.job.counts)
+        async with gpu, heralding as herald, looking, Pulse(vitals, heralding):
             await crew.run(herald)
         return crew
 

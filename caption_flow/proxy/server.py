@@ -9,8 +9,9 @@ import http
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from types import MappingProxyType
 
 from websockets.asyncio.server import Server as Listener
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,6 +20,7 @@ from websockets.http11 import Request, Response
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.grants import Role
+from caption_flow.logs import about, speaking_for
 from caption_flow.proxy.admission.anteroom import Anteroom
 from caption_flow.proxy.checks.checks import checks
 from caption_flow.proxy.common import Common
@@ -70,6 +72,7 @@ _MOST_QUEUED = 4  # messages of a connection that were read and are not handled 
 _MOST_MESSAGE = MOST_HEAD + 4  # bytes
 _WRITE_LIMIT = 64 << 10  # bytes that wait to be written before a sender waits
 _AGAIN = {"Retry-After": "2"}
+_NO_PAGES: Mapping[str, Page] = MappingProxyType({})
 
 
 class Proxy:
@@ -178,9 +181,11 @@ class Proxy:
         if self._going:
             session.end(End(Close.GOING, "This server ends."))
         try:
-            await session.run()
+            with speaking_for(contributor=connection.grant.name):
+                await session.run()
         except Exception:  # of any kind: it is one session that failed
-            logger.exception("A session of %s has failed", connection.grant.name)
+            name = connection.grant.name
+            logger.exception("A session of %s has failed", name, extra=about(contributor=name))
         finally:
             self._sessions.discard(session)
 
@@ -194,10 +199,13 @@ async def proxy(
     lease_seconds: float,
     supply: Supply = Supply(),  # noqa: B008 - it is frozen
     read: Read | None = None,
+    public: Mapping[str, Page] = _NO_PAGES,
+    guarded: Mapping[str, Page] = _NO_PAGES,
 ) -> AsyncIterator[Proxy]:
     """Put a proxy together around a job; it listens when it is asked to.
 
-    `read`: the image of a sample, for its page; None: that shows no pictures.
+    `read`: the image of a sample, for its page; None: that shows no pictures. `public`, `guarded`:
+    more pages, see Pages.
     """
     contributors = RedisContributors(job.connections, job.job)
     async with View(job) as view, Line(News(job)) as line, Hours(contributors) as hours:
@@ -214,21 +222,23 @@ async def proxy(
             supply=supply,
             checks=await checks(job, view, config.checks),
         )
-        with _pages(common, read) as pages:
+        with _page(common, read) as (shell, data):
+            pages = Pages(
+                admission, config, public={**shell, **public}, guarded={**data, **guarded}
+            )
             yield Proxy(common, pages)
 
 
 @contextmanager
-def _pages(common: Common, read: Read | None) -> Iterator[Pages]:
-    """Say which pages a proxy has; more of them are more entries."""
-    public: dict[str, Page] = {}
-    guarded: dict[str, Page] = {}
-    with ExitStack() as stack:
-        if common.config.page.enabled:
-            data = watching.data(common.job, common.view, common.supply.folder, read)
-            public |= watching.shell()
-            guarded |= stack.enter_context(data)
-        yield Pages(common.admission, common.config, public=public, guarded=guarded)
+def _page(
+    common: Common, read: Read | None
+) -> Iterator[tuple[Mapping[str, Page], Mapping[str, Page]]]:
+    """Make the page for people, where it is wanted: its files, and what they ask for."""
+    if not common.config.page.enabled:
+        yield {}, {}
+        return
+    with watching.data(common.job, common.view, common.supply.folder, read) as data:
+        yield watching.shell(), data
 
 
 def _refused(connection: ServerConnection, refusal: Refusal) -> Response:

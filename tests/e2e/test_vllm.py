@@ -1,5 +1,6 @@
 """The real vLLM, on a CPU, with the model of examples/shapes: what it says can be checked."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,8 +52,8 @@ def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         given = (*flags, *document, *settings(vllm__batch_size=8))
         model = ("--model", SHAPES / "model")  # where it is on this worker's host
         started = {
-            name: desk.start("worker", *flags, *model, "--name", name)
-            for name in ("leaving", "staying")
+            name: desk.start("worker", *flags, *model, "--name", name, environ=environ)
+            for name, environ in (("leaving", {}), ("staying", {"CAPTION_FLOW_LOG_FORMAT": "json"}))
         }
         started["sink"] = desk.start("sink", *given)
         assert desk.run("feed", images, *given).code == 0
@@ -98,6 +99,17 @@ def test_engine_of_who_leaves_finishes_what_is_inside(apart: Apart):
     assert "Captioned" in apart.ended["leaving"].out
     assert "has died" not in apart.ended["leaving"].err
     assert "Traceback" not in apart.ended["leaving"].err
+
+
+def test_vllm_logs_json_in_each_of_its_processes_where_that_is_asked_for(apart: Apart):
+    staying, leaving = apart.ended["staying"], apart.ended["leaving"]
+    lines = [json.loads(line) for line in staying.err.splitlines() if line.startswith("{")]
+    loggers = {line["logger"] for line in lines if line["role"] == "worker"}
+
+    assert {"vllm.v1.engine.core", "vllm.v1.worker.cpu_worker"} <= loggers
+    plain = "(EngineCore "  # how vLLM begins a line of such a process
+    assert plain in leaving.out
+    assert plain not in staying.out + staying.err
 
 
 class Wrong(Struct, frozen=True):

@@ -1,0 +1,151 @@
+"""Health of a process: alive as long as it answers, ready as long as it works."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from caption_flow.errors import QueueUnreachable
+from caption_flow.herald import Herald
+from caption_flow.metrics import vitals as module
+from caption_flow.metrics.pages import health, metrics
+from caption_flow.metrics.vitals import Pulse, Vitals
+from caption_flow.model import Counts
+from caption_flow.queue.ports import Member, Snapshot
+from caption_flow.web.apart import apart
+from caption_flow.web.site import Answer, Asked, Page, Site
+from tests.metrics.scrape import Scrape, get
+from tests.roles import until
+
+
+class Queue:
+    """A queue that is there, or is away."""
+
+    away = False
+
+    async def beat(self, _: Member) -> None:
+        if self.away:
+            raise QueueUnreachable("No answer from a host that nobody shall hear of.")
+
+    async def leave(self, _: Member) -> None:
+        """It takes any word."""
+
+
+def herald(queue: Queue, figures: Mapping[str, float] | None = None) -> Herald:
+    return Herald(queue, role="sink", name="me", figures=lambda: figures or {})
+
+
+async def ask(pages: Mapping[str, Page], path: str) -> Answer:
+    return await pages[path](Asked(path))
+
+
+async def test_process_that_begins_is_alive_and_not_ready():
+    pages = health(Vitals("worker"))
+
+    assert (await ask(pages, "/healthz")).status == 200
+    ready = await ask(pages, "/readyz")
+    assert (ready.status, ready.body) == (503, b"Not ready: its state is starting.\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("working", 200),
+        ("working: hands back samples: a secret", 200),
+        ("idle: no model at /secret", 503),
+        ("reloading", 503),
+    ],
+)
+async def test_process_is_ready_while_it_is_at_work_and_tells_no_more(state: str, status: int):
+    vitals = Vitals("sink")
+    async with herald(Queue()) as member, Pulse(vitals, member):
+        member.state = state
+        await until(lambda: vitals.answered and vitals.state == state.partition(":")[0])
+        ready = await ask(health(vitals), "/readyz")
+
+    assert ready.status == status
+    assert b"secret" not in ready.body
+
+
+async def test_process_is_not_ready_while_its_queue_is_away(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "EVERY_SECONDS", 0.01)
+    queue, vitals = Queue(), Vitals("sink")
+    async with herald(queue) as member, Pulse(vitals, member):
+        member.state = "working"
+        await until(lambda: not vitals.trouble)
+        queue.away = True
+        monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+
+        ready = await ask(health(vitals), "/readyz")
+
+    assert (ready.status, ready.body) == (503, b"Not ready: the queue does not answer it.\n")
+
+
+async def test_process_whose_loop_is_held_up_is_not_ready(monkeypatch: pytest.MonkeyPatch):
+    vitals = Vitals("worker")
+    async with herald(Queue()) as member, Pulse(vitals, member):
+        member.state = "working"
+        await until(lambda: not vitals.trouble)
+        monkeypatch.setattr(module, "STILL_SECONDS", 0.0)
+
+        ready = await ask(health(vitals), "/readyz")
+
+    assert ready.status == 503
+    assert b"nothing has moved in it" in ready.body
+
+
+async def test_site_answers_while_the_loop_of_its_process_is_held_up():
+    vitals = Vitals("sink")
+    site = Site({**health(vitals), **metrics(vitals)})
+    async with herald(Queue(), {"rows": 3.0}) as member, Pulse(vitals, member):
+        member.state = "working"
+        await until(lambda: vitals.state == "working")
+        with apart(site, "127.0.0.1", 0) as port:
+            answers = []
+            asking = threading.Thread(target=lambda: answers.append(get(port, "/metrics")))
+            asking.start()
+            while asking.is_alive():  # not a moment for any task here
+                time.sleep(0.01)  # noqa: ASYNC251
+
+    assert Scrape(answers[0].body)["caption_flow_sink_rows_total"] == 3
+
+
+async def test_last_figures_of_a_process_are_told_once_it_has_ended():
+    figures, vitals = {"rows": 1.0}, Vitals("sink")
+    async with herald(Queue(), figures) as member, Pulse(vitals, member):
+        await until(lambda: vitals.word)
+        figures["rows"] = 9.0
+
+    told = Scrape((await ask(metrics(vitals), "/metrics")).body.decode())
+    assert told["caption_flow_sink_rows_total"] == 9
+
+
+async def test_job_is_looked_at_in_the_loop_that_knows_it_from_another():
+    looked_in = []
+
+    async def look() -> Snapshot:
+        looked_in.append(asyncio.get_running_loop())
+        return Snapshot(1.0, Counts(planned=4))
+
+    vitals = Vitals("proxy")
+    vitals.look_by(look)
+    with apart(Site(metrics(vitals)), "127.0.0.1", 0) as port:
+        seen = await asyncio.to_thread(get, port, "/metrics")
+
+    assert Scrape(seen.body)["caption_flow_samples_planned"] == 4
+    assert looked_in == [asyncio.get_running_loop()]
+
+
+async def test_process_tells_of_itself_while_its_queue_is_away():
+    async def look() -> Snapshot:
+        raise QueueUnreachable("No answer.")
+
+    vitals = Vitals("proxy")
+    vitals.look_by(look)
+    told = Scrape((await ask(metrics(vitals), "/metrics")).body.decode())
+
+    assert told["caption_flow_queue_up"] == 0
+    assert told["process_cpu_seconds_total"] > 0
+    assert "caption_flow_samples_planned" not in told.names
