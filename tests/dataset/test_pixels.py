@@ -161,7 +161,7 @@ def test_pictures_are_kept_while_there_is_room(thumbnails: Callable[..., Thumbna
 
 def test_picture_that_cannot_be_had_says_why(thumbnails: Callable[..., Thumbnails]):
     pictures = thumbnails(lambda _: b"no image")
-    with pytest.raises(NoPixels, match="."):
+    with pytest.raises(NoPixels, match=r"."):
         pictures.of(sample("a", "a/b"), "small").result(60)
 
 
