@@ -1,19 +1,26 @@
-"""Command line: tables that fit a terminal of any width, and lose the least important columns."""
+"""Command line: tables that fit a terminal of any width, and lose the least important columns.
 
-from collections.abc import Sequence
+Rich's own tables fold or shrink all columns alike, and take several times as long, which counts
+where a screen is drawn anew each second.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
-from rich.cells import cell_len
-from rich.table import Column as RichColumn
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.style import Style
 
 from caption_flow.cli.letters import printable
 
 GAP = 2  # characters between two columns
 BEYOND = 10_000  # columns, where there is no terminal: a line of output is a row
 SHORTENED = "…"
+HEADING = Style(bold=True)
+CHOSEN = Style(reverse=True)
 
 Cell: TypeAlias = str | tuple[str, str]  # what it says, and its style
 
@@ -28,37 +35,56 @@ class Column(Struct, frozen=True):
     usual: int = 0  # characters that it has at least, so that it stays in place from look to look
 
 
+class Grid(Struct, frozen=True):
+    """A table with its widths, ready to be shown."""
+
+    columns: list[tuple[Column, int]]
+    rows: list[list[tuple[str, str]]]
+    chosen: int | None
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = sum(width for _, width in self.columns) + GAP * (len(self.columns) - 1)
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self._line(((column.title, "") for column, _ in self.columns), HEADING)
+        for number, row in enumerate(self.rows):
+            yield Segment.line()
+            yield from self._line(row, CHOSEN if number == self.chosen else Style.null())
+        yield Segment.line()
+
+    def _line(self, cells: Iterable[tuple[str, str]], style: Style) -> Iterable[Segment]:
+        for number, ((column, width), (text, own)) in enumerate(
+            zip(self.columns, cells, strict=True)
+        ):
+            if number:
+                yield Segment(" " * GAP, style)
+            yield Segment(_fit(text, width, right=column.right), style + Style.parse(own))
+
+
 def grid(
     columns: Sequence[Column],
-    rows: Sequence[Sequence[Cell]],
+    rows: Iterable[Sequence[Cell]],
     width: int,
     *,
     chosen: int | None = None,
-    heading: str = "bold",
-) -> Table:
+) -> Grid:
     """Lay out rows as wide as there is room; the chosen one stands out. Cells may be strangers'."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+    cells = [[_shown(cell) for cell in row] for row in rows]
     natural = [
-        max(column.usual, cell_len(column.title), *(row[i].cell_len for row in texts), 0)
-        for i, column in enumerate(columns)
+        _natural(column, [cell_len(row[i][0]) for row in cells]) for i, column in enumerate(columns)
     ]
     widths = fitted(columns, natural, width)
-    table = Table(
-        *(_rich(columns[i], given) for i, given in widths.items()),
-        box=None,
-        padding=(0, GAP, 0, 0),
-        pad_edge=False,
-        header_style=heading,
-        show_edge=False,
-    )
-    for number, row in enumerate(texts):
-        table.add_row(*(row[i] for i in widths), style="reverse" if number == chosen else "")
-    return table
+    kept = [(columns[i], given) for i, given in widths.items()]
+    return Grid(kept, [[row[i] for i in widths] for row in cells], chosen)
 
 
 def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
-    """Choose the columns there is room for, and give each its width, by their numbers."""
-    kept = list(range(len(columns)))
+    """Choose the columns there is room for, and give each its width, by their numbers.
+
+    `natural`: which width shows all of each; one that has nothing to show is left out if it may be.
+    """
+    kept = [i for i, column in enumerate(columns) if natural[i] or not column.rank]
 
     def least(i: int) -> int:
         return min(natural[i], columns[i].least or natural[i])
@@ -77,16 +103,20 @@ def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> dic
     return widths
 
 
-def _text(cell: Cell) -> Text:
+def _natural(column: Column, cells: Sequence[int]) -> int:
+    """Give the width that shows all; 0 where there is nothing to show."""
+    widest = max(cells, default=0)
+    return max(column.usual, cell_len(column.title), widest) if widest or not cells else 0
+
+
+def _shown(cell: Cell) -> tuple[str, str]:
     said, style = (cell, "") if isinstance(cell, str) else cell
-    return Text(printable(said), style)
+    return printable(said), style
 
 
-def _rich(column: Column, width: int) -> RichColumn:
-    return RichColumn(
-        Text(column.title),
-        justify="right" if column.right else "left",
-        width=width,
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+def _fit(text: str, width: int, *, right: bool) -> str:
+    has = cell_len(text)
+    if has > width:
+        return set_cell_size(text, max(0, width - 1)) + SHORTENED[:width]
+    blank = " " * (width - has)
+    return blank + text if right else text + blank

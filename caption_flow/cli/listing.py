@@ -4,9 +4,7 @@ monitor.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.table import Table
-
-from caption_flow.cli.grid import Cell, Column, grid
+from caption_flow.cli.grid import Cell, Column, Grid, grid
 from caption_flow.monitor import wording
 from caption_flow.monitor.limits import SILENT
 from caption_flow.monitor.report import stages
@@ -47,7 +45,7 @@ _PROCESSES = (
 _REASONS = (Column("reason", least=8, usual=16), Column("samples", right=True, usual=10))
 
 
-def streams(snapshot: Snapshot, width: int) -> Table:
+def streams(snapshot: Snapshot, width: int) -> Grid:
     """Show what waits in each stream, and since when."""
     passed = {told["stage"]: told["passed"] for told in stages(snapshot)}
     rows = [
@@ -63,17 +61,17 @@ def streams(snapshot: Snapshot, width: int) -> Table:
     return grid(_STREAMS, rows, width)
 
 
-def workers(listed: Sequence[Listed], width: int, *, chosen: int | None = None) -> Table:
+def workers(listed: Sequence[Listed], width: int, *, chosen: int | None = None) -> Grid:
     """Show what each worker does."""
     return grid(_WORKERS, [_worker(one) for one in listed], width, chosen=chosen)
 
 
-def processes(members: Sequence[Member], now: float, width: int) -> Table:
+def processes(members: Sequence[Member], now: float, width: int) -> Grid:
     """Show processes of any role."""
     return grid(_PROCESSES, [_process(member, now) for member in members], width)
 
 
-def reasons(told: Mapping[str, int], width: int) -> Table:
+def reasons(told: Mapping[str, int], width: int) -> Grid:
     """Count dead letters by reason."""
     return grid(_REASONS, [(reason, f"{count:,}") for reason, count in told.items()], width)
 

@@ -14,9 +14,9 @@ from caption_flow.config.sizes import spelt
 from caption_flow.model import Counts
 from caption_flow.monitor import wording
 from caption_flow.monitor.budget import ceiling
-from caption_flow.monitor.chart import EIGHTHS, PLAIN, chart, columns
+from caption_flow.monitor.chart import EIGHTHS, PLAIN, chart, columns, known
 from caption_flow.monitor.limits import SILENT, Limit, limit
-from caption_flow.monitor.rates import Pace, rates
+from caption_flow.monitor.rates import MINUTE, Pace, rates
 from caption_flow.monitor.report import BOOKS
 from caption_flow.queue.ports import Member, Snapshot
 
@@ -25,7 +25,6 @@ _STYLES = {"done": "green", "nothing": "", "engine": ""}  # all others should be
 _LOOK_AT = "yellow"
 _WIDEST_BAR = 60
 _SHARES = ("free_lately", "idle_lately", "full_lately")
-_AXIS = ("60 minutes ago", "now")
 # One of a role, and several.
 ROLES = {
     "worker": ("worker", "workers"),
@@ -98,12 +97,14 @@ def pace(snapshot: Snapshot) -> list[Table]:
 
 
 def throughput(snapshot: Snapshot, width: int, height: int, *, ascii_only: bool) -> RenderableType:
-    """Draw the rate over the last hour."""
-    rates_ = columns(snapshot, width)
+    """Draw the rate over the last minutes, an hour at most."""
+    span = known(snapshot)
+    rates_ = columns(snapshot, width, span)
     lines = chart(rates_, height, PLAIN if ascii_only else EIGHTHS)
     top = max((each for each in rates_ if each), default=None)
     middle = f"highest {wording.rate(top)}"
-    axis = f"{_AXIS[0]}{middle:^{max(0, width - len(''.join(_AXIS)))}}{_AXIS[1]}"
+    left, right = f"{span / MINUTE:.0f} minutes ago", "now"
+    axis = f"{left}{middle:^{max(0, width - len(left) - len(right))}}{right}"
     drawn = [Text(line, "cyan", no_wrap=True, overflow="crop") for line in lines]
     return Group(*drawn, Text(axis, "dim", no_wrap=True, overflow="crop"))
 

@@ -6,12 +6,18 @@ from itertools import pairwise
 from caption_flow.monitor.rates import throughput
 from caption_flow.queue.ports import Snapshot
 
-HOUR = 3600.0
+SPANS = (300.0, 3600.0)  # seconds that are drawn, at least and at most
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 PLAIN = " .:-=+*%#"  # for terminals that show ASCII only
 
 
-def columns(snapshot: Snapshot, width: int, *, span: float = HOUR) -> list[float | None]:
+def known(snapshot: Snapshot) -> float:
+    """Tell of how many seconds there is something to draw."""
+    since = snapshot.history[0].at if snapshot.history else snapshot.at
+    return min(max(snapshot.at - since, SPANS[0]), SPANS[1])
+
+
+def columns(snapshot: Snapshot, width: int, span: float) -> list[float | None]:
     """Spread the rates of the last `span` seconds over so many columns, the newest last.
 
     Samples settled a second, in each; None where nothing is known of that time.
@@ -21,7 +27,7 @@ def columns(snapshot: Snapshot, width: int, *, span: float = HOUR) -> list[float
         return [None] * max(0, width)
     each = span / width
     begin = snapshot.at - span
-    settled, known = [0.0] * width, [0.0] * width
+    settled, seen = [0.0] * width, [0.0] * width
     starts = [snapshot.history[0].at, *(at for at, _ in points)]
     for (since, until), (_, rate) in zip(pairwise(starts), points, strict=True):
         first = max(0, int((since - begin) / each))
@@ -31,8 +37,8 @@ def columns(snapshot: Snapshot, width: int, *, span: float = HOUR) -> list[float
             overlap = min(until, left + each) - max(since, left)
             if overlap > 0:
                 settled[column] += rate * overlap
-                known[column] += overlap
-    return [s / k if k else None for s, k in zip(settled, known, strict=True)]
+                seen[column] += overlap
+    return [s / k if k else None for s, k in zip(settled, seen, strict=True)]
 
 
 def chart(rates: Sequence[float | None], height: int, bars: str = EIGHTHS) -> list[str]:

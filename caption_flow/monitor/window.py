@@ -32,7 +32,9 @@ class Window:
         at = self._whereabouts(keys) + steps
         at = max(0, min(len(keys) - 1, at))
         self._at = at
-        self._chosen = keys[at] if at else None
+        # Who goes to the top wants what is new there; what gets there by itself is followed on.
+        stays = at > 0 or (self._chosen is not None and not steps)
+        self._chosen = keys[at] if stays and keys else None
         lowest = max(0, len(keys) - self._height)
         self._top = max(0, min(lowest, max(at - self._height + 1, min(self._top, at))))
         return self._top, at

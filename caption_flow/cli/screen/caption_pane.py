@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from caption_flow.cli.grid import Cell, Column, grid
 from caption_flow.cli.screen.lookout import Sight
-from caption_flow.cli.screen.pane import Room, Scrolled, clock, nothing, one_line, told
+from caption_flow.cli.screen.pane import Scrolled, clock, nothing, one_line, told
 from caption_flow.model import Caption, Outcome
 
 _SHORT = 200  # characters of a caption in the list
@@ -28,10 +28,10 @@ class CaptionPane(Scrolled):
         found = sight.captions
         if not found:
             return nothing("No caption has been seen yet.")
-        room = Room.of(height)
-        top, at = self.window.look([caption.entry for caption in found], room.listed)
+        room = self.room(height)
+        top, at, chosen = self.looked([caption.entry for caption in found], room)
         rows = [_row(caption) for caption in found[top : top + room.listed]]
-        table = grid(_COLUMNS, rows, width, chosen=at - top)
+        table = grid(_COLUMNS, rows, width, chosen=chosen)
         return room.filled(table, found[at].sample.id, list(_details(found[at])))
 
 

@@ -3,6 +3,7 @@
 from rich.console import RenderableType
 from rich.layout import Layout
 from rich.rule import Rule
+from rich.text import Text
 
 from caption_flow.cli.screen.lookout import Sight
 from caption_flow.cli.screen.pane import Area, Pane
@@ -51,4 +52,4 @@ def _parts(pane: Pane, sight: Sight) -> tuple[Layout, Layout]:
 
 
 def _gap() -> Layout:
-    return Layout("", size=2)
+    return Layout(Text(" "), size=2)

@@ -8,7 +8,7 @@ from rich.text import Text
 from caption_flow.cli import listing
 from caption_flow.cli.grid import Cell, Column, grid
 from caption_flow.cli.screen.lookout import Sight
-from caption_flow.cli.screen.pane import Room, Scrolled, clock, nothing, one_line, told
+from caption_flow.cli.screen.pane import Scrolled, clock, nothing, one_line, told
 from caption_flow.model import DeadLetter
 
 _REASONS = 4  # shown; the most frequent
@@ -36,10 +36,10 @@ class LetterPane(Scrolled):
         letters = sight.letters
         if not letters:
             return above
-        room = Room.of(height, beside=len(why) + 2)
-        top, at = self.window.look([letter.entry for letter in letters], room.listed)
+        room = self.room(height, beside=len(why) + 2)
+        top, at, chosen = self.looked([letter.entry for letter in letters], room)
         rows = [_row(letter) for letter in letters[top : top + room.listed]]
-        table = Group(above, grid(_COLUMNS, rows, width, chosen=at - top))
+        table = Group(above, grid(_COLUMNS, rows, width, chosen=chosen))
         return room.filled(table, letters[at].sample.id, list(_details(letters[at])))
 
 

@@ -1,6 +1,6 @@
 """Screen: what a pane is, and what those that list something share."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -55,8 +55,10 @@ class Scrolled:
 
     hints = "↑↓ move"
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = True) -> None:
+        """`alone`: it has the screen and the keys; else nothing of it is chosen."""
         self.window = Window()
+        self.alone = alone
 
     def press(self, key: str) -> None:
         """Move."""
@@ -64,6 +66,16 @@ class Scrolled:
             self.window.move(_LINES[key])
         elif key in _PAGES:
             self.window.page(_PAGES[key])
+
+    def room(self, height: int, *, beside: int = 0) -> "Room":
+        """Share so many lines, after the heading of the list and `beside` for something else."""
+        chosen = height // _SHARE if self.alone and height >= _LOWEST else 0
+        return Room(max(1, height - chosen - beside - 1), chosen)
+
+    def looked(self, keys: Sequence[Hashable], room: "Room") -> tuple[int, int, int | None]:
+        """Tell the first line that is seen, the chosen one, and where that is to stand out."""
+        top, at = self.window.look(keys, room.listed)
+        return top, at, at - top if self.alone else None
 
     def scrolled(self, items: Sequence[T], lines: int) -> Sequence[T]:
         """Give those that are seen in so many lines, where none is chosen."""
@@ -78,12 +90,6 @@ class Room(Struct, frozen=True):
 
     listed: int
     chosen: int
-
-    @classmethod
-    def of(cls, height: int, *, beside: int = 0) -> "Room":
-        """Share so many lines, after `beside` that are for something else."""
-        chosen = height // _SHARE if height >= _LOWEST else 0
-        return cls(max(1, height - chosen - beside - 1), chosen)
 
     def filled(self, table: RenderableType, title: str, told: Sequence[RenderableType]) -> Layout:
         """Put a list above what is told of the chosen one."""

@@ -139,14 +139,23 @@ class Screen:
 
 
 def _panes(config: MonitorConfig, *, ascii_only: bool) -> list[Pane]:
+    activity: list[Pane] = [CaptionPane()] if config.max_activity_items else []
+    board: list[Pane] = [BoardPane()] if config.show_contributors else []
+    return [
+        _dashboard(config, ascii_only=ascii_only),
+        WorkerPane(),
+        StreamPane(),
+        *board,
+        *activity,
+        LetterPane(),
+    ]
+
+
+def _dashboard(config: MonitorConfig, *, ascii_only: bool) -> Pane:
     job = JobPane(graph=config.show_throughput_graph, ascii_only=ascii_only)
-    listed = (WorkerPane(), StreamPane(), CaptionPane(), LetterPane())
-    workers, streams, captions, letters = listed
-    # Lists of their own, which nobody scrolls.
-    beside = Dashboard(job, StreamPane(), WorkerPane(), (CaptionPane(), LetterPane()))
-    board = [BoardPane()] if config.show_contributors else []
-    activity = [captions] if config.max_activity_items else []
-    return [beside, workers, streams, *board, *activity, letters]
+    activity: list[Pane] = [CaptionPane(alone=False)] if config.max_activity_items else []
+    workers, streams = WorkerPane(alone=False), StreamPane(alone=False)
+    return Dashboard(job, streams, workers, (*activity, LetterPane(alone=False)))
 
 
 _TURNS = {"tab": 1, "right": 1, "l": 1, "back tab": -1, "left": -1}

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from caption_flow.cli import listing
 from caption_flow.cli.screen.lookout import Sight
-from caption_flow.cli.screen.pane import Room, Scrolled, nothing, told
+from caption_flow.cli.screen.pane import Scrolled, nothing, told
 from caption_flow.monitor import wording
 from caption_flow.monitor.workers import ORDERS, Listed, ordered
 
@@ -18,9 +18,10 @@ class WorkerPane(Scrolled):
     title = "Workers"
     hints = "↑↓ move  s sort  r reverse"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._by = 0  # number of the order
+    def __init__(self, *, alone: bool = True) -> None:
+        super().__init__(alone=alone)
+        # Beside others, there is room for those alone that somebody should look at.
+        self._by = ORDERS.index("name" if alone else "trouble")
         self._backwards = False
 
     def press(self, key: str) -> None:
@@ -37,12 +38,12 @@ class WorkerPane(Scrolled):
         if not sight.workers:
             return nothing("No worker runs.")
         listed = ordered(sight.workers, ORDERS[self._by], backwards=self._backwards)
-        room = Room.of(height, beside=1)
-        top, at = self.window.look([one.member.name for one in listed], room.listed)
+        room = self.room(height, beside=1)
+        top, at, chosen = self.looked([one.member.name for one in listed], room)
         seen = listed[top : top + room.listed]
         table = Group(
             Text(self._place(listed, top, len(seen)), "dim"),
-            listing.workers(seen, width, chosen=at - top),
+            listing.workers(seen, width, chosen=chosen),
         )
         return room.filled(table, listed[at].member.name, list(_details(listed[at])))
 
