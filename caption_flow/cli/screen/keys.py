@@ -20,6 +20,8 @@ _NAMED = {
     b"\t": "tab",
     b"\r": "enter",
     b"\n": "enter",
+    b"\x7f": "backspace",
+    b"\x08": "backspace",
     b"\x02": "page up",  # Ctrl-B and the next as in `less`
     b"\x06": "page down",
     b"\x04": "q",  # Ctrl-D
@@ -30,8 +32,9 @@ _KEY = re.compile(
     rb"\x1b\[[0-?]*[ -/]*[@-~]"  # as arrows are sent
     rb"|\x1bO[@-~]"  # as arrows are sent to some programs
     rb"|\x1b[^\x1b\[O]"  # with Alt
-    rb"|[\xc2-\xf4][\x80-\xbf]+"  # a letter beyond ASCII
-    rb"|[^\x1b]",
+    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # beyond ASCII
+    rb"|[\xc2-\xf4][\x80-\xbf]*(?=[^\x80-\xbf])"  # of which the rest is missing
+    rb"|[^\x1b\xc2-\xf4]",
     re.DOTALL,
 )
 _LONGEST = 32  # bytes of a sequence; what is longer is none
@@ -70,4 +73,5 @@ def _name(key: bytes) -> str:
         key = b"\x1b[" + key[2:]
     if key in _NAMED:
         return _NAMED[key]
-    return key.decode() if len(key) == 1 and 0x20 <= key[0] < 0x7F else ""  # noqa: PLR2004 - ASCII
+    letter = key.decode(errors="ignore")
+    return letter if len(letter) == 1 and letter.isprintable() else ""

@@ -80,6 +80,11 @@ class Terminal:
         return self._console.options.ascii_only
 
     @property
+    def width(self) -> int:
+        """How many columns it has."""
+        return self._console.width
+
+    @property
     def height(self) -> int:
         """How many lines it has."""
         return self._console.height

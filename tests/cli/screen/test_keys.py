@@ -19,8 +19,10 @@ SENT = {
     b"\x1b[200~": [],  # a paste begins
     b"\x1b[<0;10;20M": [],  # a mouse
     b"\x1bx": [],  # Alt and a letter
-    "é".encode(): [],
-    "日".encode(): [],
+    "é".encode(): ["é"],
+    "日".encode(): ["日"],
+    "😀".encode(): ["😀"],
+    b"\x7f": ["backspace"],
     b"\x00": [],
     b"2jG": ["2", "j", "G"],
 }
@@ -51,6 +53,12 @@ def test_escape_is_known_by_what_does_not_follow():
     assert keys.pending
     assert keys.flush() == ["escape"]
     assert keys.feed(b"[A") == ["[", "A"]
+
+
+def test_letter_that_is_cut_off_is_none():
+    keys = Keys()
+
+    assert keys.feed("日".encode()[:2] + b"q\xc3\xc3\xa9") == ["q", "é"]
 
 
 def test_what_never_ends_is_let_go():
