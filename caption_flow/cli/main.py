@@ -36,6 +36,7 @@ COMMANDS = {
     "auth": "Say who may come in through the proxy: make, add, remove and list tokens.",
     "status": "Show how a job stands, once.",
     "monitor": "Show how a job stands, until Ctrl-C.",
+    "view": "Look through finished captions and their images.",
     "contributors": "See who captioned how much; take back what somebody made.",
     "doctor": "Look for what may go wrong here, and say what to do about it.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",

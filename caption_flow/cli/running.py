@@ -97,8 +97,13 @@ def embedded_directory(config: JobConfig) -> Path:
 
 def source_of(config: JobConfig) -> Source:
     """Open the data set."""
+    return open_source(config.dataset.type, source_options(config))
+
+
+def source_options(config: JobConfig) -> SourceOptions:
+    """Say what its source has to know of the data set."""
     dataset = config.dataset
-    options = SourceOptions(
+    return SourceOptions(
         path=dataset_path(config),
         name=dataset.name,
         revision=dataset.revision,
@@ -118,7 +123,6 @@ def source_of(config: JobConfig) -> Source:
         max_file_size=dataset.max_file_size,
         sidecars=dataset.sidecars,
     )
-    return open_source(dataset.type, options)
 
 
 def download_limits(config: DownloadConfig) -> DownloadLimits:

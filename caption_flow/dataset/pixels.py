@@ -41,11 +41,14 @@ class Pixels:
         allow_networks: Iterable[str] = (),
         download: DownloadLimits = IMPATIENT,
         max_bytes: int = MOST_BYTES,
+        unknown: str = "its data set is not known here",
     ) -> None:
+        """`unknown`: what is said of images that only a source could read, where there is none."""
         self._opening = _Opening(open_source) if open_source else None
         self._networks = tuple(allow_networks)
         self._limits = download
         self._max_bytes = max_bytes
+        self._unknown = unknown
         self._client: BlockingClient | None = None
         self._lock = threading.Lock()
 
@@ -54,7 +57,7 @@ class Pixels:
         try:
             if self._opening is not None:
                 return self._read(self._opening.source(), sample)
-            return self._fetch(_reference(sample))
+            return self._fetch(self._reference(sample))
         except NoPixels:
             raise
         except FetchFailed as exc:
@@ -81,9 +84,19 @@ class Pixels:
             return self._fetch(raw.reference)
         return raw.image
 
+    def _reference(self, sample: Sample) -> Reference:
+        """Say where the image lies, by what the sample says of itself."""
+        if sample.reference is not UNSET:
+            return sample.reference
+        parts = urlsplit(sample.source)
+        # A fragment names a file in an archive.
+        if parts.scheme not in {"http", "https"} or parts.fragment:
+            raise NoPixels(self._unknown)
+        return Reference(sample.source)
+
     def _fetch(self, reference: Reference) -> bytes:
         if reference.hub:
-            raise NoPixels("it lies on the hub: name the data set to see it")
+            raise NoPixels(self._unknown)
         fetched = self._http().get(
             reference.url,
             max_bytes=self._max_bytes,
@@ -125,15 +138,3 @@ class _Opening:
         except Exception as exc:  # of any kind: a source need not be ours
             self._failed = (time.monotonic(), str(exc) or type(exc).__name__)
             raise
-
-
-def _reference(sample: Sample) -> Reference:
-    """Say where the image lies, by what the sample says of itself."""
-    if sample.reference is not UNSET:
-        return sample.reference
-    parts = urlsplit(sample.source)
-    if parts.scheme not in {"http", "https"}:
-        raise NoPixels("it lies in the data set: name that to see it")
-    if parts.fragment:
-        raise NoPixels("it lies in an archive: name the data set to see it")
-    return Reference(sample.source)

@@ -45,7 +45,8 @@ _TRAILING: tuple[tuple[str, pa.DataType], ...] = (
     ("captioned_at", pa.timestamp("us", tz="UTC")),
 )
 _NOTHING_TO_SAY: tuple[Any, ...] = ([], 1)  # no check failed; one try was enough
-_OWN = frozenset(name for name, _ in _LEADING + _TRAILING) | {EXTRA}
+# Names that every part has for columns of ours.
+OURS = frozenset(name for name, _ in _LEADING + _TRAILING) | {EXTRA}
 
 # Few different values in many rows: the only columns for which a dictionary pays.
 LOW_CARDINALITY = (
@@ -68,7 +69,7 @@ def arrow_schema(agreed: ColumnSchema) -> pa.Schema:
 
 def column_names(agreed: ColumnSchema) -> dict[str, str]:
     """Name the samples' own columns in the part, apart from ours and from one another."""
-    ours = _OWN.union(agreed.outputs, agreed.fields, agreed.later)
+    ours = OURS.union(agreed.outputs, agreed.fields, agreed.later)
     names = {name: name for name in agreed.columns if name not in ours}
     taken = {*ours, *names}
     for clashing in sorted(ours.intersection(agreed.columns)):

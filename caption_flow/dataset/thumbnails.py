@@ -50,7 +50,7 @@ class Thumbnails:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="caption-flow-picture")
 
     def of(self, sample: Sample, size: Size) -> "Future[bytes]":
-        """Give a WebP, now or later; NoPixels or BadImage where there is none."""
+        """Give a WebP, now or later; NoPixels where there is none."""
         key = (sample.shard, sample.id, sample.source, size)
         with self._lock:
             if (kept := self._find(key)) is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.audit.archive import Archive
 from tests.audit.office import Office
-from tests.cli.terminal import ERASED, Shown, on_terminal, program_on_terminal
+from tests.cli.on_terminal import ERASED, Shown, on_terminal, program_on_terminal
 from tests.e2e.desk import Desk, settings
 from tests.e2e.pictures import draw
 from tests.roles import JOB, Roles, brisk, roles

@@ -1,10 +1,14 @@
 """The image of a sample, read again."""
 
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
@@ -69,6 +73,31 @@ def test_image_is_read_from_the_data_set(folder: Path):
     assert of_folder(folder).of(sample("cats", "cats/one.png")) == PNG
 
 
+def test_image_is_read_out_of_a_tar(tmp_path: Path):
+    with tarfile.open(tmp_path / "00000.tar", "w") as tar:
+        for name in ("one.jpg", "one.txt", "two.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            tar.addfile(info, BytesIO(PNG))
+    options = SourceOptions(path=str(tmp_path), images="inline", cache_dir=str(tmp_path / "cache"))
+    pixels = Pixels(lambda: open_source("webdataset", options))
+
+    assert pixels.of(sample("00000.tar", "00000.tar/two")) == PNG
+    with pytest.raises(NoPixels):
+        pixels.of(sample("00000.tar", "00000.tar/three"))
+
+
+def test_image_is_read_out_of_a_table(tmp_path: Path):
+    images = [{"bytes": PNG, "path": None}, {"bytes": PNG + b"more", "path": None}]
+    pq.write_table(pa.table({"image": images}), tmp_path / "train.parquet")
+    options = SourceOptions(path=str(tmp_path), images="inline")
+    pixels = Pixels(lambda: open_source("huggingface", options))
+
+    assert pixels.of(sample("train.parquet", "train.parquet/1")) == PNG + b"more"
+    with pytest.raises(NoPixels):
+        pixels.of(sample("train.parquet", "train.parquet/7"))
+
+
 @pytest.mark.parametrize(
     ("shard", "id_"),
     [
@@ -86,7 +115,7 @@ def test_nothing_else_is_read(folder: Path, shard: str, id_: str):
 
 
 def test_path_alone_is_not_followed(folder: Path):
-    with pytest.raises(NoPixels, match="name that to see it"):
+    with pytest.raises(NoPixels, match="not known here"):
         Pixels().of(sample("cats", "cats/one.png", str(folder / "cats/one.png")))
 
 
@@ -161,7 +190,7 @@ def test_pictures_are_kept_while_there_is_room(thumbnails: Callable[..., Thumbna
 
 def test_picture_that_cannot_be_had_says_why(thumbnails: Callable[..., Thumbnails]):
     pictures = thumbnails(lambda _: b"no image")
-    with pytest.raises(NoPixels, match=r"."):
+    with pytest.raises(NoPixels, match=r"\S"):
         pictures.of(sample("a", "a/b"), "small").result(60)
 
 

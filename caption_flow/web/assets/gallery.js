@@ -90,8 +90,8 @@ async function show(shot, row, thumbnailUrl) {
   let url = null;
   try {
     url = await thumbnailUrl(row);
-  } catch {
-    // then there is no picture of it
+  } catch (exc) {
+    shot.dataset.why = exc.message; // there is no picture of it
   }
   if (!url) {
     shot.classList.add("bare");
