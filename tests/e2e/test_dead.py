@@ -29,12 +29,13 @@ def mend(whole: dict[Path, bytes]) -> None:
 
 def go_round(desk: Desk, images: Path, url: str) -> list[Ended]:
     flags = ("--redis", url, "--job", "photos")
+    # Alone: a job that was done is done for the others too until this one has planned more.
+    feed = desk.run("feed", images, *flags, *DECODING)
     started = [
-        desk.start("feed", images, *flags, *DECODING),
         desk.start("worker", *flags, "--exit-when-done"),
         desk.start("sink", *flags, "--exit-when-done", *DECODING),
     ]
-    return [command.wait() for command in started]
+    return [feed, *(command.wait() for command in started)]
 
 
 def test_mended_image_is_retried_and_captioned_once(desk: Desk, redis_url: str):

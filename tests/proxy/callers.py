@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from caption_flow.codec import records
+from caption_flow.config.proxy import ProxyConfig
 from caption_flow.grants import Grant, Role, digest
 from caption_flow.model import Chunk, Sample, sample_id
 from caption_flow.proxy.server import DESKS
@@ -19,7 +21,7 @@ from caption_flow.wire.frames import (
     pack,
 )
 from tests.proxy.client import RawClient
-from tests.proxy.house import House, house, publish
+from tests.proxy.house import BRISK, PATIENT, House, house, publish
 from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, jpeg, until
 
@@ -110,6 +112,21 @@ async def claimed(client: RawClient) -> feeding.ChunkSent:
 async def home(connections: Connections, roles: Roles) -> AsyncIterator[House]:
     """A proxy of a job that has settings, and tokens of each role."""
     await publish(roles)
-    supply = replace(SMALL, folder=roles.folder)
-    async with house(connections, roles, admission=ListedTokens(GRANTS), supply=supply) as opened:
+    async with _house(connections, roles, BRISK) as opened:
         yield opened
+
+
+@pytest.fixture
+async def patient(connections: Connections, roles: Roles) -> AsyncIterator[House]:
+    """Such a one that waits long for who was cut off."""
+    await publish(roles)
+    async with _house(connections, roles, PATIENT) as opened:
+        yield opened
+
+
+def _house(
+    connections: Connections, roles: Roles, config: ProxyConfig
+) -> AbstractAsyncContextManager[House]:
+    supply = replace(SMALL, folder=roles.folder)
+    admission = ListedTokens(GRANTS)
+    return house(connections, roles, config=config, admission=admission, supply=supply)

@@ -9,7 +9,7 @@ import pytest
 from caption_flow.config.vllm import Stage
 from caption_flow.queue.connect import Connections
 from tests.proxy.client import RawClient
-from tests.proxy.house import House, house, publish
+from tests.proxy.house import PATIENT, House, house, publish
 from tests.roles import Roles, brisk, roles, settings
 
 __all__ = ["brisk", "roles"]
@@ -37,6 +37,14 @@ async def home(connections: Connections, roles: Roles) -> AsyncIterator[House]:
     """A proxy of a job that has settings."""
     await publish(roles)
     async with house(connections, roles) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def patient(connections: Connections, roles: Roles) -> AsyncIterator[House]:
+    """A proxy that waits long for who was cut off."""
+    await publish(roles)
+    async with house(connections, roles, config=PATIENT) as opened:
         yield opened
 
 

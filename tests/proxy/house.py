@@ -20,6 +20,7 @@ from tests.roles import LEASE, Roles, jpeg, until
 
 ANN, BOB = "token of ann", "token of bob"
 BRISK = ProxyConfig(resume_seconds=0.3)
+PATIENT = ProxyConfig(resume_seconds=30.0)
 
 
 def grant(name: str, token: str, **limits: Any) -> Grant:

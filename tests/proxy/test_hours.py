@@ -82,16 +82,16 @@ async def test_each_worker_of_a_contributor_has_its_time(home: House):
     await told(home, "ann", 1.8 * HELD)
 
 
-async def test_what_was_taken_up_after_a_cut_is_in_hand(home: House):
-    await home.offer(1)
-    first = await home.worker()
+async def test_what_was_taken_up_after_a_cut_is_in_hand(patient: House):
+    await patient.offer(1)
+    first = await patient.worker()
     [sent] = await first.take(1)
     first.cut()
-    second = await type(first).enter(home.url, ANN, resume=first.welcome.ticket)
+    second = await type(first).enter(patient.url, ANN, resume=first.welcome.ticket)
     await second.serve(holding=[sent.entry])
-    before = (await told(home, "ann", 0.0)).seconds
+    before = (await told(patient, "ann", 0.0)).seconds
 
-    await told(home, "ann", before + HELD)
+    await told(patient, "ann", before + HELD)
 
 
 async def test_time_is_told_when_the_proxy_ends(

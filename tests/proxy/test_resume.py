@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from caption_flow.config.proxy import ProxyConfig
 from caption_flow.proxy.desks.images import MOST_FETCHES
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections, connect
@@ -30,19 +29,9 @@ from caption_flow.wire.frames import (
     Settled,
 )
 from tests.proxy.client import RawClient, record
-from tests.proxy.house import ANN, BOB, House, house, publish
+from tests.proxy.house import ANN, BOB, PATIENT, House, house, publish
 from tests.redis_server import RedisServer
 from tests.roles import LEASE, Roles, jpeg, settings, until
-
-PATIENT = ProxyConfig(resume_seconds=30.0)
-
-
-@pytest.fixture
-async def patient(connections: Connections, roles: Roles) -> AsyncIterator[House]:
-    """A proxy that waits long for who was cut off."""
-    await publish(roles)
-    async with house(connections, roles, config=PATIENT) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ async def open_(connections: Connections, roles: Roles) -> AsyncIterator[Callabl
     await publish(roles)
     opened = []
 
-    async def open_one(**checks: object) -> Audited:
-        config = ProxyConfig(resume_seconds=0.3, checks=ChecksConfig(**checks))
+    async def open_one(resume_seconds: float = 0.3, **checks: object) -> Audited:
+        config = ProxyConfig(resume_seconds=resume_seconds, checks=ChecksConfig(**checks))
         context = house(connections, roles, config=config, admission=ListedTokens(GRANTS))
         opened.append(context)
         return Audited(await context.__aenter__())
@@ -374,9 +374,8 @@ async def test_probe_is_counted_once_and_what_is_handed_back_is_told(open_, tmp_
 
 async def test_probes_survive_a_cut_as_samples_do(open_, tmp_path: Path):
     """Else who breaks its connection before each answer would learn which are lost."""
-    folder = known_folder(tmp_path)
-    audited = await open_(known=folder, known_share=0.4)
-    other = await open_(known=folder, known_share=0.4)
+    told = {"known": known_folder(tmp_path), "known_share": 0.4, "resume_seconds": 2.0}
+    audited, other = await open_(**told), await open_(**told)
     await audited.home.offer(60)
     client = await audited.home.worker()
     real, known = await taken_with_probes(client, 40)
@@ -390,7 +389,7 @@ async def test_probes_survive_a_cut_as_samples_do(open_, tmp_path: Path):
     again = [s.entry for s in await back.take(2)]
     assert set(again) == {real[0].entry, known[0].entry}
     assert await back.complete(audited.home.told, [real[1], known[1]]) == (True, True)
-    await asyncio.sleep(0.5)  # the former connection is given up, and takes nothing with it
+    await audited.home.has_given_up(left=0)  # and nothing goes with the former connection
     assert await back.complete(audited.home.told, [real[2], known[2]]) == (True, True)
     assert await audited.figures("ann") == (2, 0)
 

@@ -16,12 +16,12 @@ from caption_flow.wire.frames import (
     Release,
     Renewal,
 )
-from tests.proxy.callers import GRANTS, SMALL, Feeding, claimed, enter, home, put
+from tests.proxy.callers import GRANTS, SMALL, Feeding, claimed, enter, home, patient, put
 from tests.proxy.house import House, house, publish
 from tests.proxy.listed import ListedTokens
 from tests.roles import Roles, jpeg
 
-__all__ = ["home"]
+__all__ = ["home", "patient"]
 
 
 async def test_offered_samples_are_in_the_queue_once(home: House):
@@ -60,11 +60,11 @@ async def test_chunk_of_another_feeder_is_lost_to_whoever_names_it(home: House):
     assert (await fed.offer(0, 1)).status == "ok"
 
 
-async def test_feeder_that_comes_back_goes_on_with_its_chunk(home: House):
-    fed = await Feeding.begin(home)
+async def test_feeder_that_comes_back_goes_on_with_its_chunk(patient: House):
+    fed = await Feeding.begin(patient)
     await fed.offer(0, 1)
     fed.client.cut()
-    resumed = await enter(home, "feeder", resume=fed.client.welcome.ticket)
+    resumed = await enter(patient, "feeder", resume=fed.client.welcome.ticket)
     again = Feeding(resumed, fed.chunk, fed.entry)
 
     assert (await resumed.ask(Renewal, 0, (fed.entry,), answer=Lost)).entries == ()
@@ -73,26 +73,26 @@ async def test_feeder_that_comes_back_goes_on_with_its_chunk(home: House):
 
 
 async def test_connection_of_a_feeder_that_broke_before_it_took_anything_up_is_passed_over(
-    home: House,
+    patient: House,
 ):
-    fed = await Feeding.begin(home)
+    fed = await Feeding.begin(patient)
     await fed.offer(0, 1)
     fed.client.cut()
     tickets = (fed.client.welcome.ticket,)
-    second = await enter(home, "feeder", resume=tickets[0])
+    second = await enter(patient, "feeder", resume=tickets[0])
     second.cut()
 
-    third = await enter(home, "feeder", resume=second.welcome.ticket, tickets=tickets)
+    third = await enter(patient, "feeder", resume=second.welcome.ticket, tickets=tickets)
     again = Feeding(third, fed.chunk, fed.entry)
 
     assert (await third.ask(Renewal, 0, (), answer=Lost)).entries == ()
     assert (await again.offer(1, 2)).status == "ok"
 
 
-async def test_chunk_that_was_sent_in_vain_is_sent_again(home: House):
-    fed = await Feeding.begin(home)
+async def test_chunk_that_was_sent_in_vain_is_sent_again(patient: House):
+    fed = await Feeding.begin(patient)
     fed.client.cut()
-    resumed = await enter(home, "feeder", resume=fed.client.welcome.ticket)
+    resumed = await enter(patient, "feeder", resume=fed.client.welcome.ticket)
 
     sent = await resumed.ask(feeding.Claim, (), answer=feeding.ChunkSent)
 
