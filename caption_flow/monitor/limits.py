@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from caption_flow.monitor.budget import ceiling
 from caption_flow.queue.ports import Member, Snapshot
 
 SILENT = 20.0  # seconds without a word, after which nobody counts on a process
@@ -68,9 +69,8 @@ class _Scene:
         return max((m.figures.get("full_lately", 0.0) for m in self.feeders), default=0.0)
 
     def budget(self, unit: str) -> float:
-        """The smallest budget of the feeders, since the first to find it full waits."""
-        told = [m.figures.get(f"budget_{unit}", 0.0) for m in self.feeders]
-        return min(filter(None, told), default=0.0)
+        """What may be in flight of it at once."""
+        return float(getattr(ceiling(self.feeders), unit))
 
 
 def limit(snapshot: Snapshot) -> Limit:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.operate import RedisOperator
@@ -19,6 +20,11 @@ class Office(Inspector, Operator, Tokens, Protocol):
     @property
     def job(self) -> str:
         """Name the job."""
+        ...
+
+    @property
+    def trouble(self) -> CaptionFlowError | None:
+        """Say what keeps questions from being answered; None where nothing is known to."""
         ...
 
     async def settings(self) -> Settings | None:
@@ -49,6 +55,11 @@ class Office(Inspector, Operator, Tokens, Protocol):
 
 class RedisOffice(RedisInspector, RedisOperator):
     """Office on Redis."""
+
+    @property
+    def trouble(self) -> CaptionFlowError | None:
+        """Nothing is known of Redis until it is asked."""
+        return None
 
     async def grants(self) -> list[Grant]:
         """Read the tokens that are good or have expired."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from caption_flow.codec import records
-from caption_flow.errors import Misunderstanding
+from caption_flow.errors import CaptionFlowError, Misunderstanding
 from caption_flow.grants import Grant, Role
 from caption_flow.model import Caption, DeadLetter
 from caption_flow.queue.ports import Member, Order, Settings, Snapshot
@@ -63,6 +63,11 @@ class RemoteOffice(RemoteInspector):
     def job(self) -> str:
         """Name the job, as the proxy does."""
         return self._link.welcome.job
+
+    @property
+    def trouble(self) -> CaptionFlowError | None:
+        """Say why there is no connection; None where there is one, as far as is known."""
+        return self._link.failure or self._link.trouble
 
     # Settings
 
