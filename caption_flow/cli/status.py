@@ -1,29 +1,79 @@
-"""`caption-flow status`: a job at a glance, once."""
+"""`caption-flow status`: a job at a glance, once or again and again."""
+
+import asyncio
+import sys
+from collections.abc import Callable
 
 import click
+from rich.console import Console
 
 from caption_flow.cli.asking import asking, office_of
-from caption_flow.cli.contributors_report import show
 from caption_flow.cli.printing import printing
-from caption_flow.cli.status_report import as_json, tables
+from caption_flow.cli.showing import console_here, show
+from caption_flow.cli.status_report import as_json, report
 from caption_flow.config import JobConfig
+from caption_flow.errors import QueueUnreachable
+from caption_flow.monitor.speeds import Speeds
 from caption_flow.queue.office import Office
 from caption_flow.queue.ports import Snapshot
 
+_WATCH_SECONDS = 2.0
+_SHORTEST = 0.1
+
+Print = Callable[[str, Snapshot], None]
+
 
 @click.command("status")
-@click.option("--json", "in_json", is_flag=True, help="Print one JSON document.")
+@click.option("--json", "in_json", is_flag=True, help="Print one JSON document, in a line.")
+@click.option(
+    "--watch",
+    metavar="[SECONDS]",
+    is_flag=False,
+    flag_value=_WATCH_SECONDS,
+    type=click.FloatRange(min=_SHORTEST),
+    help="Look again every so many seconds (2 without a number), until Ctrl-C.",
+)
 @asking("status", through=True)
-def command(config: JobConfig, *, in_json: bool) -> None:
-    """Show how a job stands: its books, streams and processes, and who captioned how much."""
+def command(config: JobConfig, *, in_json: bool, watch: float | None) -> None:
+    """Show how a job stands: what limits it, its books, pace, streams, processes and makers."""
+    told = _lines if in_json else _blocks(console_here(), again=watch is not None)
     with office_of(config, "status", "monitor") as job:
-        name, snapshot = job.ask(_look)
+        try:
+            job.ask(lambda office: _look(office, told, watch))
+        except KeyboardInterrupt:
+            if watch is None:
+                raise
+
+
+async def _look(office: Office, told: Print, watch: float | None) -> None:
+    told(office.job, await office.snapshot())
+    while watch is not None:
+        await asyncio.sleep(watch)
+        try:
+            told(office.job, await office.snapshot())
+        except QueueUnreachable as exc:
+            click.echo(str(exc), err=True)
+
+
+def _lines(job: str, snapshot: Snapshot) -> None:
     with printing():
-        if in_json:
-            click.echo(as_json(name, snapshot))
-        else:
-            show(tables(name, snapshot))
+        click.echo(as_json(job, snapshot))
 
 
-async def _look(office: Office) -> tuple[str, Snapshot]:
-    return office.job, await office.snapshot()
+def _blocks(console: Console, *, again: bool) -> Print:
+    """Print for people: one below the other, or in place of each other on a terminal."""
+    speeds = Speeds()
+    shown = 0
+
+    def told(job: str, snapshot: Snapshot) -> None:
+        nonlocal shown
+        speeds.note(snapshot.members)
+        with printing():
+            if again and console.is_terminal:
+                console.clear()
+            elif shown:
+                sys.stdout.write("\n")
+            show(console, lambda width: report(job, snapshot, speeds, width))
+        shown += 1
+
+    return told

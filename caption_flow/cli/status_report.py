@@ -1,21 +1,20 @@
-"""Command line: a job at a glance, as tables and as JSON."""
+"""Command line: a job at a glance, in full and as JSON."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from caption_flow.cli import listing, overview
 from caption_flow.cli.contributors_report import board
-from caption_flow.cli.letters import printable
 from caption_flow.codec import records
-from caption_flow.model import Counts
-from caption_flow.monitor.report import BOOKS, document
-from caption_flow.queue.ports import Member, Snapshot
+from caption_flow.monitor.report import document
+from caption_flow.monitor.speeds import Speeds
+from caption_flow.monitor.workers import workers
+from caption_flow.queue.ports import Snapshot
 
-_MEMBERS = 50  # shown
+_MEMBERS = 50  # shown of a role
+_WIDEST_CHART = 60
 
 
 def as_json(job: str, snapshot: Snapshot) -> str:
@@ -23,60 +22,52 @@ def as_json(job: str, snapshot: Snapshot) -> str:
     return records.encode(document(job, snapshot)).decode()
 
 
-def tables(job: str, snapshot: Snapshot, *, contributors: bool = True) -> RenderableType:
-    """Show a job: its books, streams, members and, if wanted, its leaderboard."""
+def report(
+    job: str,
+    snapshot: Snapshot,
+    speeds: Speeds,
+    width: int,
+    *,
+    contributors: bool = True,
+    graph: bool = True,
+    ascii_only: bool = False,
+) -> RenderableType:
+    """Show a job, as wide as there is room."""
     shown: list[RenderableType] = [
-        Text(_headline(job, snapshot)),
-        _books(snapshot.counts),
-        _streams(snapshot),
+        overview.headline(job, snapshot),
+        Text(),
+        *overview.limiting(snapshot),
+        overview.progress(snapshot.counts, width),
+        *overview.pace(snapshot),
+        overview.budget(snapshot),
+        overview.crew(snapshot),
+        overview.dead(snapshot),
+        Text(),
+        overview.books(snapshot.counts, width),
     ]
-    if snapshot.members:
-        shown.append(_members(snapshot.members))
-    if len(snapshot.members) > _MEMBERS:
-        shown.append(Text(f"{_MEMBERS} of {len(snapshot.members):,} members; --json has all."))
+    if graph and len(snapshot.history) > 1:
+        room = min(_WIDEST_CHART, width)
+        shown += [Text(), overview.throughput(snapshot, room, 1, ascii_only=ascii_only)]
+    shown += [Text(), listing.streams(snapshot, width)]
+    shown += _processes(snapshot, speeds, width)
     if contributors and snapshot.leaderboard:
-        shown.append(board(snapshot.leaderboard))
+        shown += [Text(), board(snapshot.leaderboard)]
     return Group(*shown)
 
 
-def _headline(job: str, snapshot: Snapshot) -> str:
-    counts = snapshot.counts
-    state = "done" if counts.done else "planned" if counts.plan_done else "being planned"
-    return f"{printable(job)}: {state}, settings of version {snapshot.settings_version}"
+def _processes(snapshot: Snapshot, speeds: Speeds, width: int) -> Iterator[RenderableType]:
+    listed = workers(snapshot, speeds)
+    if listed:
+        yield Text()
+        yield listing.workers(listed[:_MEMBERS], width)
+        yield from _rest(len(listed), "workers")
+    others = overview.beside_workers(snapshot)
+    if others:
+        yield Text()
+        yield listing.processes(others[:_MEMBERS], snapshot.at, width)
+        yield from _rest(len(others), "other processes")
 
 
-def _books(counts: Counts) -> Table:
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in BOOKS:
-        made.add_column(name.replace("_", " "), justify="right", no_wrap=True)
-    made.add_row(*(f"{getattr(counts, name):,}" for name in BOOKS))
-    return made
-
-
-def _streams(snapshot: Snapshot) -> Table:
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    made.add_column("stream")
-    for name in ("waiting", "held"):
-        made.add_column(name, justify="right", no_wrap=True)
-    for one in snapshot.streams:
-        made.add_row(Text(printable(one.name)), f"{one.waiting:,}", f"{one.held:,}")
-    return made
-
-
-def _members(members: Sequence[Member]) -> Table:
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("role", "member", "state", "host", "seen"):
-        made.add_column(name, overflow="fold")
-    made.add_column("figures", overflow="ellipsis", no_wrap=True)
-    now = time.time()
-    for one in sorted(members, key=lambda one: (one.role, one.name))[:_MEMBERS]:
-        seen = f"{max(0.0, now - one.seen):.0f} s ago"
-        figures = ", ".join(_figures(one))
-        cells = (one.role, one.name, one.state, one.host, seen, figures)
-        made.add_row(*(Text(printable(cell)) for cell in cells))
-    return made
-
-
-def _figures(member: Member) -> Iterator[str]:
-    for name, value in member.figures.items():
-        yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.1f}"
+def _rest(count: int, name: str) -> Iterator[RenderableType]:
+    if count > _MEMBERS:
+        yield Text(f"{_MEMBERS} of {count:,} {name}; --json has all.")
