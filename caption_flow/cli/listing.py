@@ -92,7 +92,7 @@ def figures(member: Member) -> Iterator[str]:
 
 
 def facts(member: Member) -> Iterator[str]:
-    """Spell out what else there is to know of a process, but for its trouble."""
+    """Spell out what else there is to know of a process, but for what went wrong last."""
     return (
         f"{name} {value}"
         for name, value in member.facts.items()
@@ -136,5 +136,7 @@ def _process(member: Member, now: float) -> tuple[Cell, ...]:
     ago = max(0.0, now - member.seen)
     state = "silent" if ago >= SILENT else member.state
     shown: Cell = (state, _STATES.get(state, ""))
-    told = ", ".join((*facts(member), *figures(member)))
+    error = member.facts.get("last_error")
+    wrong = [f"last error: {error}"] if error else []
+    told = ", ".join((*wrong, *facts(member), *figures(member)))
     return member.role, member.name, shown, wording.short(ago), member.host, told

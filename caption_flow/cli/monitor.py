@@ -1,25 +1,28 @@
-"""`caption-flow monitor`: a job at a glance, looked at again and again until Ctrl-C."""
+"""`caption-flow monitor`: a job at a glance, on the whole screen, until somebody quits."""
 
 import asyncio
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from rich.console import RenderableType
 
 from caption_flow.cli.asking import Asked, Job, at_redis, office_of, through_proxy
 from caption_flow.cli.entering import check_way, entering
 from caption_flow.cli.options import job_config, located, overrides, warn
-from caption_flow.cli.status_report import tables
+from caption_flow.cli.printing import printing
+from caption_flow.cli.screen.screen import Screen
+from caption_flow.cli.screen.terminal import usable
+from caption_flow.cli.showing import console_here, show
+from caption_flow.cli.status_report import report
 from caption_flow.config import MonitorConfig, load_monitor
 from caption_flow.errors import QueueUnreachable
+from caption_flow.monitor.speeds import Speeds
 from caption_flow.queue.office import Office
-from caption_flow.queue.ports import Inspector
+from caption_flow.queue.ports import Snapshot
 
 
 @click.command("monitor")
@@ -37,7 +40,7 @@ def command(
     data_dir: Path | None,
     way: dict[str, object],
 ) -> None:
-    """Show how a job stands, until Ctrl-C."""
+    """Show a job on the whole screen, live; ? lists the keys, q quits."""
     loaded = load_monitor(explicit, overrides((), redis=redis, job=job, **way))
     warn(loaded.warnings)
     with suppress(KeyboardInterrupt), _job(loaded.config, data_dir) as watched:
@@ -60,22 +63,34 @@ def _job(config: MonitorConfig, data_dir: Path | None) -> Iterator[Asked]:
 
 
 async def _watch(office: Office, config: MonitorConfig) -> None:
-    await watch(office.job, office, config)
+    """Show the job on the whole screen; where there is none, in blocks now and then."""
+    if usable():
+        await Screen(office, config).run()
+    else:
+        await _in_blocks(office, config)
 
 
-async def watch(job: str, inspector: Inspector, config: MonitorConfig) -> None:
-    """Show what an inspector sees, for ever."""
-    console = Console(file=sys.stdout, highlight=False)
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
-            try:
-                shown = tables(
-                    job, await inspector.snapshot(), contributors=config.show_contributors
-                )
-            except QueueUnreachable as exc:
-                shown = Text(str(exc))
-            if console.is_terminal:
-                live.update(shown, refresh=True)
-            else:
-                console.print(shown)
-            await asyncio.sleep(config.refresh_rate)
+async def _in_blocks(office: Office, config: MonitorConfig) -> None:
+    console, speeds = console_here(), Speeds()
+
+    def made(snapshot: Snapshot, width: int) -> RenderableType:
+        speeds.note(snapshot.members)
+        return report(
+            office.job,
+            snapshot,
+            speeds,
+            width,
+            contributors=config.show_contributors,
+            graph=config.show_throughput_graph,
+        )
+
+    while True:
+        try:
+            snapshot = await office.snapshot()
+        except QueueUnreachable as exc:
+            click.echo(str(exc))
+        else:
+            with printing():
+                show(console, partial(made, snapshot))
+                click.echo()
+        await asyncio.sleep(config.refresh_rate)

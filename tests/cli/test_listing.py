@@ -53,6 +53,14 @@ def test_time_that_a_stranger_tells_may_be_none():
         assert "oops" in shown(worker(figures={}, facts=facts))
 
 
+def test_feeder_tells_its_last_error():
+    feeder = Member("feed", "f", "h", 1, 0.0, NOW, "working", {}, {"last_error": "a.jpg: gone"})
+    out = io.StringIO()
+    Console(file=out, width=200).print(listing.processes([feeder], NOW, 200))
+
+    assert "last error: a.jpg: gone" in out.getvalue()
+
+
 def test_sink_tells_its_last_part_and_when():
     figures, facts = {"rows": 5.0, "last_part_at": NOW}, {"last_part": "part-1.parquet"}
     sink = Member("sink", "s", "h", 1, 0.0, NOW, "working", figures, facts)
