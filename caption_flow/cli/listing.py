@@ -5,6 +5,7 @@ monitor.
 from collections.abc import Iterator, Mapping, Sequence
 
 from caption_flow.cli.grid import Cell, Column, Grid, grid
+from caption_flow.config.sizes import spelt
 from caption_flow.monitor import wording
 from caption_flow.monitor.limits import SILENT
 from caption_flow.monitor.report import stages
@@ -12,6 +13,9 @@ from caption_flow.monitor.workers import Listed
 from caption_flow.queue.ports import Member, Snapshot
 
 _STATES = {"silent": "red", "starting": "yellow", "paused": "yellow", "draining": "yellow"}
+
+_WHEN = "_at"  # how names of figures end that are times
+_TOLD_ELSEWHERE = frozenset({"version", "last_error", "last_error_at"})
 
 _STREAMS = (
     Column("stream", least=10, usual=16),
@@ -31,6 +35,8 @@ _WORKERS = (
     Column("failed", right=True, rank=8, usual=6),
     Column("host", rank=9, least=8),
     Column("GPU", rank=6, least=12),
+    Column("use", right=True, rank=10),
+    Column("memory", right=True, rank=11),
     Column("model", rank=7, least=12),
     Column("last trouble", rank=5, least=16),
 )
@@ -79,41 +85,58 @@ def reasons(told: Mapping[str, int], width: int) -> Grid:
 def figures(member: Member) -> Iterator[str]:
     """Spell out what a process counts."""
     for name, value in member.figures.items():
-        yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.2f}"
+        if name.endswith(_WHEN):
+            yield f"{name} {wording.clock(value)}"
+        else:
+            yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.2f}"
 
 
 def facts(member: Member) -> Iterator[str]:
-    """Spell out what else there is to know of a process."""
-    return (f"{name} {value}" for name, value in member.facts.items() if value)
+    """Spell out what else there is to know of a process, but for what went wrong last."""
+    return (
+        f"{name} {value}"
+        for name, value in member.facts.items()
+        if value and name not in _TOLD_ELSEWHERE
+    )
 
 
-def trouble(one: Listed) -> str:
-    """Say what is wrong with a worker, or was last; "" where nothing is known."""
-    return one.detail or one.fact("error")
+def last_error(one: Listed) -> str:
+    """Say what went wrong last with a worker, and when; "" where nothing is known."""
+    at, error = one.fact("last_error_at"), one.fact("last_error")
+    return f"{wording.clock(float(at))} {error}" if error and at.isdecimal() else error
 
 
 def _worker(one: Listed) -> tuple[Cell, ...]:
-    running, slots = one.figure("running"), one.figure("slots")
+    running, slots = one.now("running"), one.now("slots")
     done, failed = one.figure("captions"), one.figure("failed")
     return (
         one.member.name,
         (one.state, _STATES.get(one.state, "yellow" if one.detail else "")),
         f"{running:.0f}/{slots:.0f}" if running is not None and slots else wording.UNKNOWN,
         wording.rate(one.rate),
-        wording.share(one.figure("free_lately")),
+        wording.share(one.now("free_lately")),
         wording.short(one.ago),
         f"{done:,.0f}" if done is not None else wording.UNKNOWN,
         f"{failed:,.0f}" if failed else "",
         one.member.host,
         one.fact("gpu"),
+        wording.share(one.now("gpu_use")) if one.fact("gpu") else "",
+        _memory(one),
         one.fact("model"),
-        (trouble(one), "yellow"),
+        (one.detail or last_error(one), "yellow"),
     )
+
+
+def _memory(one: Listed) -> str:
+    used, total = one.figure("gpu_memory_used"), one.figure("gpu_memory_total")
+    return f"{spelt(used or 0)} of {spelt(total)}" if total else ""
 
 
 def _process(member: Member, now: float) -> tuple[Cell, ...]:
     ago = max(0.0, now - member.seen)
     state = "silent" if ago >= SILENT else member.state
     shown: Cell = (state, _STATES.get(state, ""))
-    told = ", ".join((*facts(member), *figures(member)))
+    error = member.facts.get("last_error")
+    wrong = [f"last error: {error}"] if error else []
+    told = ", ".join((*wrong, *facts(member), *figures(member)))
     return member.role, member.name, shown, wording.short(ago), member.host, told

@@ -35,7 +35,7 @@ COMMANDS = {
     "dead": "Look at samples that were given up; retry or drop them.",
     "auth": "Say who may come in through the proxy: make, add, remove and list tokens.",
     "status": "Show how a job stands, once.",
-    "monitor": "Show how a job stands, until Ctrl-C.",
+    "monitor": "Show how a job stands, live and on the whole screen.",
     "view": "Look through finished captions and their images.",
     "contributors": "See who captioned how much; take back what somebody made.",
     "doctor": "Look for what may go wrong here, and say what to do about it.",

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from caption_flow.cli.grid import GAP, SHORTENED, Column, grid
+from caption_flow.cli.grid import GAP, Column, grid
 from caption_flow.cli.letters import printable
 from caption_flow.config.sizes import spelt
 from caption_flow.model import Counts
@@ -77,9 +77,12 @@ def progress(counts: Counts, width: int) -> RenderableType:
 
 def books(counts: Counts, width: int) -> RenderableType:
     """Show where the samples of the job are."""
-    titles = [Column(name.replace("_", " "), right=True) for name in BOOKS]
-    table = grid(titles, [[f"{getattr(counts, name):,}" for name in BOOKS]], width - LABEL)
-    return labelled("Samples", table)
+    told = {name.replace("_", " "): f"{getattr(counts, name):,}" for name in BOOKS}
+    in_a_row = sum(max(map(len, pair)) + GAP for pair in told.items()) - GAP
+    if in_a_row <= width - LABEL:
+        titles = [Column(name, right=True) for name in told]
+        return labelled("Samples", grid(titles, [list(told.values())], in_a_row))
+    return labelled("Samples", Text(", ".join(f"{name} {n}" for name, n in told.items())))
 
 
 def pace(snapshot: Snapshot) -> list[Table]:
@@ -146,11 +149,6 @@ def labelled(label: str, told: RenderableType) -> Table:
     line.add_column()
     line.add_row(Text(label, "bold"), told)
     return line
-
-
-def shortened(text: str, most: int) -> str:
-    """Cut a text that is too long."""
-    return text if len(text) <= most else f"{text[: most - 1]}{SHORTENED}"
 
 
 def _figures(found: Limit) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Monitor: times, rates and shares as people read them."""
 
+from datetime import datetime
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNKNOWN = "-"
 _SMALL, _LARGE = 10.0, 1000.0  # rates that are told with more, and with no decimals
@@ -41,3 +43,13 @@ def rate(value: float | None) -> str:
 def share(value: float | None) -> str:
     """Write a share as percent; "-" where it is not known."""
     return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def clock(at: float) -> str:
+    """Write a time of day here, and the day where that was not today; "-" where it is none."""
+    try:
+        then = datetime.fromtimestamp(at).astimezone()
+    except (OverflowError, ValueError, OSError):  # a stranger's, say
+        return UNKNOWN
+    today = then.date() == datetime.now().astimezone().date()
+    return then.strftime("%H:%M:%S" if today else "%m-%d %H:%M")

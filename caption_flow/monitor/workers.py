@@ -39,14 +39,13 @@ class Listed(Struct, frozen=True):
         """Give a figure; None where the worker has none of that name."""
         return self.member.figures.get(name)
 
+    def now(self, name: str) -> float | None:
+        """Give a figure that says how things stand; None where nobody knows, as of a silent one."""
+        return None if self.silent else self.figure(name)
+
     def fact(self, name: str) -> str:
         """Give a fact; "" where the worker tells none of that name."""
         return self.member.facts.get(name, "")
-
-    @property
-    def troubled(self) -> bool:
-        """Whether somebody should look at it."""
-        return self.silent or bool(self.detail)
 
 
 def workers(snapshot: Snapshot, speeds: Speeds) -> list[Listed]:
@@ -70,7 +69,7 @@ def _listed(member: Member, now: float, speeds: Speeds) -> Listed:
 _KEYS: dict[Order, Callable[[Listed], Any]] = {
     "name": lambda one: one.member.name,
     "rate": lambda one: (-(one.rate or 0.0), one.member.name),
-    "free": lambda one: (-(one.figure("free_lately") or 0.0), one.member.name),
+    "free": lambda one: (-(one.now("free_lately") or 0.0), one.member.name),
     "trouble": lambda one: (not one.silent, not one.detail, one.member.name),
     "seen": lambda one: (-one.ago, one.member.name),
 }

@@ -23,7 +23,7 @@ import msgspec
 
 from caption_flow.lifecycle import cancel
 from caption_flow.queue.connect import connect
-from tests.cli.terminal import Terminal
+from tests.cli.full_screen import Terminal
 from tests.monitor.crowd import beat_all
 from tests.queue.shop import Shop
 from tests.redis_server import RedisServer

@@ -13,7 +13,7 @@ from caption_flow.queue.connect import connect
 from caption_flow.queue.ports import Member
 from tests.audit.archive import Archive
 from tests.audit.office import Office
-from tests.cli.terminal import Terminal
+from tests.cli.full_screen import Terminal
 from tests.e2e.desk import Desk, wait_until
 from tests.monitor.crowd import beat_all, worker
 from tests.redis_server import RedisServer, free_port

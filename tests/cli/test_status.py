@@ -13,7 +13,8 @@ from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.ports import Member
 from tests.audit.archive import Archive
 from tests.audit.office import ALL, Office
-from tests.e2e.desk import Desk, Ended
+from tests.cli.full_screen import Terminal
+from tests.e2e.desk import Desk, Ended, wait_until
 from tests.e2e.desk import settings as flags
 from tests.e2e.pictures import draw, rows
 from tests.redis_server import RedisServer
@@ -43,16 +44,83 @@ async def status(desk: Desk, *words: object) -> Ended:
     return done
 
 
-async def test_status_shows_books_streams_members_and_leaderboard(
+async def test_status_shows_what_there_is_to_know_of_a_job(
     archive: Archive, desk: Desk, redis_url: str
 ):
-    shown = (await status(desk, "--redis", redis_url)).out
+    done = await status(desk, "--redis", redis_url)
 
+    shown = done.out
     assert shown.startswith(f"{JOB}: planned, settings of version ")
-    for words in ("samples:caption", "captions", "host-a", "rows 3", "ada", "(anonymous: 1)"):
+    for words in (
+        "Limit      ",
+        "65.0%  13 of 20",
+        "1 worker",
+        "2: engine 2",
+        "samples:caption",
+        "host-a",
+        "ada",
+        "(anonymous: 1)",
+    ):
         assert words in shown
     assert "bob" not in shown
     assert archive.makers()["bob"] == 3
+
+
+async def test_status_on_a_pipe_is_plain_lines(archive: Archive, desk: Desk, redis_url: str):
+    """One for each row, however long, and nothing that is for a terminal."""
+    long = Member("sink", "shelf", "host-s", 1, 0.0, 2e9, "working", {}, {"part": "p" * 300})
+    await archive.roles.job.beat(long)
+
+    shown = (await status(desk, "--redis", redis_url)).out
+
+    assert "\x1b" not in shown
+    [row] = [line for line in shown.splitlines() if "shelf" in line]
+    assert "p" * 300 in row
+    assert all(line == line.rstrip() for line in shown.splitlines())
+
+
+@pytest.mark.usefixtures("archive")
+async def test_status_fits_a_narrow_terminal(desk: Desk, redis_url: str):
+    with Terminal(desk.folder, "status", "--redis", redis_url, columns=40, lines=60) as terminal:
+        assert await asyncio.to_thread(terminal.ended) == 0
+        await asyncio.to_thread(wait_until, lambda: "hours" in terminal.text, "the end")
+        rows = terminal.text.splitlines()
+
+    titles = next(row for row in rows if row.startswith("worker"))
+    assert titles.split() == ["worker", "state", "rate"]
+    assert "stream               waiting      held" in rows
+    assert "captioned 8, dead 2" in " ".join(terminal.text.split())
+
+
+async def test_status_is_repeated_until_it_is_stopped(archive: Archive, desk: Desk, redis_url: str):
+    running = desk.start("status", "--redis", redis_url, "--json", "--watch", "0.1")
+    await until(lambda: running.out.count("\n") >= 2 or running.ended)
+    await archive.caption("ada", 1)
+    await until(lambda: '"completed":12' in running.out or running.ended)
+
+    running.signal(signal.SIGINT)
+
+    done = await asyncio.to_thread(running.wait)
+    assert done.code == 0, done.words
+    told = [json.loads(line) for line in done.out.splitlines()]
+    assert [told[0]["books"]["completed"], told[-1]["books"]["completed"]] == [11, 12]
+
+
+async def test_status_that_is_repeated_waits_for_a_server_that_is_away(
+    desk: Desk, own_server: RedisServer
+):
+    async with connect(own_server.url, role="test") as connections:
+        await Roles(connections, desk.folder).feed_queue().publish(settings().encode(), "pictures")
+    running = desk.start("status", "--redis", own_server.url, "--watch", "0.1")
+    await until(lambda: "settings of version 1" in running.out or running.ended)
+
+    own_server.stop()
+    await until(lambda: "No answer from" in running.err or running.ended)
+    seen = running.out.count("settings of version 1")
+    own_server.start()
+    await until(lambda: running.out.count("settings of version 1") > seen or running.ended)
+
+    assert not running.ended, running.err
 
 
 async def test_status_is_one_document(archive: Archive, desk: Desk, redis_url: str):

@@ -1,5 +1,7 @@
 """Wording: times, rates and shares are short, and say how much is meant."""
 
+import time
+
 import pytest
 
 from caption_flow.monitor import wording
@@ -28,6 +30,18 @@ def test_span(seconds: float | None, long: str, short: str):
 )
 def test_rate(value: float | None, said: str):
     assert wording.rate(value) == said
+
+
+def test_clock_has_the_day_where_that_is_another():
+    now = time.time()
+
+    assert len(wording.clock(now)) == len("12:00:00")
+    assert wording.clock(now - 3 * 86400).count("-") == 1
+
+
+@pytest.mark.parametrize("at", [1e300, -1e300, float("nan"), float("inf")])
+def test_clock_of_a_time_that_is_none(at: float):
+    assert wording.clock(at) == "-"
 
 
 def test_share():

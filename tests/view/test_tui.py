@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.terminal import Terminal
+from tests.cli.full_screen import Terminal
 from tests.e2e.desk import wait_until
 from tests.view.parts import NEEDLE, numbered, part_name, write_part
 

@@ -6,8 +6,9 @@ from rich.console import RenderableType
 
 from caption_flow.cli.grid import Cell, Column, grid
 from caption_flow.cli.screen.lookout import Sight
-from caption_flow.cli.screen.pane import Scrolled, clock, nothing, one_line, told
+from caption_flow.cli.screen.pane import Scrolled, nothing, one_line, told
 from caption_flow.model import Caption, Outcome
+from caption_flow.monitor import wording
 
 _SHORT = 200  # characters of a caption in the list
 _COLUMNS = (
@@ -40,7 +41,7 @@ def _row(caption: Caption) -> tuple[Cell, ...]:
     if last is None:
         return ("", caption.sample.id, "", "")
     text = one_line(" / ".join(_texts(last)))[:_SHORT]
-    return (clock(last.captioned_at), caption.sample.id, last.worker, text)
+    return (wording.clock(last.captioned_at), caption.sample.id, last.worker, text)
 
 
 def _details(caption: Caption) -> Iterator[RenderableType]:

@@ -8,8 +8,9 @@ from rich.text import Text
 from caption_flow.cli import listing
 from caption_flow.cli.grid import Cell, Column, grid
 from caption_flow.cli.screen.lookout import Sight
-from caption_flow.cli.screen.pane import Scrolled, clock, nothing, one_line, told
+from caption_flow.cli.screen.pane import Scrolled, nothing, one_line, told
 from caption_flow.model import DeadLetter
+from caption_flow.monitor import wording
 
 _REASONS = 4  # shown; the most frequent
 _SHORT = 200  # characters of a detail in the list
@@ -46,7 +47,7 @@ class LetterPane(Scrolled):
 def _row(letter: DeadLetter) -> tuple[Cell, ...]:
     why = letter.failure
     detail = one_line(why.detail)[:_SHORT]
-    return (clock(why.at), why.reason, letter.sample.id, why.stage or "(feeder)", detail)
+    return (wording.clock(why.at), why.reason, letter.sample.id, why.stage or "(feeder)", detail)
 
 
 def _details(letter: DeadLetter) -> Iterator[RenderableType]:

@@ -1,7 +1,6 @@
 """Screen: what a pane is, and what those that list something share."""
 
 from collections.abc import Hashable, Sequence
-from datetime import datetime
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -19,6 +18,7 @@ T = TypeVar("T")
 
 _LOWEST = 14  # lines; a list that has fewer has them for itself
 _SHARE = 3  # of the lines one part is for what is chosen
+_MOST = 12  # lines for that
 _LONGEST = 4_000  # characters of a text that are shown
 
 
@@ -69,7 +69,7 @@ class Scrolled:
 
     def room(self, height: int, *, beside: int = 0) -> "Room":
         """Share so many lines, after the heading of the list and `beside` for something else."""
-        chosen = height // _SHARE if self.alone and height >= _LOWEST else 0
+        chosen = min(height // _SHARE, _MOST) if self.alone and height >= _LOWEST else 0
         return Room(max(1, height - chosen - beside - 1), chosen)
 
     def looked(self, keys: Sequence[Hashable], room: "Room") -> tuple[int, int, int | None]:
@@ -115,13 +115,6 @@ def told(label: str, words: str, style: str = "") -> RenderableType:
 def one_line(text: str) -> str:
     """Write a text in one line."""
     return " ".join(text[:_LONGEST].split())
-
-
-def clock(at: float) -> str:
-    """Spell a time of day, or the day where that was not today."""
-    then = datetime.fromtimestamp(at).astimezone()
-    today = then.date() == datetime.now().astimezone().date()
-    return then.strftime("%H:%M:%S" if today else "%m-%d %H:%M")
 
 
 _FAR = 1 << 40  # lines: beyond any list

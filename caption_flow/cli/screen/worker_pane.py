@@ -54,10 +54,10 @@ class WorkerPane(Scrolled):
 
 def _details(one: Listed) -> Iterator[RenderableType]:
     member = one.member
-    if error := one.fact("error"):
+    if error := listing.last_error(one):
         yield told("Last error", error, "yellow")
     yield told("State", f"{member.state}, heard {wording.span(one.ago)} ago")
     up = wording.span(member.seen - member.started)
-    facts = (f"{name} {value}" for name, value in member.facts.items() if name != "error")
-    yield told("Process", ", ".join((f"{member.pid} on {member.host}, up {up}", *facts)))
+    where = f"{member.pid} on {member.host}, up {up}"
+    yield told("Process", ", ".join((where, *listing.facts(member))))
     yield told("Figures", ", ".join(listing.figures(member)))

@@ -124,7 +124,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=_own_terminal,
+            preexec_fn=_own_terminal,  # noqa: PLW1509 - it takes no lock
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()

@@ -1,0 +1,72 @@
+"""Listing: what processes tell of themselves is shown, also what is no number one can count."""
+
+import io
+import time
+
+from rich.console import Console
+
+from caption_flow.cli import listing
+from caption_flow.model import Counts
+from caption_flow.monitor.speeds import Speeds
+from caption_flow.monitor.workers import workers
+from caption_flow.queue.ports import Member, Snapshot
+
+NOW = time.time()
+GPU = {"gpu_use": 0.83, "gpu_memory_used": 60.0 * 2**30, "gpu_memory_total": 80.0 * 2**30}
+
+
+def worker(state: str = "working", *, figures: dict[str, float], facts: dict[str, str]) -> Member:
+    return Member("worker", "w", "host-a", 1, NOW - 60, NOW, state, figures, facts)
+
+
+def shown(member: Member, width: int = 300) -> str:
+    listed = workers(Snapshot(NOW, Counts(), (member,)), Speeds())
+    out = io.StringIO()
+    Console(file=out, width=width).print(listing.workers(listed, width))
+    return out.getvalue()
+
+
+def test_worker_tells_its_gpu_and_model():
+    told = shown(worker(figures=GPU, facts={"gpu": "H100 (0)", "model": "Qwen/Qwen2.5-VL-7B"}))
+
+    for words in ("H100 (0)", "Qwen/Qwen2.5-VL-7B", "83%", "60.0 GiB of 80.0 GiB"):
+        assert words in told
+
+
+def test_worker_tells_its_last_error_and_when():
+    facts = {"last_error": "a.jpg: engine, out of memory", "last_error_at": f"{NOW:.0f}"}
+
+    assert f"{time.strftime('%H:')}" in shown(worker(figures={}, facts=facts))
+    assert "a.jpg: engine, out of memory" in shown(worker(figures={}, facts=facts))
+
+
+def test_what_keeps_a_worker_now_comes_before_what_went_wrong_once():
+    told = shown(worker("idle: no model", figures={}, facts={"last_error": "long ago"}))
+
+    assert "no model" in told
+    assert "long ago" not in told
+
+
+def test_time_that_a_stranger_tells_may_be_none():
+    for at in ("x", "²", "9" * 40):
+        facts = {"last_error": "oops", "last_error_at": at}
+        assert "oops" in shown(worker(figures={}, facts=facts))
+
+
+def test_feeder_tells_its_last_error():
+    feeder = Member("feed", "f", "h", 1, 0.0, NOW, "working", {}, {"last_error": "a.jpg: gone"})
+    out = io.StringIO()
+    Console(file=out, width=200).print(listing.processes([feeder], NOW, 200))
+
+    assert "last error: a.jpg: gone" in out.getvalue()
+
+
+def test_sink_tells_its_last_part_and_when():
+    figures, facts = {"rows": 5.0, "last_part_at": NOW}, {"last_part": "part-1.parquet"}
+    sink = Member("sink", "s", "h", 1, 0.0, NOW, "working", figures, facts)
+
+    assert list(listing.facts(sink)) == ["last_part part-1.parquet"]
+    rows, at = listing.figures(sink)
+    assert rows == "rows 5"
+    assert at.startswith("last_part_at ")
+    assert at.count(":") == 2
