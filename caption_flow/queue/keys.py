@@ -50,7 +50,7 @@ def shard_to(name: str) -> str:
 
 
 def shard_from(written: str) -> str:
-    """Read back what `shard_to` wrote."""
+    """Read back what `shard_to` wrote; a name that has such an escape as text looks like it."""
     return str(json.loads(f'"{written}"')) if _ESCAPED.search(written) else written
 
 

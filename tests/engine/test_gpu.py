@@ -64,7 +64,8 @@ def test_gpu_is_found_by_its_number(nvml: Nvml):
     assert nvml.open == 0
 
 
-def test_gpu_is_found_by_its_uuid(nvml: Nvml):
+@pytest.mark.usefixtures("nvml")
+def test_gpu_is_found_by_its_uuid():
     assert look("GPU-two") == Glance("Card B", 2 * GIB, 80 * GIB, 1.0)
 
 
@@ -93,7 +94,8 @@ def test_first_gpu_that_is_visible_is_ours(visible: str | None, device: str):
     assert device_of(visible) == device
 
 
-async def test_figures_are_those_of_the_last_look(nvml: Nvml):
+@pytest.mark.usefixtures("nvml")
+async def test_figures_are_those_of_the_last_look():
     async with Gpu("1", look) as gpu:
         await until(gpu.figures)
 

@@ -62,7 +62,7 @@ class Snapshot(Struct, frozen=True):
     history: tuple[Moment, ...] = ()  # of the last hour, oldest first
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the newest dead letters
     settings_version: int = 0  # of those that are published; 0: none are
-    leaderboard: tuple[Standing, ...] = ()
+    leaderboard: tuple[Standing, ...] = ()  # of the first hundred
     paused: bool = False  # by an operator
     shards: tuple[Shard, ...] = ()  # some that are fed or captioned now
 
