@@ -18,6 +18,7 @@ from caption_flow.queue.ports import Member, Membership
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
+LONGEST_FACT = 1000  # characters: some quote files and servers
 LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
 
 
@@ -92,5 +93,14 @@ class Herald(Beside):
             seen=time.time(),
             state="paused" if self._paused() and self.state != "starting" else self.state,
             figures=dict(self._figures()),
-            facts={"version": __version__, **self._facts()},
+            facts={name: _told(fact) for name, fact in self._all_facts().items()},
         )
+
+    def _all_facts(self) -> dict[str, str]:
+        return {"version": __version__, **self._facts()}
+
+
+def _told(fact: str) -> str:
+    """Escape what is no text or no terminal should read: names of files may be anything."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in fact)
+    return "".join(shown)[:LONGEST_FACT]

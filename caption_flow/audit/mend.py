@@ -89,10 +89,11 @@ class Mender:
         await self._forget(scan)
         if findings.differences:
             await self._queue.mend_books()
+        shards_changed = await self._queue.mend_shards()
         return replace(
             mended,
             parts_forgotten=tuple(findings.parts.gone),
-            books_changed=bool(findings.differences),
+            books_changed=bool(findings.differences) or shards_changed,
         )
 
     async def _forget(self, scan: Scan) -> None:

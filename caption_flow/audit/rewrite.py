@@ -20,6 +20,7 @@ from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import Rewriting, Taken, begin, count
 from caption_flow.errors import QueueForgot, StorageUnfit
 from caption_flow.model import Chunk, sample_name
+from caption_flow.queue.keys import shard_to
 from caption_flow.queue.ports.recall import Recall, Rewrite
 from caption_flow.sink.recovery import read_record, record
 
@@ -144,15 +145,16 @@ class Rewriter:
     async def _rewrite(
         self, rewriting: Rewriting, taken: Sequence[Taken], *, again: bool
     ) -> Rewrite:
-        tally = await asyncio.to_thread(rewriting.prepare)
+        tally, shards = await asyncio.to_thread(rewriting.prepare)
         token = rewriting.token
-        rest = record(rewriting.rows, tally, again=again, revision=token)
+        rest = record(rewriting.rows, tally, shards, again=again, revision=token)
         chunks = list(_chunks(taken, self._chunk_size))
         return Rewrite(
             token,
             rest.decode(),
             tuple(records.encode(chunk).decode() for chunk in chunks),
             tuple(chunk.count for chunk in chunks),
+            tuple(shard_to(chunk.shard) for chunk in chunks),
         )
 
     async def _lasting(self, begun: Sequence[_Begun]) -> list[_Begun]:

@@ -1,9 +1,10 @@
-"""Data set: who made the rows of a part, by the rows alone.
+"""Data set: who made the rows of a part, and of which shards they are, by the rows alone.
 
 Counters are made of this and can always be made again. Where parts have no column `stages`, as in
 a job that an earlier version began, the whole row is taken for the work of its `contributor`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def tally(file: Path) -> Tally:
         for name, credit in _sums(made):
             found[name] = found.get(name, Credit()) + credit
     return found
+
+
+def rows_by_shard(file: Path) -> dict[str, int]:
+    """Count the rows of each shard in a part."""
+    found: Counter[str] = Counter()
+    with pq.ParquetFile(file, read_dictionary=["shard"]) as opened:
+        for batch in opened.iter_batches(_ROWS, columns=["shard"], use_threads=False):
+            for each in batch.column("shard").value_counts().to_pylist():
+                found[each["values"]] += each["counts"]
+    return dict(found)
 
 
 def by_day(file: Path, contributor: str) -> dict[str, int]:

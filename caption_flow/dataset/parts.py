@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.credits import tally
+from caption_flow.dataset.credits import rows_by_shard, tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.ids import read_ids
 from caption_flow.dataset.locks import is_at, lock, sync
@@ -142,6 +142,14 @@ class PartFolder:
                 return tally(self.temporary(part))
             except FileNotFoundError:  # so it is renamed: the usual case
                 return tally(self.file(part))
+
+    def shards(self, part: str) -> dict[str, int]:
+        """Count the rows of each shard in a part that is finished, if perhaps not renamed."""
+        with self.reading(part):
+            try:
+                return rows_by_shard(self.temporary(part))
+            except FileNotFoundError:  # so it is renamed: the usual case
+                return rows_by_shard(self.file(part))
 
     def newest(self, count: int) -> list[tuple[str, list[str]]]:
         """Read a few samples of the newest part: id, and the texts of all its outputs."""
@@ -277,6 +285,11 @@ class OpenPart:
         """Count what each contributor made of the rows of the prepared part."""
         with on_disk(self._folder.path):
             return tally(self._folder.temporary(self.name))
+
+    def shards(self) -> dict[str, int]:
+        """Count the rows of each shard in the prepared part."""
+        with on_disk(self._folder.path):
+            return rows_by_shard(self._folder.temporary(self.name))
 
     def publish(self) -> None:
         """Give the prepared part its final name."""

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from caption_flow.dataset.credits import made_by, tally
+from caption_flow.dataset.credits import made_by, rows_by_shard, tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.locks import is_at, lock, sync
 from caption_flow.dataset.parts import ROWS_PER_GROUP, PartFolder
@@ -71,13 +71,14 @@ class Rewriting:
                         new.write_batch(kept)
         return taken
 
-    def prepare(self) -> Tally:
-        """Make what was written durable; answers who made it."""
+    def prepare(self) -> tuple[Tally, dict[str, int]]:
+        """Make what was written durable; answers who made it, and the rows of each shard."""
         with on_disk(self._folder.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             sync(self._folder.path)
-            return tally(_hidden(self._folder, self.part))
+            written = _hidden(self._folder, self.part)
+            return tally(written), rows_by_shard(written)
 
     def replace(self) -> bool:
         """Put what was written in the place of the part, durably; False where it is gone."""

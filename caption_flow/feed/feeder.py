@@ -70,7 +70,7 @@ class Feeder:
         self._left_behind: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._room = Room(bytes=0, samples=0)
         self._full = Spells()  # in which there was no room
-        self._last_error = ""
+        self._last_error: dict[str, str] = {}
         self.tally = Tally()
 
     def figures(self) -> dict[str, float]:
@@ -89,7 +89,7 @@ class Feeder:
         """Name the data set, the shards that are fed, and what was given up last."""
         shards = dict.fromkeys(lease.chunk.shard for lease in self._held())
         told = {"dataset": self._source.dataset, "shards": ", ".join(shards)}
-        return told | ({"last_error": self._last_error} if self._last_error else {})
+        return told | self._last_error
 
     def report(self) -> str:
         """Say what was done so far."""
@@ -279,7 +279,8 @@ class Feeder:
         self.tally.count(batch)
         for offer in batch:
             if (why := offer.failure) is not None:
-                self._last_error = f"{offer.sample.id}: {why.reason}, {why.detail}"
+                what = f"{offer.sample.id}: {why.reason}, {why.detail}"
+                self._last_error = {"last_error": what, "last_error_at": f"{why.at:.0f}"}
                 logger.warning(
                     "Gave up %s: %s, %s",
                     *(offer.sample.id, why.reason, why.detail),

@@ -32,16 +32,26 @@ class _Scene:
     def __init__(self, snapshot: Snapshot) -> None:
         self.counts = snapshot.counts
         self.paused = snapshot.paused
+        self._all = snapshot.members
         self._members = [m for m in snapshot.members if snapshot.at - m.seen < SILENT]
         self.workers = self._of("worker")
-        self.working = [worker for worker in self.workers if worker.state != "starting"]
         self.feeders, self.sinks = self._of("feed"), self._of("sink")
         stages = [stream for stream in snapshot.streams if stream.stage]
         self.in_stages = sum(stream.waiting + stream.held for stream in stages)
-        self.waiting = sum(stream.waiting for stream in stages)
+        # The stage where most wait: who serves others cannot help it.
+        fullest = max(stages, key=lambda stream: (stream.waiting, stream.held), default=None)
+        self.stage = fullest.stage if fullest and self.in_stages else ""
+        self.waiting = fullest.waiting if fullest else 0
+        self.working = [one for one in self.workers if _serves(one, self.stage)]
 
     def _of(self, role: str) -> list[Member]:
         return [member for member in self._members if member.role == role]
+
+    def none(self, role: str, word: str) -> str:
+        """Say that there is no process of a role: none came, or those that did are silent."""
+        if any(member.role == role for member in self._all):
+            return f"No {word} was heard of for {SILENT:.0f} s"
+        return f"No {word} runs"
 
     @property
     def to_feed(self) -> int:
@@ -93,7 +103,9 @@ def _by_captions(scene: _Scene) -> Limit | None:
     full = bool(budget) and scene.counts.in_flight >= FULL * budget and _most(unwritten, scene)
     if not scene.sinks and (stuck or full):
         return Limit(
-            "sink", f"No sink runs, and {unwritten:,} captions wait to be written.", figures
+            "sink",
+            f"{scene.none('sink', 'sink')}, and {unwritten:,} captions wait to be written.",
+            figures,
         )
     if full and scene.sinks:
         return Limit(
@@ -110,9 +122,12 @@ def _by_workers(scene: _Scene) -> Limit | None:
     if scene.working or scene.in_stages == 0:
         return None
     figures = {"waiting": float(scene.in_stages), "starting": float(len(scene.workers))}
-    if scene.workers:
+    if any(worker.state == "starting" for worker in scene.workers):
         return Limit("workers", "Workers are loading their models.", figures)
-    return Limit("workers", f"No worker runs, and {scene.in_stages:,} samples wait.", figures)
+    who = scene.none("worker", "worker")
+    if scene.workers:
+        who = f"No worker serves the stage {scene.stage}"
+    return Limit("workers", f"{who}, and {scene.in_stages:,} samples wait.", figures)
 
 
 def _by_engines(scene: _Scene) -> Limit | None:
@@ -134,6 +149,13 @@ def _by_engines(scene: _Scene) -> Limit | None:
             "They need more CPU."
         )
         return Limit("preparing", sentence, figures)
+    if scene.waiting > slots:
+        sentence = (
+            f"Workers take samples more slowly than engines caption them: {scene.waiting:,} wait "
+            f"in Redis while slots are free for {scene.free:.0%} of the time. They need more CPU, "
+            "or a faster way to Redis."
+        )
+        return Limit("preparing", sentence, figures)
     return None
 
 
@@ -146,9 +168,12 @@ def _by_feeding(scene: _Scene) -> Limit:
             "nothing", f"Nothing: the last {counts.in_flight:,} are on their way.", figures
         )
     if not scene.feeders:
-        return Limit("feeding", "No feeder runs, and there is more to feed.", figures)
+        who = scene.none("feed", "feeder")
+        return Limit("feeding", f"{who}, and there is more to feed.", figures)
     if scene.hindered >= HINDERED:
         return Limit("budget", _full(scene), figures)
+    if not scene.working:
+        return Limit("feeding", "Feeding: no sample has come to a stage yet.", figures)
     return Limit("feeding", "Feeding: engines have free slots and wait for samples.", figures)
 
 
@@ -160,6 +185,12 @@ def _full(scene: _Scene) -> str:
     else:
         part = f"{counts.in_flight:,} of {samples:,.0f} samples (budget.samples)"
     return f"The budget of Redis: {part} are in flight, and engines have free slots."
+
+
+def _serves(worker: Member, stage: str) -> bool:
+    """Whether it works at a stage; workers of earlier versions do not tell at which."""
+    told = worker.facts.get("stages", "")
+    return worker.state != "starting" and (not (stage and told) or stage in told.split(", "))
 
 
 def _mean(workers: Sequence[Member], figure: str) -> float:

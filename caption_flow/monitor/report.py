@@ -33,6 +33,7 @@ def document(job: str, snapshot: Snapshot) -> dict[str, Any]:
             for one in snapshot.streams
         ],
         "stages": list(stages(snapshot)),
+        "shards": snapshot.shards,
         "dead_reasons": snapshot.reasons,
         "members": snapshot.members,
         "leaderboard": [_flat(line) for line in snapshot.leaderboard],

@@ -106,6 +106,14 @@ class RedisAuditQueue(RedisJob):
         spare = await self._spare_images() if books.spare_images > 0 else []
         return await self._balance(["1", *spare])
 
+    async def mend_shards(self) -> bool:
+        """Let what is kept of each shard be what streams and parts say; answers if it was not."""
+        lane = self.lane
+        places = [lane.shards, lane.shard_names, lane.cursors, lane.chunks]
+        places += [lane.captions, lane.dead, lane.parts]
+        places += await self.sample_streams(self._stages)
+        return bool(await self.scripts.run("mend_shards", places, []))
+
     async def disown(self) -> int:
         """End the leases on entries that somebody deleted: whoever holds one can do no more."""
         ended = 0
@@ -124,14 +132,18 @@ class RedisAuditQueue(RedisJob):
         lane = self.lane
         status: bytes = await self.scripts.run(
             "reissue",
-            [lane.chunks, lane.cursors, lane.counts],
-            [seen.position, seen.reissues, after, most, chunk.count, records.encode(chunk)],
+            [lane.chunks, lane.cursors, lane.counts, lane.shards, lane.shard_names],
+            [
+                *(seen.position, seen.reissues, after, most),
+                *(chunk.count, records.encode(chunk), keys.shard_to(chunk.shard)),
+            ],
         )
         return status.decode()  # type: ignore[return-value]
 
     async def forget_part(self, part: str, lost: int = 0) -> None:
         """Take a part that is gone off the committed ones, and its lost rows off the books."""
-        at = [self.lane.parts, self.lane.counts, self.lane.contributors]
+        lane = self.lane
+        at = [lane.parts, lane.counts, lane.contributors, lane.shards]
         await self.scripts.run("forget", at, [part, lost])
 
     async def _balance(self, arguments: list[str]) -> Books:

@@ -55,6 +55,7 @@ class RedisCaptionQueue(RedisRewrites):
             [
                 *(lane.captions, lane.parts, lane.counts),
                 *(lane.forbidden, lane.epoch, lane.contributors),
+                *(lane.shards, lane.shard_names),
             ],
             [keys.SINKS, self._name, part, record, epoch, *entries],
         )
@@ -78,7 +79,8 @@ class RedisCaptionQueue(RedisRewrites):
 
     async def record_part(self, part: str, record: bytes) -> bool:
         """Record a published part that the queue has forgotten; False when it has not."""
-        at = [self.lane.parts, self.lane.epoch, self.lane.contributors]
+        lane = self.lane
+        at = [lane.parts, lane.epoch, lane.contributors, lane.shards, lane.shard_names]
         return bool(await self.scripts.run("record", at, [part, record, secrets.token_hex(8)]))
 
     async def agree(self, schema: bytes) -> bytes:

@@ -6,7 +6,7 @@ from caption_flow.codec import records
 from caption_flow.model import Chunk, DeadLetter, EntryId
 from caption_flow.queue.consumer import readable
 from caption_flow.queue.job import RedisJob
-from caption_flow.queue.keys import id_to
+from caption_flow.queue.keys import id_to, shard_to
 from caption_flow.queue.pages import PAGE, pages
 from caption_flow.queue.ports import LetterFilter, Letters
 
@@ -31,22 +31,25 @@ class RedisDeadLetters(RedisJob):
         lane = self.lane
         gone = await self.scripts.run(
             "retry",
-            [lane.dead, lane.chunks, lane.retried, lane.counts],
-            [records.encode(chunk), chunk.count, *_named(letters)],
+            [lane.dead, lane.chunks, lane.retried, lane.counts, lane.shards],
+            [records.encode(chunk), chunk.count, shard_to(chunk.shard), *_named(letters)],
         )
         return {entry.decode() for entry in gone}
 
     async def drop(self, letters: Sequence[DeadLetter]) -> int:
         """Take letters off, and their samples with them; answers how many were still there."""
         lane = self.lane
-        return int(
-            await self.scripts.run(
-                "drop", [lane.dead, lane.dropped, lane.counts], list(_named(letters))
-            )
-        )
+        places = [lane.dead, lane.dropped, lane.counts, lane.shards]
+        return int(await self.scripts.run("drop", places, list(_placed(letters))))
 
 
 def _named(letters: Sequence[DeadLetter]) -> Iterator[EntryId | bytes]:
     for letter in letters:
         yield letter.entry
         yield id_to(letter.sample.id)
+
+
+def _placed(letters: Sequence[DeadLetter]) -> Iterator[EntryId | bytes]:
+    for letter in letters:
+        yield from _named([letter])
+        yield shard_to(letter.sample.shard)

@@ -111,9 +111,10 @@ class RedisFeedQueue(RedisJob):
         self, before: str, after: str, chunk: Chunk | None, *, backlog: int, done: bool
     ) -> Planned:
         """Add a chunk and move the plan, if it stands at `before` and fewer than `backlog` wait."""
+        lane = self.lane
         status, *rest = await self.scripts.run(
             "plan",
-            [self.lane.chunks, self.lane.cursors, self.lane.counts],
+            [lane.chunks, lane.cursors, lane.counts, lane.shards, lane.shard_names],
             [
                 before,
                 after,
@@ -121,6 +122,7 @@ class RedisFeedQueue(RedisJob):
                 chunk.count if chunk else 0,
                 records.encode(chunk) if chunk else b"",
                 "1" if done else "0",
+                keys.shard_to(chunk.shard) if chunk else "",
             ],
         )
         if status == b"moved":
@@ -177,7 +179,10 @@ class RedisFeedQueue(RedisJob):
         lane = self.lane
         answer = await self._consumer.settle(
             "offer",
-            [lane.chunks, lane.cursors, self._samples, lane.images, lane.dead, lane.counts],
+            [
+                *(lane.chunks, lane.cursors, self._samples),
+                *(lane.images, lane.dead, lane.counts, lane.shards),
+            ],
             [
                 keys.FEEDERS,
                 self._name,
@@ -188,6 +193,7 @@ class RedisFeedQueue(RedisJob):
                 lease.chunk.count,
                 budget.bytes,
                 budget.samples,
+                keys.shard_to(lease.chunk.shard),
                 *_arguments(offers),
             ],
         )
@@ -220,7 +226,7 @@ class RedisFeedQueue(RedisJob):
         lane = self.lane
         answer = await self._consumer.settle(
             "withdraw",
-            [lane.chunks, lane.cursors, lane.counts, lane.retried],
+            [lane.chunks, lane.cursors, lane.counts, lane.retried, lane.shards],
             [
                 keys.FEEDERS,
                 self._name,
@@ -229,6 +235,7 @@ class RedisFeedQueue(RedisJob):
                 lease.chunk.count,
                 before,
                 after,
+                keys.shard_to(lease.chunk.shard),
                 *map(keys.id_to, lease.chunk.ids()),
             ],
         )

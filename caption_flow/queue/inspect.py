@@ -1,6 +1,7 @@
 """Queue: Inspector on Redis. It reads lengths and books and a few entries, so it costs little."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,10 +14,13 @@ from caption_flow.queue.border import GroupGone, answers, translated, translatio
 from caption_flow.queue.consumer import Delivery, readable
 from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import is_gone
-from caption_flow.queue.ports import Member, Moment, Settings, Snapshot, Stream
-from caption_flow.queue.ports.contributors import leaderboard
+from caption_flow.queue.ports import Member, Moment, Settings, Shard, Snapshot, Stream
+from caption_flow.queue.ports.contributors import Standing, leaderboard
 from caption_flow.queue.ports.inspect import STAGE
 from caption_flow.queue.reasons import Reasons
+from caption_flow.queue.shards import Shards
+
+MOST_RANKED = 100  # contributors that a snapshot names
 
 _moment = msgspec.json.Decoder(Moment)
 
@@ -40,16 +44,19 @@ class RedisInspector(RedisContributors):
         pipe = self.client.pipeline(transaction=False)
         pipe.time().lrange(self.lane.history, 0, -1)
         (seconds, micros), notes = await answers(pipe)
+        places, members = await self._places(settings), await self._members()
+        stages = [place.stream for place in places if place.name.startswith(STAGE)]
         return Snapshot(
             seconds + micros / 1e6,
             counts,
-            await self._members(),
-            await self._streams(await self._places(settings)),
+            members,
+            await self._streams(places),
             history=tuple(map(_moment.decode, notes)),
             reasons=await self._why(),
             settings_version=settings.version if settings else 0,
-            leaderboard=tuple(leaderboard(await self.contributors())),
+            leaderboard=tuple(_first(leaderboard(await self.contributors()))),
             paused=(await self.standing_orders()).paused is not None,
+            shards=tuple(await self._shards.at_work(stages, members)),
         )
 
     async def captions(self, count: int) -> list[Caption]:
@@ -61,6 +68,10 @@ class RedisInspector(RedisContributors):
         """Read the newest dead letters."""
         found = await self._newest(self.lane.dead, count)
         return readable(found, lambda d: records.dead_letter_from(d.entry, d.fields))
+
+    async def shards(self, after: str, count: int) -> list[Shard]:
+        """Read so many shards that come after one, by name; "": from the first on."""
+        return await self._shards.page(after, count)
 
     async def columns(self, count: int) -> list[str] | None:
         """Name the columns of so many samples that are in a stage; None where none is."""
@@ -93,6 +104,10 @@ class RedisInspector(RedisContributors):
             pipe.xrange(self.lane.images, one.image, one.image)
         read = zip(wanted, await answers(pipe) if wanted else (), strict=False)
         return {one.sample.id: entry[0][1][b"image"] for one, entry in read if entry}
+
+    @property
+    def _shards(self) -> Shards:
+        return Shards(self.client, self.lane)
 
     async def _newest(self, stream: str, count: int) -> list[Delivery]:
         with translated():
@@ -136,6 +151,12 @@ class RedisInspector(RedisContributors):
 
 def _is_here(sample: Sample, most: int) -> bool:
     return sample.reference is UNSET and 0 < sample.bytes <= most
+
+
+def _first(board: Sequence[Standing]) -> Iterator[Standing]:
+    """Leave out those beyond the first ranks; who is not named is in few lines anyway."""
+    yield from islice((line for line in board if line.rank), MOST_RANKED)
+    yield from (line for line in board if not line.rank)
 
 
 def _stream(name: str, length: Any, pending: Any, oldest: Any) -> Stream:

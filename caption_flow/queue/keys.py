@@ -3,6 +3,9 @@
 All keys of a lane share a hash tag, so that every script works on Redis Cluster.
 """
 
+import json
+import re
+
 from msgspec import Struct
 
 FEEDERS = "feeders"  # group on the chunk stream
@@ -16,6 +19,8 @@ RETURNED = "returned"
 # Fields of the orders.
 PAUSED = "paused"
 DRAINED = "drain:"  # and the name of the member
+
+_ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 
 JOBS = "cf:jobs"  # set of job names, so that a worker without one can find the only one
 
@@ -33,6 +38,20 @@ def id_to(id_: str) -> bytes:
 def id_from(member: bytes) -> str:
     """Read back what `id_to` wrote."""
     return member.decode("utf-8", "surrogatepass")
+
+
+def shard_to(name: str) -> str:
+    """Write a shard's name for the keys of what is kept of it, as scripts do; see lua/fail.lua."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return json.dumps(name)[1:-1]  # what is no text stays as JSON escapes it
+    return name
+
+
+def shard_from(written: str) -> str:
+    """Read back what `shard_to` wrote; a name that has such an escape as text looks like it."""
+    return str(json.loads(f'"{written}"')) if _ESCAPED.search(written) else written
 
 
 class JobKeys(Struct, frozen=True):
@@ -171,6 +190,16 @@ class LaneKeys(Struct, frozen=True):
     def parts(self) -> str:
         """Hash: committed parts."""
         return self._key("parts")
+
+    @property
+    def shards(self) -> str:
+        """Hash: samples planned, captioned and dead, `SHARD:counter`, of each shard."""
+        return self._key("shards")
+
+    @property
+    def shard_names(self) -> str:
+        """Sorted set: the shards of which that is kept, by name."""
+        return self._key("shard_names")
 
     @property
     def rewrites(self) -> str:

@@ -52,6 +52,7 @@ class RedisRecall(RedisRewrites):
         lane = self.lane
         group = [keys.SINKS, "captions"] if stream == lane.captions else [keys.WORKERS, ""]
         places = [stream, lane.dead, lane.images, lane.counts, lane.failures]
+        places += [lane.shards]
         arguments = [*group, *_reasons(made, contributor)]
         return int(await self.scripts.run("recall", places, arguments))
 

@@ -47,7 +47,7 @@ class RedisRewrites(RedisJob):
         """Do what was written down, now that the part has lost its rows; False: it is done."""
         lane = self.lane
         places = [lane.parts, lane.rewrites, lane.contributors, lane.counts]
-        places += [lane.chunks, lane.cursors, lane.epoch]
+        places += [lane.chunks, lane.cursors, lane.epoch, lane.shards, lane.shard_names]
         return bool(await self.scripts.run("rewritten", places, [part, token, _word()]))
 
     async def cancel_rewrite(self, part: str, token: str) -> None:

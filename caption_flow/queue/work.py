@@ -172,7 +172,8 @@ class RedisWorkQueue(RedisJob):
             for lease, failure in group:
                 arguments += (lease.entry, self._signed(failure))
             places = [lane.samples(stage), lane.dead, lane.images, lane.counts, lane.failures]
-            answer = await self._source.settle("fail", [*places, lane.contributors], arguments)
+            places += [lane.contributors, lane.shards]
+            answer = await self._source.settle("fail", places, arguments)
             ours |= self._settled(stage, [lease for lease, _ in group], answer)
         return [ours[lease.entry] for lease, _ in failed]
 

@@ -9,7 +9,7 @@ from caption_flow.codec import records
 from caption_flow.errors import CaptionFlowError, Misunderstanding
 from caption_flow.grants import Grant, Role
 from caption_flow.model import Caption, DeadLetter
-from caption_flow.queue.ports import Member, Order, Settings, Snapshot
+from caption_flow.queue.ports import Member, Order, Settings, Shard, Snapshot
 from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.remote.link import Link
 from caption_flow.wire import administering as admin
@@ -38,6 +38,12 @@ class RemoteInspector:
         """Read the newest dead letters."""
         wanted = asking.LettersWanted(0, min(count, asking.MOST_LETTERS))
         return await self._report(wanted, list[DeadLetter])
+
+    async def shards(self, after: str, count: int) -> list[Shard]:
+        """Read so many shards that come after one, by name; "": from the first on."""
+        name = after.encode("utf-8", "surrogatepass")
+        wanted = asking.ShardsWanted(0, name, min(count, asking.MOST_LETTERS))
+        return await self._report(wanted, list[Shard])
 
     async def columns(self, count: int) -> list[str] | None:
         """Name the columns of so many samples that are in a stage; None where none is."""

@@ -67,6 +67,7 @@ _KINDS: dict[type[Frame], tuple[type[Frame], str]] = {
     asking.LettersWanted: (asking.Report, ""),
     asking.ColumnsWanted: (asking.Report, ""),
     asking.CaptionsWanted: (asking.Report, ""),
+    asking.ShardsWanted: (asking.Report, ""),
     administering.SettingsWanted: (feeding.Published, ""),
     administering.Reload: (administering.Reloaded, ""),
     administering.GiveOrder: (administering.OrderGiven, ""),

@@ -20,6 +20,7 @@ from caption_flow.dataset.rewriting import find, revision
 from caption_flow.errors import QueueFull, StorageBlocked, StorageUnfit
 from caption_flow.logs import about
 from caption_flow.model import Tally
+from caption_flow.queue.keys import shard_to
 from caption_flow.queue.ports import CaptionQueue
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,21 @@ class Record(Struct, frozen=True, omit_defaults=True):
     rows: int = 0
     again: bool = False  # the queue had forgotten it, so its samples may come a second time
     tally: Tally = {}  # of its rows
+    shards: dict[str, int] = {}  # rows of each shard, by its name as queue/keys.py writes it
     revision: str = ""  # the last time that it lost rows
 
 
-def record(rows: int, tally: Tally, *, again: bool = False, revision: str = "") -> bytes:
+def record(
+    rows: int,
+    tally: Tally,
+    shards: Mapping[str, int] = {},
+    *,
+    again: bool = False,
+    revision: str = "",
+) -> bytes:
     """Write what the queue keeps of a part."""
-    return msgspec.json.encode(Record(rows, again, tally, revision))
+    written = {shard_to(shard): count for shard, count in shards.items()}
+    return msgspec.json.encode(Record(rows, again, tally, written, revision))
 
 
 def read_record(value: bytes) -> Record:
@@ -182,8 +192,10 @@ class Recovery:
         return count
 
     def _record_of(self, part: str) -> bytes:
-        tally, last = self._folder.tally(part), revision(self._folder, part)
-        return record(self._rows[part], tally, again=True, revision=last)
+        folder = self._folder
+        last = revision(folder, part)
+        made = folder.tally(part), folder.shards(part)
+        return record(self._rows[part], *made, again=True, revision=last)
 
     def _read_rivals(self) -> dict[str, Known]:
         read = {part: self._folder.ids_if_prepared(part) for part in self._folder.unpublished()}

@@ -256,7 +256,7 @@ class Sink:
         return part
 
     async def _ask_to_commit(self, part: OpenPart) -> list[EntryId]:
-        made = record(len(part.entries), await asyncio.to_thread(part.tally))
+        made = await asyncio.to_thread(lambda: record(len(part.ids), part.tally(), part.shards()))
         epoch = self._recovery.epoch
         try:
             return await self._patience(

@@ -10,6 +10,9 @@ MOST_LETTERS = 1000  # dead letters, or samples whose columns are looked at, in 
 
 Few: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_LETTERS)]
 
+# Of a shard, in UTF-8 with what is no text passed on: it may be the path of a file.
+ShardName: TypeAlias = Annotated[bytes, Meta(max_length=8192)]
+
 
 class Report(Frame, frozen=True, array_like=True, tag=50):
     """What was asked for; payload: in JSON."""
@@ -44,4 +47,14 @@ class CaptionsWanted(Frame, frozen=True, array_like=True, tag=54):
     count: Few
 
 
-FromMonitor: TypeAlias = SnapshotWanted | LettersWanted | ColumnsWanted | CaptionsWanted
+class ShardsWanted(Frame, frozen=True, array_like=True, tag=55):
+    """Asks for so many shards that come after one, by name; none: from the first on."""
+
+    id: RequestId
+    after: ShardName
+    count: Few
+
+
+FromMonitor: TypeAlias = (
+    SnapshotWanted | LettersWanted | ColumnsWanted | CaptionsWanted | ShardsWanted
+)

@@ -84,7 +84,7 @@ class Office:
         part.append(captions)
         part.prepare()
         if commit:
-            made = record(len(captions), part.tally())
+            made = record(len(captions), part.tally(), part.shards())
             assert await queue.commit(part.name, made, part.entries) == []
         if publish:
             part.publish()

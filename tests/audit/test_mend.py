@@ -20,6 +20,9 @@ async def everything(office: Office) -> dict[str, object]:
     for key in sorted(await office.roles.client.keys("cf:*")):
         kind = await office.roles.client.type(key)
         read = {b"stream": "xrange", b"hash": "hgetall", b"string": "get", b"set": "smembers"}
+        if kind == b"zset":
+            found[key.decode()] = await office.roles.client.zrange(key, 0, -1)
+            continue
         found[key.decode()] = await getattr(office.roles.client, read[kind])(key)
     return found
 

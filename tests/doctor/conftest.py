@@ -22,7 +22,7 @@ def practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practi
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("caption_flow.logs.set_up", lambda _: None)
+    monkeypatch.setattr("caption_flow.logs.set_up", lambda **_: None)
     made = Practice(tmp_path, monkeypatch)
     monkeypatch.setattr(packages, "distributions", made.distributions)
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)  # so that it is not there

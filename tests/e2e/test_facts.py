@@ -14,8 +14,8 @@ def told(job: Job, role: str) -> dict[str, Any]:
 
 
 def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: str):
-    images = draw(desk.folder / "photos", 40)
-    (images / "0.jpg").write_bytes(b"no image at all")  # the first of all
+    images = draw(desk.folder / "photos", 400)
+    (images / "00000-first.jpg").write_bytes(b"no image at all")
     flags = ("--redis", redis_url, "--job", "photos")
     job = Job(redis_url, "photos")
     slow = settings(
@@ -30,12 +30,14 @@ def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: 
     wait_until(lambda: told(job, "worker")["facts"].get("model"), "a worker at its engine")
     feeder, worker, sink = (told(job, role) for role in ("feed", "worker", "sink"))
 
-    assert feeder["facts"]["last_error"].startswith("0.jpg: not_an_image, ")
+    assert feeder["facts"]["last_error"].startswith("00000-first.jpg: not_an_image, ")
+    assert float(feeder["facts"]["last_error_at"]) >= int(feeder["started"])
     assert feeder["facts"]["dataset"] == "photos"
     assert feeder["figures"]["budget_samples"] == 20
     assert worker["facts"]["engine"] == "simulated"
     assert worker["facts"]["stages"] == "caption"
-    assert (worker["figures"]["slots"], worker["figures"]["running"]) == (2, 2)
+    assert worker["figures"]["slots"] == 2
+    assert 0 < worker["figures"]["running"] <= 2
     assert sink["figures"]["last_part_rows"] == 5
     assert sink["facts"]["folder"] == "caption_data/photos"
     assert {one["facts"]["version"] for one in (feeder, worker, sink)} == {__version__}

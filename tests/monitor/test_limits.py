@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from caption_flow.model import Counts
 from caption_flow.monitor.limits import SILENT, Limit, limit
@@ -127,6 +128,37 @@ def test_small_budget_of_bytes():
 
 def test_workers_without_cpu():
     assert found(FEEDER, worker(CLUMSY), SINK).kind == "preparing"
+
+
+def test_workers_that_take_too_slowly():
+    told = found(WAITING_FEEDER, worker(HUNGRY), SINK, waiting=80, held=5)
+
+    assert told.kind == "preparing"
+    assert told.sentence.startswith(
+        "Workers take samples more slowly than engines caption them: 80"
+    )
+
+
+def test_engines_of_the_stage_where_most_wait_limit():
+    streams = Stream("samples:look", 50, 10), Stream("samples:tell", 0, 1)
+    busy = replace(worker(BUSY), name="looks", facts={"stages": "look"})
+    free = replace(worker(HUNGRY), name="tells", facts={"stages": "tell, other"})
+    books = Counts(planned=1000, plan_done=True, offered=61)
+
+    told = limit(Snapshot(NOW, books, (FEEDER, busy, free, SINK), streams))
+    assert (told.kind, told.figures["slots"]) == ("engine", 10)
+    left = limit(Snapshot(NOW, books, (FEEDER, free, SINK), streams))
+    assert (left.kind, left.sentence) == (
+        "workers",
+        "No worker serves the stage look, and 61 samples wait.",
+    )
+
+
+def test_process_that_is_silent_is_told_from_one_that_is_not_there():
+    silent = member("sink", {}, ago=SILENT + 1)
+    told = found(WAITING_FEEDER, worker(HUNGRY), silent, waiting=0, held=0, unwritten=100)
+
+    assert told.sentence.startswith("No sink was heard of for 20 s, and 100 captions wait")
 
 
 def test_larger_engines_weigh_more():

@@ -1,6 +1,7 @@
 """What the streams of a job really hold, read at once, to be compared with its books."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -8,6 +9,7 @@ from msgspec import Struct
 from caption_flow.codec import records
 from caption_flow.model import Chunk, Counts, EntryId
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.keys import shard_to
 
 Entries = dict[EntryId, dict[bytes, bytes]]
 
@@ -22,6 +24,23 @@ class Ledger(Struct, frozen=True):
     images: Entries
     captions: Entries
     dead: Entries
+    shards: dict[str, int]  # what is kept of each, by the field of the hash; no zeros
+
+    def check_shards(self, captioned: Mapping[str, int]) -> None:
+        """Compare what is kept of each shard with streams, and with its rows in parts."""
+        planned, dead = Counter(captioned), Counter[str]()
+        for chunk in self.chunks:
+            planned[chunk.shard] += len(self._left_in(chunk))
+        for entries in (*self.stages, self.captions, self.dead):
+            planned.update(_shards_of(entries))
+        dead.update(_shards_of(self.dead))
+        told = {"planned": planned, "captioned": Counter(captioned), "dead": dead}
+        assert self.shards == {
+            f"{shard_to(shard)}:{counter}": count
+            for counter, counts in told.items()
+            for shard, count in counts.items()
+            if count
+        }
 
     def check(self) -> None:
         """Compare the books with what the streams hold."""
@@ -63,11 +82,12 @@ async def read_ledger(job: RedisJob, stages: tuple[str, ...]) -> Ledger:
     pipe = job.client.pipeline(transaction=True)
     pipe.hgetall(lane.counts)
     pipe.hgetall(lane.cursors)
+    pipe.hgetall(lane.shards)
     for stream in (lane.chunks, lane.images, lane.captions, lane.dead):
         pipe.xrange(stream)
     for stage in stages:
         pipe.xrange(lane.samples(stage))
-    counts, cursors, *streams = await pipe.execute()
+    counts, cursors, shards, *streams = await pipe.execute()
     chunks, images, captions, dead, *samples = map(_entries, streams)
     return Ledger(
         Counts(**_numbers(counts)),
@@ -77,7 +97,12 @@ async def read_ledger(job: RedisJob, stages: tuple[str, ...]) -> Ledger:
         images,
         captions,
         dead,
+        {field.decode(): int(count) for field, count in shards.items() if int(count)},
     )
+
+
+def _shards_of(entries: Entries) -> list[str]:
+    return [records.sample_from(*entry).shard for entry in entries.items()]
 
 
 def _entries(answer: list[tuple[bytes, dict[bytes, bytes]]]) -> Entries:

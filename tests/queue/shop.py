@@ -3,6 +3,7 @@
 Leases are aged, not slept through; the books are compared with what the streams really hold.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from caption_flow.dataset.source import ROOT_SHARD
 from caption_flow.model import (
     Caption,
     Chunk,
+    Credit,
     DeadLetter,
     Failure,
     Lease,
@@ -28,6 +30,7 @@ from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Budget, Deferral, LetterFilter
 from caption_flow.queue.work import RedisWorkQueue
+from caption_flow.sink.recovery import record
 from tests.queue.ledger import read_ledger
 
 LEASE_SECONDS = 60.0
@@ -75,20 +78,20 @@ class Shop:
     def dead(self) -> RedisDeadLetters:
         return RedisDeadLetters(self.job.connections, self.job.job)
 
-    async def plan(self, *counts: int) -> list[Chunk]:
+    async def plan(self, *counts: int, shard: str = ROOT_SHARD) -> list[Chunk]:
         """Plan chunks of these many samples."""
         feeder = self.feeder("planner")
         chunks = []
         for count in counts:
             position = await feeder.position()
-            chunks.append(chunk_of(f"{position or 0}", count))
+            chunks.append(chunk_of(f"{position or 0}", count, shard))
             after = str(int(position or 0) + 1)
             await feeder.plan(position, after, chunks[-1], backlog=1000, done=False)
         return chunks
 
-    async def offer(self, count: int) -> list[Sample]:
+    async def offer(self, count: int, shard: str = ROOT_SHARD) -> list[Sample]:
         """Plan one chunk and offer all of it."""
-        await self.plan(count)
+        await self.plan(count, shard=shard)
         feeder = self.feeder("first feeder")
         lease = await feeder.claim_chunk()
         assert lease is not None
@@ -96,9 +99,9 @@ class Shop:
         assert (await feeder.offer(lease, offers, PLENTY)).status == "ok"
         return [offer.sample for offer in offers]
 
-    async def caption(self, count: int) -> list[Sample]:
+    async def caption(self, count: int, shard: str = ROOT_SHARD) -> list[Sample]:
         """Let that many samples pass all stages."""
-        samples = await self.offer(count)
+        samples = await self.offer(count, shard)
         worker = await self.worker("first worker")
         for _ in self.stages:
             left = count
@@ -108,9 +111,11 @@ class Shop:
                 left -= len(leases)
         return samples
 
-    async def give_up(self, count: int, reason: str = "decode") -> list[DeadLetter]:
+    async def give_up(
+        self, count: int, reason: str = "decode", shard: str = ROOT_SHARD
+    ) -> list[DeadLetter]:
         """Let that many samples become dead letters."""
-        await self.offer(count)
+        await self.offer(count, shard)
         worker = await self.worker("hopeless worker")
         leases = await worker.claim(count)
         await worker.fail([(lease, failure_of(lease, reason)) for lease in leases])
@@ -139,8 +144,13 @@ class Shop:
         for key in sorted(await self.redis.keys("cf:*")):
             kind = await self.redis.type(key)
             read = {b"stream": self.redis.xrange, b"set": self.redis.smembers, b"list": self._list}
+            read[b"zset"] = self._ranked
             found[key.decode()] = await read.get(kind, self.redis.hgetall)(key)
         return found
+
+    async def _ranked(self, key: bytes) -> list[bytes]:
+        members: list[bytes] = await self.redis.zrange(key, 0, -1)
+        return members
 
     async def _list(self, key: bytes) -> list[bytes]:
         items: list[bytes] = await self.redis.lrange(key, 0, -1)
@@ -150,10 +160,20 @@ class Shop:
         """Compare the books with what the streams hold."""
         (await read_ledger(self.job, self.stages)).check()
 
+    async def check_shards(self, **captioned: int) -> None:
+        """Compare what is kept of each shard with streams, and with its rows in parts."""
+        (await read_ledger(self.job, self.stages)).check_shards(captioned)
 
-def chunk_of(id_: str, count: int) -> Chunk:
+
+def chunk_of(id_: str, count: int, shard: str = ROOT_SHARD) -> Chunk:
     names = tuple(f"{id_}/{number}" for number in range(count))
-    return Chunk(id_, dataset="data", shard=ROOT_SHARD, names=names)
+    return Chunk(id_, dataset="data", shard=shard, names=names)
+
+
+def recorded(captions: Sequence[Caption]) -> bytes:
+    """Write what a sink records of a part of these rows."""
+    shards = Counter(caption.sample.shard for caption in captions)
+    return record(len(captions), {"": Credit(len(captions))}, shards)
 
 
 def offer_of(chunk: Chunk, name: str, image: bytes | None = None) -> Offer:

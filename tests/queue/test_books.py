@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from caption_flow.dataset.source import ROOT_SHARD
 from caption_flow.model import Caption, ChunkLease, DeadLetter, Lease
 from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
@@ -36,6 +37,7 @@ from tests.queue.shop import (
     failed,
     letters_of,
     offer_of,
+    recorded,
     rejection_of,
     renew,
     retry_of,
@@ -266,7 +268,8 @@ class Job(RuleBasedStateMachine):
     async def _commit(self, sink: Role, *, again: bool = False) -> None:
         part = f"part {len(self.rows)}"
         lost = await self._do(
-            lambda: sink.queue.commit(part, b"{}", entries_of(sink.captions)), again=again
+            lambda: sink.queue.commit(part, recorded(sink.captions), entries_of(sink.captions)),
+            again=again,
         )
         if not lost:
             self.rows[part] = [caption.sample.id for caption in sink.captions]
@@ -330,6 +333,7 @@ class Job(RuleBasedStateMachine):
     def books_balance_and_each_sample_is_in_one_place(self) -> None:
         ledger = self.run(read_ledger(self.shop.job, self.shop.stages))
         ledger.check()
+        ledger.check_shards({ROOT_SHARD: sum(map(len, self.rows.values()))})
         found = ledger.whereabouts()
         for rows in self.rows.values():
             found.update(rows)

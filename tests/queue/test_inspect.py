@@ -6,11 +6,13 @@ import time
 import msgspec
 import pytest
 
-from caption_flow.model import Counts
-from caption_flow.queue import job, reasons
+from caption_flow.model import Counts, Credit
+from caption_flow.queue import inspect, job, reasons
+from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import GONE_SECONDS, RedisJob
 from caption_flow.queue.ports import LetterFilter, Member, Snapshot
-from tests.queue.shop import Shop, done, entries_of, failed
+from caption_flow.sink.recovery import record
+from tests.queue.shop import Shop, done, entries_of, failed, recorded
 
 STAGES = msgspec.json.encode({"stages": [{"name": "look"}, {"name": "tell"}]})
 
@@ -97,7 +99,59 @@ async def test_snapshot_reads_nothing_that_grows(two_stages: Shop):
     told = await two_stages.redis.info("commandstats")
     used = {name.removeprefix("cmdstat_") for name in told}
     assert used - {"info", "config|resetstat"} <= CHEAP
-    assert sum(told[f"cmdstat_{name}"]["calls"] for name in CHEAP if f"cmdstat_{name}" in told) < 24
+    assert sum(told[f"cmdstat_{name}"]["calls"] for name in CHEAP if f"cmdstat_{name}" in told) < 30
+
+
+async def cost(shop: Shop, inspector: RedisInspector) -> tuple[int, int]:
+    """Take one snapshot; answers commands that it took, and bytes that Redis answered."""
+    before = await shop.redis.info()
+    await inspector.snapshot()
+    after = await shop.redis.info()
+    names = ("total_commands_processed", "total_net_output_bytes")
+    commands, answered = (int(after[name]) - int(before[name]) for name in names)
+    return commands, answered
+
+
+async def grow(shop: Shop, name: str, parts: int) -> None:
+    """Let a shard come by that leaves samples in its stage, captions, dead letters and parts."""
+    await shop.caption(2 * parts, shard=name)
+    await shop.give_up(2 * parts, shard=name)
+    await shop.offer(2 * parts, shard=name)
+    sink = shop.sink()
+    for number in range(parts):
+        captions = await sink.read(1)
+        await sink.commit(f"{name} {number}", recorded(captions), entries_of(captions))
+
+
+async def test_snapshot_costs_no_more_for_a_large_job(shop: Shop):
+    inspector = shop.inspector
+    await shop.feeder().publish(b'{"stages": [{"name": "caption"}]}', "data")
+    await grow(shop, "first", 1)
+    await inspector.snapshot()
+    commands, answered = await cost(shop, inspector)
+    for number in range(12):
+        await grow(shop, f"later{number}", 20)
+    await shop.plan(*[2] * 100)
+    await inspector.snapshot()  # in which the letters that are new are read, once
+    later_commands, later_answered = await cost(shop, inspector)
+
+    assert later_commands == commands
+    # Numbers have more digits, and there is a chunk now.
+    assert later_answered - answered < 1000
+
+
+async def test_first_of_many_contributors_are_named(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inspect, "MOST_RANKED", 2)
+    made = {name: Credit(captions) for name, captions in (("a", 1), ("b", 3), ("c", 2), ("", 9))}
+    await shop.sink().record_part("part", record(15, made))
+
+    board = (await shop.inspector.snapshot()).leaderboard
+
+    assert [(line.kind, line.name) for line in board] == [
+        ("contributor", "b"),
+        ("contributor", "c"),
+        ("own", ""),
+    ]
 
 
 async def test_live_members_are_listed(shop: Shop):

@@ -204,7 +204,9 @@ async def publish_what_waits(roles: Roles) -> None:
     part = roles.folder.open(ColumnSchema(("captions",)))
     part.append(captions)
     part.prepare()
-    assert await queue.commit(part.name, record(ROWS, part.tally()), part.entries) == []
+    assert (
+        await queue.commit(part.name, record(ROWS, part.tally(), part.shards()), part.entries) == []
+    )
     part.publish()
 
 

@@ -11,6 +11,7 @@ from caption_flow.wire.asking import (
     ColumnsWanted,
     LettersWanted,
     Report,
+    ShardsWanted,
     SnapshotWanted,
 )
 from caption_flow.wire.fields import Frame
@@ -31,6 +32,7 @@ class AskDesk:
             LettersWanted: self._letters,
             CaptionsWanted: self._captions,
             ColumnsWanted: self._columns,
+            ShardsWanted: self._shards,
         }
 
     def look(self) -> None:
@@ -55,3 +57,7 @@ class AskDesk:
 
     async def _columns(self, wanted: ColumnsWanted, _payload: memoryview) -> None:
         await self.report(wanted.id, await self._inspector.columns(wanted.count))
+
+    async def _shards(self, wanted: ShardsWanted, _payload: memoryview) -> None:
+        after = wanted.after.decode("utf-8", "surrogatepass")
+        await self.report(wanted.id, await self._inspector.shards(after, wanted.count))

@@ -1,18 +1,23 @@
 -- forget: a part that is gone is recorded no more, once, whoever else finds it gone.
 --
--- KEYS  1 parts  2 counts  3 contributors
+-- KEYS  1 parts  2 counts  3 contributors  4 shards
 -- ARGV  1 part  2 rows of it that are in no other part
 --
 -- True after it: the part is not recorded; and if it was, what its record says that contributors
--- made is theirs no more, and so many samples count as if they had never been planned, since
+-- made is theirs no more, nor are its rows their shards'; and so many samples count as if they had never been planned, since
 -- feeding them again counts them anew.
 
 -- Takes off what a record tells that was made.
 local function discredit(record)
-  for name, made in pairs(cjson.decode(record).tally or {}) do
+  local told = cjson.decode(record)
+  for name, made in pairs(told.tally or {}) do
     for i, what in ipairs({ ':captions', ':prompt_tokens', ':output_tokens' }) do
       redis.call('HINCRBY', KEYS[3], name .. what, 0 - made[i])  -- -0 is no number for Redis
     end
+  end
+  for shard, rows in pairs(told.shards or {}) do
+    redis.call('HINCRBY', KEYS[4], shard .. ':planned', 0 - rows)
+    redis.call('HINCRBY', KEYS[4], shard .. ':captioned', 0 - rows)
   end
 end
 

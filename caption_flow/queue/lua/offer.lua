@@ -1,9 +1,9 @@
 -- offer: samples of a claimed chunk enter the first stage, once.
 --
--- KEYS  1 chunks  2 cursors  3 samples:STAGE  4 images  5 dead  6 counts
+-- KEYS  1 chunks  2 cursors  3 samples:STAGE  4 images  5 dead  6 counts  7 shards
 -- ARGV  1 group  2 feeder  3 chunk entry  4 chunk id
 --       5 cursor the feeder believes in  6 cursor after these samples  7 samples in the chunk
---       8 byte budget  9 sample budget
+--       8 byte budget  9 sample budget  10 shard of the chunk
 --       then for each sample: sample (JSON), image, why it has none (JSON, "" when it has one)
 --
 -- True after it: the cursor of the chunk is the number of its samples that were offered, and each
@@ -53,7 +53,7 @@ local function enter(sample, image)
 end
 
 local added_bytes, added, dead = 0, 0, 0
-for i = 10, #ARGV, 3 do
+for i = 11, #ARGV, 3 do
   if ARGV[i + 2] == '' then
     added_bytes = added_bytes + #ARGV[i] + #ARGV[i + 1]
     added = added + 1
@@ -67,7 +67,7 @@ if added > 0 and (heavy or many) then
   return { 'full', cursor, bytes, in_flight }
 end
 
-for i = 10, #ARGV, 3 do
+for i = 11, #ARGV, 3 do
   if ARGV[i + 2] == '' then
     enter(ARGV[i], ARGV[i + 1])
   else
@@ -85,5 +85,6 @@ redis.call('HINCRBY', KEYS[6], 'offered', added + dead)
 redis.call('HINCRBY', KEYS[6], 'bytes_in_flight', added_bytes)
 if dead > 0 then
   redis.call('HINCRBY', KEYS[6], 'dead', dead)
+  redis.call('HINCRBY', KEYS[7], ARGV[10] .. ':dead', dead)
 end
 return { 'ok', tonumber(ARGV[6]), bytes + added_bytes, in_flight + added }

@@ -1,18 +1,25 @@
 -- record: a published part that was forgotten is recorded again.
 --
--- KEYS  1 parts  2 epoch  3 contributors
+-- KEYS  1 parts  2 epoch  3 contributors  4 shards  5 shard names
 -- ARGV  1 part  2 record of it (JSON)  3 a new word for the epoch, see `epoch`
 --
 -- True after it: the part is recorded; if it was not before, what its record says that contributors
--- made is theirs, and another epoch has begun, so that no sink commits what may stand in this part
--- before it has looked. Answers 1 if it was not.
+-- made is theirs, its rows are planned and captioned for their shards, and another epoch has begun,
+-- so that no sink commits what may stand in this part before it has looked. What of it comes once
+-- more and was planned already is taken off again, see `commit`. Answers 1 if it was not.
 
 -- Adds what a record tells that was made.
 local function credit(record)
-  for name, made in pairs(cjson.decode(record).tally or {}) do
+  local told = cjson.decode(record)
+  for name, made in pairs(told.tally or {}) do
     for i, what in ipairs({ ':captions', ':prompt_tokens', ':output_tokens' }) do
       redis.call('HINCRBY', KEYS[3], name .. what, made[i])
     end
+  end
+  for shard, rows in pairs(told.shards or {}) do
+    redis.call('HINCRBY', KEYS[4], shard .. ':planned', rows)
+    redis.call('HINCRBY', KEYS[4], shard .. ':captioned', rows)
+    redis.call('ZADD', KEYS[5], 0, shard)
   end
 end
 

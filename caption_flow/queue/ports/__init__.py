@@ -17,7 +17,7 @@ from caption_flow.queue.ports.feed import (
     Room,
     Withdrawn,
 )
-from caption_flow.queue.ports.inspect import Inspector, Moment, Snapshot, Stream
+from caption_flow.queue.ports.inspect import Inspector, Moment, Shard, Snapshot, Stream
 from caption_flow.queue.ports.job import (
     Commanded,
     Member,
@@ -52,6 +52,7 @@ __all__ = [
     "Planned",
     "Room",
     "Settings",
+    "Shard",
     "Snapshot",
     "StandingOrders",
     "Stream",

@@ -78,6 +78,10 @@ class AuditQueue(Protocol):
         """Let the books say what they should, and drop spare images; answers what they said."""
         ...
 
+    async def mend_shards(self) -> bool:
+        """Let what is kept of each shard be what streams and parts say; answers if it was not."""
+        ...
+
     async def disown(self) -> int:
         """End the leases on entries that somebody deleted: whoever holds one can do no more."""
         ...

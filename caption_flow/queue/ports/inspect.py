@@ -43,6 +43,15 @@ class Moment(Struct, frozen=True, array_like=True):
         return cls(at, *(getattr(counts, name) for name in cls.__struct_fields__[1:]))
 
 
+class Shard(Struct, frozen=True):
+    """How far one shard is; in chunks and in flight is the rest of what is planned."""
+
+    name: str
+    planned: int  # samples
+    captioned: int  # rows in parts
+    dead: int
+
+
 class Snapshot(Struct, frozen=True):
     """The job at a glance, read without scanning anything that grows with it."""
 
@@ -53,8 +62,9 @@ class Snapshot(Struct, frozen=True):
     history: tuple[Moment, ...] = ()  # of the last hour, oldest first
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the newest dead letters
     settings_version: int = 0  # of those that are published; 0: none are
-    leaderboard: tuple[Standing, ...] = ()
+    leaderboard: tuple[Standing, ...] = ()  # of the first hundred
     paused: bool = False  # by an operator
+    shards: tuple[Shard, ...] = ()  # some that are fed or captioned now
 
 
 class Inspector(Protocol):
@@ -70,6 +80,13 @@ class Inspector(Protocol):
 
     async def dead_letters(self, count: int) -> list[DeadLetter]:
         """Read the newest dead letters."""
+        ...
+
+    async def shards(self, after: str, count: int) -> list[Shard]:
+        """Read so many shards that come after one, by name; "": from the first on.
+
+        Those that earlier versions fed are not known. Fewer than asked: there are no more.
+        """
         ...
 
     async def columns(self, count: int) -> list[str] | None:

@@ -17,6 +17,7 @@ class Rewrite(Struct, frozen=True):
     record: str  # of the part without those rows (JSON)
     chunks: tuple[str, ...]  # that the samples are fed again with (JSON)
     counts: tuple[int, ...]  # samples in each
+    shards: tuple[str, ...] = ()  # of each, by its name as queue/keys.py writes it
 
 
 class Made(Struct, frozen=True):

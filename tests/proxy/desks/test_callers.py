@@ -43,6 +43,7 @@ OF_ROLES: dict[Any, set[Role]] = {
     asking.LettersWanted(1, 1): {"monitor", "admin"},
     asking.ColumnsWanted(1, 1): {"monitor", "admin"},
     asking.CaptionsWanted(1, 1): {"monitor", "admin"},
+    asking.ShardsWanted(1, b"", 1): {"monitor", "admin"},
     admin.SettingsWanted(1): {"admin"},
     admin.Reload(1, 1): {"admin"},
     admin.GiveOrder(1, "pause"): {"admin"},

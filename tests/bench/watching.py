@@ -1,0 +1,207 @@
+"""Bench: what watching costs a job: images a second with watchers against without, by turns.
+
+    python -m tests.bench.watching [--images 3000] [--bytes 16384] [--runs 3]
+                                   [--latency 0.2 0.4] [--members 500]
+
+One feeder, one worker with a simulated engine of 64 slots, one sink and one Redis, in whose list
+stand many members more. Watchers are `caption-flow monitor` on a terminal, and
+`caption-flow status --json`, started anew each second. A latency of 0 0 makes the CPU the limit,
+of which watchers then take their share, where all run on one machine.
+"""
+
+import argparse
+import json
+import os
+import pty
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from caption_flow.queue.keys import JobKeys
+from caption_flow.queue.ports import Member
+from tests.bench.images import jpeg_folder
+from tests.bench.roles import REDIS_OPTIONS, Processes
+from tests.redis_server import RedisServer
+
+JOB = "bench"
+STATUS_SECONDS = 1.0  # between two starts of `status`
+FROM = 0.1  # share of the images from which on is measured: the start is another matter
+ROWS, COLUMNS = 60, 200
+
+
+class Watchers:
+    """A monitor on a terminal, and `status --json` again and again."""
+
+    def __init__(self, url: str) -> None:
+        self._at = ("--redis", url, "--job", JOB)
+        self._over = threading.Event()
+        self.seen = 0  # bytes that the monitor has drawn
+        self.asked = 0  # times that `status` has answered
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch for as long as this lasts."""
+        terminal, theirs = pty.openpty()
+        monitor = subprocess.Popen(
+            [sys.executable, "-m", "caption_flow", "monitor", *self._at],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=os.environ | {"LINES": str(ROWS), "COLUMNS": str(COLUMNS), "TERM": "xterm"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        helpers = [
+            threading.Thread(target=self._read, args=(terminal,)),
+            threading.Thread(target=self._ask),
+        ]
+        for helper in helpers:
+            helper.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            ended = monitor.poll()
+            monitor.kill()
+            monitor.wait()
+            for helper in helpers:
+                helper.join()
+            os.close(terminal)
+        if ended is not None:
+            raise SystemExit(f"The monitor ended with code {ended}.")
+
+    def _read(self, terminal: int) -> None:
+        try:
+            while data := os.read(terminal, 1 << 16):
+                self.seen += len(data)
+        except OSError:  # so the monitor is gone
+            return
+
+    def _ask(self) -> None:
+        while not self._over.wait(STATUS_SECONDS):
+            subprocess.run(
+                [sys.executable, "-m", "caption_flow", "status", "--json", *self._at],
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+            self.asked += 1
+
+
+def one_run(folder: Path, given: argparse.Namespace, *, watched: bool) -> dict[str, Any]:
+    """Run the job once; answers its rate, and what Redis and the watchers used."""
+    place = Path(tempfile.mkdtemp(prefix="bench-watching-"))
+    with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
+        roles, watchers = Processes(place / "logs"), Watchers(server.url)
+        _add_members(server, given.members)
+        _start(roles, server, folder, place, given.latency)
+        roles.wait_until(lambda: _completed(server) >= FROM * given.images)
+        begun, already = time.monotonic(), _completed(server)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if watched:
+            with watchers.watching():
+                roles.wait_until(lambda: _completed(server) == given.images)
+        else:
+            roles.wait_until(lambda: _completed(server) == given.images)
+        seconds = time.monotonic() - begun
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        commands = int(_info(server, "total_commands_processed"))
+        redis_s = float(_info(server, "used_cpu_user")) + float(_info(server, "used_cpu_sys"))
+        roles.stop()
+    shutil.rmtree(place)
+    # Those of redis-cli, by which it is measured, are in both.
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "watched": watched,
+        "images_per_s": round((given.images - already) / seconds, 1),
+        "seconds": round(seconds, 2),
+        "watchers_cpu_s": round(cpu, 2),
+        "redis_cpu_s": round(redis_s, 2),
+        "redis_commands": commands,
+        "monitor_bytes": watchers.seen,
+        "status_asked": watchers.asked,
+    }
+
+
+def _start(
+    roles: Processes, server: RedisServer, folder: Path, place: Path, latency: list[float]
+) -> None:
+    common = ("--redis", server.url, "--job", JOB)
+    settings = ["engine=simulated", "vllm.batch_size=64", "simulated.slots=64"]
+    settings.append(f"simulated.latency={latency}")
+    changes = [word for one in settings for word in ("--set", one)]
+    roles.start("feed", "feed", str(folder), *common, *changes)
+    roles.start("worker", "worker", *common)
+    roles.start("sink", "sink", *common, "--data-dir", str(place / "out"))
+
+
+def _add_members(server: RedisServer, count: int) -> None:
+    """Let many workers stand in the list, as if they had just been heard of."""
+    figures = {"slots": 64.0, "running": 60.0, "samples": 1e5, "captions": 1e5, "images": 1e5}
+    figures |= {"free_lately": 0.05, "idle_lately": 0.0, "gpu_memory_used": 7e10, "gpu_use": 0.9}
+    facts = {"version": "1.0", "engine": "vllm", "model": "someone/some-model-7b", "gpu": "a GPU"}
+    for number in range(count):
+        name = f"host{number}-worker-{number:06x}"
+        seen = time.time() + 3600
+        word = Member("worker", name, f"host{number}", 1, 0.0, seen, "working", figures, facts)
+        written = msgspec.json.encode(word).decode()
+        server.cli("HSET", JobKeys(JOB).members, f"worker:{name}", written)
+
+
+def _completed(server: RedisServer) -> int:
+    answer = server.cli("HGET", f"cf:{{{JOB}:0}}:counts", "completed").strip()
+    return int(answer) if answer.isdigit() else 0
+
+
+def _info(server: RedisServer, field: str) -> str:
+    lines = (line.partition(":") for line in server.cli("INFO").splitlines())
+    return next(value.strip() for name, _, value in lines if name == field)
+
+
+def main() -> None:
+    """Print the runs as JSON, and a line on what watching costs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--bytes", type=int, default=16_384)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--latency", type=float, nargs=2, default=[0.2, 0.4])
+    parser.add_argument("--members", type=int, default=500)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "caption-flow")
+    given = parser.parse_args()
+    folder = jpeg_folder(given.cache, given.images, given.bytes)
+    runs = [
+        one_run(folder, given, watched=watched)
+        for number in range(given.runs)
+        # Each goes first as often as the other: machines grow warm, and others come and go.
+        for watched in ((False, True), (True, False))[number % 2]
+    ]
+    print(json.dumps({"bench": "watching", "latency": given.latency, "runs": runs}))
+    rates = {
+        watched: statistics.median(r["images_per_s"] for r in runs if r["watched"] is watched)
+        for watched in (False, True)
+    }
+    used = {
+        watched: statistics.median(
+            r["watchers_cpu_s"] / r["seconds"] for r in runs if r["watched"] is watched
+        )
+        for watched in (False, True)
+    }
+    print(
+        f"watching: {rates[True]:,.0f} images/s against {rates[False]:,.0f}, "
+        f"ratio {rates[True] / rates[False]:.3f}; "
+        f"watchers took {used[True] - used[False]:.0%} of a core"
+    )
+
+
+if __name__ == "__main__":
+    main()
