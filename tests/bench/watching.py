@@ -5,8 +5,8 @@
 
 One feeder, one worker with a simulated engine of 64 slots, one sink and one Redis, in whose list
 stand many members more. Watchers are `caption-flow monitor` on a terminal, and
-`caption-flow status --json`, started anew each second. A latency of 0 0 makes the CPU the limit,
-of which watchers then take their share, where all run on one machine.
+`caption-flow status --json`, started anew a second after it ended. A latency of 0 0 makes the CPU
+the limit, of which watchers then take their share, where all run on one machine.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -47,18 +48,20 @@ class Watchers:
         self._at = ("--redis", url, "--job", JOB)
         self._over = threading.Event()
         self.seen = 0  # bytes that the monitor has drawn
+        self.monitor_cpu = 0.0  # seconds that it has used
         self.asked = 0  # times that `status` has answered
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch for as long as this lasts."""
         terminal, theirs = pty.openpty()
+        termios.tcsetwinsize(terminal, (ROWS, COLUMNS))
         monitor = subprocess.Popen(
             [sys.executable, "-m", "caption_flow", "monitor", *self._at],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=os.environ | {"LINES": str(ROWS), "COLUMNS": str(COLUMNS), "TERM": "xterm"},
+            env=os.environ | {"TERM": "xterm-256color"},
             start_new_session=True,
         )
         os.close(theirs)
@@ -74,7 +77,9 @@ class Watchers:
             self._over.set()
             ended = monitor.poll()
             monitor.kill()
-            monitor.wait()
+            _, status, usage = os.wait4(monitor.pid, 0) if ended is None else (0, 0, None)
+            monitor.returncode = os.waitstatus_to_exitcode(status) if ended is None else ended
+            self.monitor_cpu = usage.ru_utime + usage.ru_stime if usage else 0.0
             for helper in helpers:
                 helper.join()
             os.close(terminal)
@@ -126,6 +131,7 @@ def one_run(folder: Path, given: argparse.Namespace, *, watched: bool) -> dict[s
         "images_per_s": round((given.images - already) / seconds, 1),
         "seconds": round(seconds, 2),
         "watchers_cpu_s": round(cpu, 2),
+        "monitor_cpu_s": round(watchers.monitor_cpu, 2),
         "redis_cpu_s": round(redis_s, 2),
         "redis_commands": commands,
         "monitor_bytes": watchers.seen,
@@ -196,10 +202,11 @@ def main() -> None:
         )
         for watched in (False, True)
     }
+    monitor = statistics.median(r["monitor_cpu_s"] / r["seconds"] for r in runs if r["watched"])
     print(
         f"watching: {rates[True]:,.0f} images/s against {rates[False]:,.0f}, "
         f"ratio {rates[True] / rates[False]:.3f}; "
-        f"watchers took {used[True] - used[False]:.0%} of a core"
+        f"watchers took {used[True] - used[False]:.0%} of a core, the monitor {monitor:.0%}"
     )
 
 
