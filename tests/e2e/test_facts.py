@@ -13,6 +13,12 @@ def told(job: Job, role: str) -> dict[str, Any]:
     return next((m for m in job.members().values() if m["role"] == role), {"facts": {}})
 
 
+def running(job: Job) -> dict[str, Any] | None:
+    """The last word of the worker, if its engine was at work."""
+    worker = told(job, "worker")
+    return worker if worker.get("figures", {}).get("running") else None
+
+
 def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: str):
     images = draw(desk.folder / "photos", 400)
     (images / "00000-first.jpg").write_bytes(b"no image at all")
@@ -27,8 +33,8 @@ def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: 
 
     wait_until(lambda: "last_error" in told(job, "feed")["facts"], "a feeder that gave up an image")
     wait_until(lambda: "last_part" in told(job, "sink")["facts"], "a part")
-    wait_until(lambda: told(job, "worker")["facts"].get("model"), "a worker at its engine")
-    feeder, worker, sink = (told(job, role) for role in ("feed", "worker", "sink"))
+    worker = wait_until(lambda: running(job), "a worker with samples in its engine")
+    feeder, sink = told(job, "feed"), told(job, "sink")
 
     assert feeder["facts"]["last_error"].startswith("00000-first.jpg: not_an_image, ")
     assert float(feeder["facts"]["last_error_at"]) >= int(feeder["started"])
@@ -37,7 +43,7 @@ def test_processes_tell_what_they_do_and_what_went_wrong(desk: Desk, redis_url: 
     assert worker["facts"]["engine"] == "simulated"
     assert worker["facts"]["stages"] == "caption"
     assert worker["figures"]["slots"] == 2
-    assert 0 < worker["figures"]["running"] <= 2
+    assert worker["figures"]["running"] <= 2
     assert sink["figures"]["last_part_rows"] == 5
     assert sink["facts"]["folder"] == "caption_data/photos"
     assert {one["facts"]["version"] for one in (feeder, worker, sink)} == {__version__}
