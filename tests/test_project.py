@@ -163,7 +163,7 @@ async def test_example_of_servers_elsewhere_runs(desk: Desk):
 # What is told
 
 
-TOLD = re.compile(r"(?:^|[\s`/])caption-flow +([a-z_]+\b[^`\n#]*)")
+TOLD = re.compile(r"(?:^|[\s`/])caption-flow +([a-z_]+\b[^`\n#|]*)")
 TELLING = [*PAGES, *(p for p in FILES if p.suffix == ".yaml"), ROOT / "examples" / "quickstart.sh"]
 
 

@@ -97,6 +97,12 @@ def _own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+def _of_a_terminal(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that tell its kind, and not the size of another."""
+    kept = {name: value for name, value in environ.items() if name not in {"COLUMNS", "LINES"}}
+    return kept | {"TERM": "xterm-256color"}
+
+
 class Terminal:
     """A context: `caption-flow ARGUMENTS` on a terminal of this size, and gone at its end."""
 
@@ -119,7 +125,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "caption_flow", *map(str, arguments)],
             cwd=folder,
-            env=environment(folder) | {"TERM": "xterm-256color"} | dict(environ),
+            env=_of_a_terminal(environment(folder)) | dict(environ),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
