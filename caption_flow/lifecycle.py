@@ -10,6 +10,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
@@ -20,6 +21,7 @@ EXIT_FORCED = 1
 # Between two signals that ask twice. A stop of the whole group, as of systemd, reaches us from
 # there and from our parent within a moment: that is asking once.
 TWICE_SECONDS = 1.0
+LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
 _AGAIN_SECONDS = 0.05  # between two cancellations of a task that goes on
 
 _EARLY = b"Stopped before it had begun.\n"
@@ -75,6 +77,19 @@ class Beside(ABC):
 
     async def __aexit__(self, *_: object) -> None:
         await cancel(self._task)
+
+
+class Telling(Beside):
+    """One that has something to tell, and tells the rest at its end, if that is quick."""
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._tell()
+
+    @abstractmethod
+    async def _tell(self) -> None: ...
 
 
 class OutOfTime(Exception):

@@ -9,13 +9,12 @@ from msgspec import Struct
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant
-from caption_flow.lifecycle import Beside
+from caption_flow.lifecycle import Telling
 from caption_flow.queue.ports.contributors import Contributors
 
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 5.0  # what is told is no older than that
-LEAVE_SECONDS = 2.0  # for a courtesy
 
 
 class _Due(Struct):
@@ -25,7 +24,7 @@ class _Due(Struct):
     seconds: float = 0.0
 
 
-class Hours(Beside):
+class Hours(Telling):
     """Tells the queue, for as long as its context lasts."""
 
     def __init__(self, contributors: Contributors) -> None:
@@ -41,12 +40,6 @@ class Hours(Beside):
     def add(self, grant: Grant, seconds: float) -> None:
         """Add to the time of a contributor; it was seen now."""
         self._due.setdefault(grant.name, _Due(grant.anonymous)).seconds += seconds
-
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS):
-                await self._tell()
 
     async def _run(self) -> None:
         while True:

@@ -34,7 +34,7 @@ HELD_UP = 0.5  # of the budget, in parts that wait for more rows: feeders may wa
 
 
 class PartSize(Struct, frozen=True):
-    """When a part is finished: whichever comes first."""
+    """When a part is finished, whichever comes first; early where feeders wait for its room."""
 
     rows: int
     seconds: float  # since its first row

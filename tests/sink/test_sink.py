@@ -92,6 +92,7 @@ async def test_a_part_waits_for_more_rows_until_its_time(roles: Roles):
     async with running(roles.sink(queue=queue).run()):
         await until(lambda: queue.looks > 2)
 
+        assert await _held(roles, 3)
         assert roles.folder.published() == []
 
 

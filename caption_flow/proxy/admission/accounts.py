@@ -7,19 +7,17 @@ together send at most what is allowed, and as many batches as there are proxies.
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from caption_flow.config.sizes import spelt
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Grant, Role
-from caption_flow.lifecycle import Beside
+from caption_flow.lifecycle import Telling
 from caption_flow.proxy.ports import Allowance
 from caption_flow.queue.ports.usage import Had, Usage
 
 logger = logging.getLogger(__name__)
 
-LEAVE_SECONDS = 2.0  # for a courtesy
 TELL_SECONDS = 1.0  # what others were sent is no older than that
 HELD_SECONDS = 0.05  # until it is worth asking again, where others here are about to be sent
 MOST_SECONDS = 5.0  # likewise, where a limit holds: it may be raised
@@ -29,7 +27,7 @@ _MOST_BYTES = 64 * 1024 * 1024  # in a batch
 _NOTHING = Had(0, 0.0, 0, 0.0)
 
 
-class Accounts(Beside):
+class Accounts(Telling):
     """Keeps one account for each contributor with limits, and tells Redis, while it lasts."""
 
     def __init__(self, usage: Usage) -> None:
@@ -51,12 +49,6 @@ class Accounts(Beside):
         """Whether it has fetched so much that not even what it holds is sent to it any more."""
         account = self._accounts.get((grant.role, grant.name))
         return account is not None and account.is_exhausted(grant)
-
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS):
-                await self._tell()
 
     async def _run(self) -> None:
         while True:
