@@ -1,5 +1,5 @@
-"""Command line: the streams, processes and dead letters of a job as tables, for `status` and the
-monitor.
+"""Command line: streams, shards, processes and dead letters of a job as tables, for `status` and
+the monitor.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from caption_flow.monitor import wording
 from caption_flow.monitor.limits import SILENT
 from caption_flow.monitor.report import stages
 from caption_flow.monitor.workers import Listed
-from caption_flow.queue.ports import Member, Snapshot
+from caption_flow.queue.ports import Member, Shard, Snapshot
 
 _STATES = {"silent": "red", "starting": "yellow", "paused": "yellow", "draining": "yellow"}
 
@@ -23,6 +23,13 @@ _STREAMS = (
     Column("held", right=True, usual=8),
     Column("oldest", right=True, rank=1, usual=7),
     Column("passed", right=True, rank=2, usual=10),
+)
+_SHARDS = (
+    Column("shard", least=12, usual=16),
+    Column("settled", right=True, usual=7),
+    Column("captioned", right=True, rank=1, usual=9),
+    Column("planned", right=True, rank=2, usual=8),
+    Column("dead", right=True, rank=3, usual=5),
 )
 _WORKERS = (
     Column("worker", least=12, usual=22),
@@ -65,6 +72,21 @@ def streams(snapshot: Snapshot, width: int) -> Grid:
         for one in snapshot.streams
     ]
     return grid(_STREAMS, rows, width)
+
+
+def shards(told: Sequence[Shard], width: int) -> Grid:
+    """Show how far shards are."""
+    rows = [
+        (
+            one.name,
+            wording.share((one.captioned + one.dead) / one.planned if one.planned else None),
+            f"{one.captioned:,}",
+            f"{one.planned:,}",
+            f"{one.dead:,}" if one.dead else "",
+        )
+        for one in told
+    ]
+    return grid(_SHARDS, rows, width)
 
 
 def workers(listed: Sequence[Listed], width: int, *, chosen: int | None = None) -> Grid:

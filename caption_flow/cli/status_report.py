@@ -14,6 +14,7 @@ from caption_flow.monitor.workers import workers
 from caption_flow.queue.ports import Snapshot
 
 _MEMBERS = 50  # shown of a role
+_SHARDS = 10  # shown
 _WIDEST_CHART = 60
 
 
@@ -49,6 +50,8 @@ def report(
         room = min(_WIDEST_CHART, width)
         shown += [Text(), overview.throughput(snapshot, room, 1, ascii_only=ascii_only)]
     shown += [Text(), listing.streams(snapshot, width)]
+    if snapshot.shards:
+        shown += [Text(), listing.shards(snapshot.shards[:_SHARDS], width)]
     shown += _processes(snapshot, speeds, width)
     if contributors and snapshot.leaderboard:
         shown += [Text(), board(snapshot.leaderboard)]

@@ -9,7 +9,7 @@ from caption_flow.cli import listing
 from caption_flow.model import Counts
 from caption_flow.monitor.speeds import Speeds
 from caption_flow.monitor.workers import workers
-from caption_flow.queue.ports import Member, Snapshot
+from caption_flow.queue.ports import Member, Shard, Snapshot
 
 NOW = time.time()
 GPU = {"gpu_use": 0.83, "gpu_memory_used": 60.0 * 2**30, "gpu_memory_total": 80.0 * 2**30}
@@ -70,3 +70,13 @@ def test_sink_tells_its_last_part_and_when():
     assert rows == "rows 5"
     assert at.startswith("last_part_at ")
     assert at.count(":") == 2
+
+
+def test_shard_tells_how_far_it_is():
+    out = io.StringIO()
+    told = [Shard("coast", 1_000, 250, 50), Shard("left over", 0, 0, 0)]
+    Console(file=out, width=80).print(listing.shards(told, 80))
+
+    _, coast, rest = out.getvalue().splitlines()
+    assert coast.split() == ["coast", "30%", "250", "1,000", "50"]
+    assert rest.split() == ["left", "over", "-", "0", "0"]

@@ -218,7 +218,7 @@ async def test_lost_proxy_is_said_and_comes_back(
 
 @pytest.mark.usefixtures("archive")
 async def test_dumb_terminal_gets_plain_lines(monitor: Any):
-    with monitor(environ={"TERM": "dumb"}) as terminal:
+    with monitor(environ={"TERM": "dumb"}, lines=60) as terminal:
         await shows(terminal, "Settled")
         await quits(terminal, partial(terminal.process.send_signal, signal.SIGINT))
     assert "\x1b" not in terminal.sent

@@ -139,6 +139,8 @@ async def shows_figures_that_move(tab: Tab) -> None:
     await tab.until("document.querySelectorAll('#workers tbody tr').length === 2")
     await tab.until("document.querySelectorAll('.tile img').length > 5")
     await tab.until("document.querySelector('#chart .curve')")
+    shards = "document.querySelector('#shards').innerText"
+    await tab.until(f"/(coast|night).*[1-9]\\d? %/s.test({shards})")
 
 
 async def says_when_it_is_done(tab: Tab) -> None:

@@ -1,4 +1,6 @@
-"""Screen: the streams of a job, and the processes beside the workers that fill and empty them."""
+"""Screen: the streams of a job, the shards that pass through them, and the processes beside the
+workers that fill and empty them.
+"""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -7,7 +9,8 @@ from caption_flow.cli import listing, overview
 from caption_flow.cli.screen.lookout import Sight
 from caption_flow.cli.screen.pane import Scrolled
 
-_HEADINGS = 3  # lines: of both tables, and one between them
+_HEADING = 2  # lines: of a table, and one above it
+_SHARE = 3  # of the lines below the streams one part is for shards
 
 
 class StreamPane(Scrolled):
@@ -18,7 +21,10 @@ class StreamPane(Scrolled):
     def draw(self, sight: Sight, width: int, height: int) -> RenderableType:
         """Show them in so many columns and lines."""
         snapshot = sight.snapshot
-        lines = height - len(snapshot.streams) - _HEADINGS
-        seen = self.scrolled(overview.beside_workers(snapshot), lines)
-        processes = listing.processes(seen, snapshot.at, width)
-        return Group(listing.streams(snapshot, width), Text(), processes)
+        shown: list[RenderableType] = [listing.streams(snapshot, width)]
+        lines = height - len(snapshot.streams) - 1
+        if shards := snapshot.shards[: max(0, lines // _SHARE - _HEADING)]:
+            shown += [Text(), listing.shards(shards, width)]
+            lines -= len(shards) + _HEADING
+        seen = self.scrolled(overview.beside_workers(snapshot), lines - _HEADING)
+        return Group(*shown, Text(), listing.processes(seen, snapshot.at, width))

@@ -212,11 +212,15 @@ function stated(one, cell) {
   badge.className = `badge ${silent ? "bad" : (shownState[one.state] ?? "")}`;
 }
 
-function inside(one, cell) {
+function meter(cell, share, words) {
   const both = kept(cell, () => make("span", {}, make("span", { class: "meter" }, make("i")), make("span")));
+  both.firstChild.firstChild.style.width = `${Math.min(100, 100 * share)}%`;
+  write(both.lastChild, words);
+}
+
+function inside(one, cell) {
   const { running = 0, slots = 0 } = one.figures;
-  both.firstChild.firstChild.style.width = `${slots ? Math.min(100, (100 * running) / slots) : 0}%`;
-  write(both.lastChild, slots ? `${count(running)} / ${count(slots)}` : count(running));
+  meter(cell, slots ? running / slots : 0, slots ? `${count(running)} / ${count(slots)}` : count(running));
 }
 
 function gpu(one, cell) {
@@ -287,6 +291,15 @@ const streamColumns = [
   { title: "Oldest", value: (one) => one.oldest ?? 0, show: (one, cell) => write(cell, one.oldest === null ? "" : lasting(latest - one.oldest)), number: true },
 ];
 
+const settled = (one) => (one.planned ? (one.captioned + one.dead) / one.planned : 0);
+
+const shardColumns = [
+  { title: "Shard", value: (one) => one.name },
+  { title: "Settled", value: settled, show: (one, cell) => meter(cell, settled(one), percent(settled(one))) },
+  { title: "Samples", value: (one) => one.planned, show: (one, cell) => write(cell, count(one.planned)), number: true },
+  { title: "Dead", value: (one) => one.dead, show: (one, cell) => write(cell, count(one.dead)), number: true, optional: true },
+];
+
 const boardColumns = [
   { title: "", value: (one) => one.rank || "", number: true },
   { title: "Contributor", value: (one) => one.name, show: (one, cell) => write(cell, whose(one)) },
@@ -310,6 +323,7 @@ function tables() {
     workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
     others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false], detail: all }),
     streams: new Table(at("streams"), streamColumns, { keyOf: (one) => one.stream, empty: "There is no stream yet." }),
+    shards: new Table(at("shards"), shardColumns, { keyOf: (one) => one.name, empty: "None is fed or captioned now." }),
     board: new Table(at("board"), boardColumns, { keyOf: (one) => `${one.kind} ${one.name}`, empty: "No part is finished yet.", most: 50 }),
     dead: new Table(at("dead"), deadColumns, { keyOf: ([reason]) => reason, empty: "None: nothing was given up." }),
   };
@@ -322,6 +336,7 @@ function showMachines(state, shown) {
   shown.others.show(state.members.filter((one) => one.role !== "worker"));
   const passed = new Map(state.stages.map((one) => [`samples:${one.stage}`, one.passed]));
   shown.streams.show(state.streams.map((one) => ({ ...one, passed: passed.get(one.stream) })));
+  shown.shards.show(state.shards);
   shown.board.show(state.leaderboard);
   shown.dead.show(Object.entries(state.dead_reasons));
   const sum = workers.map((one) => speeds.of(one)).filter(Number.isFinite).reduce((a, b) => a + b, 0);
