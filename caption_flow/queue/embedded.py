@@ -198,6 +198,8 @@ class EmbeddedRedis:
 
     def _launch(self, record: _Record, binary: ServerBinary) -> None:
         """Start a server that inherits the server lock; it alone holds it from here on."""
+        if self._process is not None:  # it lost the lock as it ended, a moment before we are told
+            self._process.wait()
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - the program was examined
