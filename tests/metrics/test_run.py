@@ -225,8 +225,7 @@ def test_health_of_a_proxy_is_for_everybody(watched: Watched):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_metrics_are_accepted_by_promtool(watched: Watched, role: str):
-    if shutil.which("promtool") is None:
-        pytest.skip("Prometheus is not installed")
+    require(shutil.which("promtool"), "promtool, of Prometheus")
 
     done = subprocess.run(
         ["promtool", "check", "metrics"],
