@@ -1,6 +1,7 @@
 -- balance: what the books must say by what the streams hold; and, if asked, that they say it.
 --
--- KEYS  1 counts  2 cursors  3 chunks  4 captions  5 dead  6 images  then samples:STAGE of each stage
+-- KEYS  1 counts  2 cursors  3 chunks  4 captions  5 dead  6 images
+--       then samples:STAGE of each stage
 -- ARGV  1 "1": mend  then, when mending, entries of images that no sample may need
 --
 -- True after mending: planned = in chunks + in flight + captioned + dead, by the entries that are

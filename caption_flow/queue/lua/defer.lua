@@ -6,8 +6,8 @@
 --       attempt, why (JSON)
 --
 -- True after it: each entry that was this worker's is anybody's once it was idle for a lease, and
--- `failures` holds one more reason for it, unless it was no attempt and the same reason stands there
--- among so many that more would tell nobody more. Answers how many went back.
+-- `failures` holds one more reason for it, unless it was no attempt and the same reason stands
+-- there among so many that more would tell nobody more. Answers how many went back.
 local MOST = 4096  -- bytes, from which on such a reason is not said again
 
 local function told(earlier, why)
