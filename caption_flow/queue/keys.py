@@ -50,8 +50,14 @@ def shard_to(name: str) -> str:
 
 
 def shard_from(written: str) -> str:
-    """Read back what `shard_to` wrote; a name that has such an escape as text looks like it."""
-    return str(json.loads(f'"{written}"')) if _ESCAPED.search(written) else written
+    """Read back what `shard_to` wrote; a name that has all such escapes as text looks like it."""
+    if not _ESCAPED.search(written):
+        return written
+    try:
+        name = str(json.loads(f'"{written}"'))
+    except ValueError:  # so the escape is text
+        return written
+    return name if shard_to(name) == written else written
 
 
 class JobKeys(Struct, frozen=True):
