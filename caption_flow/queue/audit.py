@@ -15,6 +15,7 @@ from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
 from caption_flow.queue.ports.audit import Books, Mark, Sighting, Waiting
 from caption_flow.queue.ports.recall import Rewrite
+from caption_flow.queue.recount import Recount
 
 _IMAGES = 4  # read at a time, when those are looked for that no sample needs
 
@@ -108,11 +109,8 @@ class RedisAuditQueue(RedisJob):
 
     async def mend_shards(self) -> bool:
         """Let what is kept of each shard be what streams and parts say; answers if it was not."""
-        lane = self.lane
-        places = [lane.shards, lane.shard_names, lane.cursors, lane.chunks]
-        places += [lane.captions, lane.dead, lane.parts]
-        places += await self.sample_streams(self._stages)
-        return bool(await self.scripts.run("mend_shards", places, []))
+        streams = await self.sample_streams(self._stages)
+        return await Recount(self.client, self.scripts, self.lane, streams).run()
 
     async def disown(self) -> int:
         """End the leases on entries that somebody deleted: whoever holds one can do no more."""

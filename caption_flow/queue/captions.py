@@ -54,8 +54,7 @@ class RedisCaptionQueue(RedisRewrites):
             "commit",
             [
                 *(lane.captions, lane.parts, lane.counts),
-                *(lane.forbidden, lane.epoch, lane.contributors),
-                *(lane.shards, lane.shard_names),
+                *(lane.forbidden, lane.epoch, lane.contributors, lane.shards),
             ],
             [keys.SINKS, self._name, part, record, epoch, *entries],
         )

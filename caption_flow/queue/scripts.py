@@ -1,5 +1,6 @@
 """Queue: the Lua scripts, each one guarded step of the flow. See lua/ for what they keep true."""
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -9,6 +10,7 @@ from redis.commands.core import AsyncScript
 from caption_flow.queue.border import translated
 
 _FOLDER = files("caption_flow.queue") / "lua"
+_WITH = re.compile("^-- WITH  ([a-z]+)$", re.MULTILINE)
 
 
 class Scripts:
@@ -22,7 +24,12 @@ class Scripts:
         """Run a script; errors come translated."""
         script = self._loaded.get(name)
         if script is None:
-            text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-            script = self._loaded[name] = self._client.register_script(text)
+            script = self._loaded[name] = self._client.register_script(text_of(name))
         with translated():
             return await script(keys=keys, args=args)
+
+
+def text_of(name: str) -> str:
+    """Read a script, after what it says on top that it is to be run with."""
+    text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    return "\n".join([*map(text_of, _WITH.findall(text)), text])

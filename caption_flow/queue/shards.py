@@ -14,6 +14,7 @@ from caption_flow.queue.keys import LaneKeys, shard_from, shard_to
 from caption_flow.queue.ports import Member, Shard
 
 AT_WORK = 20  # shards that are told of at once
+MOST = 20_000  # shards that are kept of a lane, as in lua/shard.lua
 
 _COUNTERS = ("planned", "captioned", "dead")
 
@@ -78,5 +79,6 @@ def _shard_of(entry: EntryId, fields: Fields) -> str:
 
 
 def _shard(written: str, planned: int, captioned: int, dead: int) -> Shard:
-    # What an earlier version planned of it is not kept; what was made of that since, is.
+    # What an earlier version planned or gave up is not counted; what became of it since, may be.
+    captioned, dead = max(0, captioned), max(0, dead)
     return Shard(shard_from(written), max(planned, captioned + dead), captioned, dead)

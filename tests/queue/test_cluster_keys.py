@@ -11,6 +11,7 @@ from redis.crc import key_slot
 from caption_flow.queue.audit import RedisAuditQueue
 from caption_flow.queue.connect import connect
 from caption_flow.queue.keys import LaneKeys
+from caption_flow.queue.shards import MOST
 from tests.queue.shop import (
     Shop,
     chunk_of,
@@ -23,16 +24,19 @@ from tests.queue.shop import (
 )
 from tests.redis_server import RedisServer
 
-SCRIPTS = sorted(
+ALL = sorted(
     (file.name, file.read_text(encoding="utf-8"))
     for file in (files("caption_flow.queue") / "lua").iterdir()
 )
+SHARED = "shard.lua"  # what others begin with
+SCRIPTS = [(name, text) for name, text in ALL if name != SHARED]
 
 _CALL = re.compile(
     r"redis\.p?call\('(\w+)'(?:,\s*'(?:STREAM|CREATE|DELCONSUMER)')?(?:,\s*([^,)]+))?"
 )
 _ALIASES = re.compile(r"^local ([\w, ]+) = (KEYS\[\d\](?:, KEYS\[\d\])*)$", re.MULTILINE)
 _KEY = re.compile(r"KEYS\[\w+\]")
+_SHARED_CALL = re.compile(r"^ *(?:keep_shard\((.+?), (.+?)|count_shard\((.+?)), ", re.MULTILINE)
 
 
 def _keys_of(lane: LaneKeys) -> list[str]:
@@ -72,6 +76,17 @@ def test_script_touches_its_keys_only(name: str, text: str):
         if command not in {"TIME", "INFO"} and key not in named and not _KEY.fullmatch(key)
     ]
     assert strangers == [], name
+    passed = [key for call in _SHARED_CALL.findall(code) for key in call if key]
+    assert all(map(_KEY.fullmatch, passed)), name
+    assert ("-- WITH  shard\n" in text) == ("_shard(" in code or "shard_of(" in code), name
+
+
+def test_what_scripts_share_touches_what_it_is_given():
+    text = dict(ALL)[SHARED]
+
+    given = {key for _, key in _CALL.findall(text)}
+    assert given == {"shards", "names"}
+    assert f"MOST_SHARDS = {MOST} " in text
 
 
 @pytest.mark.parametrize(("name", "text"), SCRIPTS)

@@ -1,7 +1,13 @@
 """Shards: what is kept of each is what streams and parts hold, whatever comes twice."""
 
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caption_flow.model import Credit
 from caption_flow.queue.audit import RedisAuditQueue
@@ -9,6 +15,8 @@ from caption_flow.queue.keys import shard_from, shard_to
 from caption_flow.queue.ports import Member, Shard
 from caption_flow.queue.ports.recall import Made, Rewrite
 from caption_flow.queue.recall import RedisRecall
+from caption_flow.queue.scripts import Scripts
+from caption_flow.queue.shards import MOST
 from caption_flow.sink.recovery import record
 from tests.queue.shop import (
     PLENTY,
@@ -23,6 +31,9 @@ from tests.queue.shop import (
 )
 
 ODD = ["a:b", "été", 'quo"te\\back', "\udcff/x", "a, b", "a:planned", '","chunk":"']
+ODD += ["été\udc80", 'x"\\ud800', "q\\z\\udabc", "\\ud83d\\ude00", "é\\udc80"]
+
+Act = Callable[[], Awaitable[Any]]
 
 
 def auditor(shop: Shop) -> RedisAuditQueue:
@@ -176,6 +187,144 @@ async def test_any_name_is_kept(shop: Shop, name: str):
 
 def test_names_are_read_as_they_were_written():
     assert [shard_from(shard_to(name)) for name in ODD] == ODD
+
+
+@given(st.text(st.characters(exclude_categories=())) | st.from_regex(r'(\\ud[89a-f]..|[a"\\é])+'))
+def test_what_is_written_of_a_name_finds_it_again(name: str):
+    """Else who asks for what comes after it might be told of it for ever."""
+    for written in (shard_to(name), json.dumps(name)[1:-1], name.encode(errors="replace").decode()):
+        assert shard_to(shard_from(written)) == written
+
+
+async def test_only_so_many_shards_are_kept(shop: Shop):
+    """Nothing bounds how many there are, as in a folder for each product."""
+    await shop.caption(2, shard="a")
+    await shop.redis.zadd(shop.lane.shard_names, {f"b{n}": 0 for n in range(MOST - 1)})
+    await shop.caption(3, shard="c")
+    await commit(shop, 5)
+    await shop.give_up(1, shard="c")
+    await shop.plan(2, shard="a")
+
+    assert await shop.redis.hgetall(shop.lane.shards) == {b"a:planned": b"4", b"a:captioned": b"2"}
+    assert await shop.redis.zcard(shop.lane.shard_names) == MOST
+
+
+async def test_of_many_shards_those_that_are_kept_stay_kept(shop: Shop):
+    await shop.caption(1, shard="z")
+    await commit(shop, 1)
+    told = record(MOST, {}, {f"b{number}": 1 for number in range(MOST)})
+    await shop.redis.hset(shop.lane.parts, "large", told)
+
+    assert [await auditor(shop).mend_shards() for _ in range(2)] == [True, False]
+
+    assert await shop.redis.zcard(shop.lane.shard_names) == MOST
+    assert await shop.redis.hget(shop.lane.shards, "z:captioned") == b"1"
+    assert await shop.redis.hlen(shop.lane.shards) == 3 * MOST
+
+
+async def test_what_an_earlier_version_gave_up_is_not_taken_off(shop: Shop):
+    letters = await shop.give_up(4, shard="a")
+    await shop.redis.delete(shop.lane.shards, shop.lane.shard_names)
+    await shop.dead.drop(letters[:1])
+    assert await known(shop) == {}
+
+    await shop.plan(1, shard="a")
+    await shop.dead.retry(chunk_of("again", 2, "a"), letters[1:3])
+    await shop.dead.drop(letters[3:])
+
+    assert await known(shop) == {"a": (0, 0, 0)}
+    await shop.redis.hset(shop.lane.shards, mapping={"a:dead": -3, "a:captioned": -2})
+    assert await known(shop) == {"a": (0, 0, 0)}
+
+
+def between(monkeypatch: pytest.MonkeyPatch, *acts: Act) -> None:
+    """Let something happen after letters and records were read, at each look."""
+    left, run = list(acts), Scripts.run
+
+    async def later(self: Scripts, name: str, keys: list[str], args: list[Any]) -> Any:
+        if name == "mend_shards" and left:
+            await left.pop(0)()
+        return await run(self, name, keys, args)
+
+    monkeypatch.setattr(Scripts, "run", later)
+
+
+async def test_what_comes_while_shards_are_counted_counts(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    await shop.give_up(2, shard="a")
+    await shop.caption(3, shard="b")
+    await commit(shop, 1, "first")
+    await shop.redis.delete(shop.lane.shards, shop.lane.shard_names)
+
+    async def go_on() -> None:
+        await shop.give_up(1, shard="a")
+        await commit(shop, 2, "second")
+
+    between(monkeypatch, go_on)
+    assert [await auditor(shop).mend_shards() for _ in range(2)] == [True, False]
+
+    assert await known(shop) == {"a": (3, 0, 3), "b": (3, 3, 0)}
+    await shop.check_shards(b=3)
+
+
+@pytest.mark.parametrize("what", ["retried", "emptied", "forgotten", "rewritten"])
+async def test_shards_are_counted_anew_where_something_is_gone_meanwhile(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    letters = await shop.give_up(2, shard="a")
+    await shop.caption(3, shard="b")
+    seen = await commit(shop, 2)
+
+    async def retried() -> None:
+        await shop.dead.retry(chunk_of("again", 1, "a"), letters[:1])
+
+    async def emptied() -> None:
+        await shop.redis.delete(shop.lane.dead)
+        await shop.give_up(1, shard="a")
+
+    async def forgotten() -> None:
+        await auditor(shop).forget_part("part", 2)
+
+    async def rewritten() -> None:
+        recall = RedisRecall(shop.job, stages=shop.stages)
+        chunk = msgspec.json.encode(chunk_of("fix", 1, "b")).decode()
+        rest = record(1, {"": Credit(1)}, {"b": 1}).decode()
+        rewrite = Rewrite("token", rest, (chunk,), (1,), ("b",))
+        await recall.begin_rewrite("part", seen, rewrite, [], most=9)
+        await recall.finish_rewrite("part", "token")
+
+    await shop.redis.hincrby(shop.lane.shards, "a:planned", 7)
+    acts = {"retried": retried, "emptied": emptied, "forgotten": forgotten, "rewritten": rewritten}
+    between(monkeypatch, acts[what])
+
+    assert [await auditor(shop).mend_shards() for _ in range(2)] == [True, False]
+    await shop.check_shards(b={"forgotten": 0, "rewritten": 1}.get(what, 2))
+
+
+async def test_shards_are_left_alone_while_letters_are_taken_off_all_the_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    letters = await shop.give_up(5, shard="a")
+    await shop.redis.hincrby(shop.lane.shards, "a:planned", 7)
+    between(monkeypatch, *(lambda one=one: shop.dead.drop([one]) for one in letters[:3]))
+
+    assert [await auditor(shop).mend_shards() for _ in range(2)] == [False, True]
+    await shop.check_shards()
+
+
+async def test_script_that_mends_shards_reads_no_letter_that_was_read_before(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """All others wait while it runs, and letters may be millions."""
+    reads = []
+    for letters in (1, 1500):
+        await shop.give_up(letters, shard="a")
+        between(monkeypatch, shop.redis.config_resetstat)
+        await auditor(shop).mend_shards()
+        reads.append((await shop.redis.info("commandstats"))["cmdstat_xrange"]["calls"])
+
+    assert reads[0] == reads[1]
 
 
 async def test_what_is_lost_is_mended(two_stages: Shop):

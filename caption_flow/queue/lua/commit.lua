@@ -1,17 +1,17 @@
 -- commit: the rows of a prepared part become part of the data set, once.
 --
 -- KEYS  1 captions  2 parts  3 counts  4 forbidden  5 epoch  6 contributors  7 shards
---       8 shard names
 -- ARGV  1 group  2 sink  3 part ("" when the rows are in a part already)  4 record of it (JSON)
 --       5 epoch in which the rows were known to stand in no part ("" for any), see `epoch`
 --       then entries
+-- WITH  shard
 --
 -- True after it: the part is recorded, its entries are gone and counted as captioned, and what its
 -- record says that contributors made is theirs, as its rows are their shards'. What is in a part
--- already is not planned for its shard any more, since that part counts there. If one of the entries is not this sink's any more,
--- or the part is forbidden, nothing has changed. Answers the entries that were lost; none for a
--- part that is recorded already, so that a commit may be repeated when its answer got lost; and
--- "forgotten", when the epoch is another.
+-- already is not planned for its shard any more, since that part counts there. If one of the
+-- entries is not this sink's any more, or the part is forbidden, nothing has changed. Answers the
+-- entries that were lost; none for a part that is recorded already, so that a commit may be
+-- repeated when its answer got lost; and "forgotten", when the epoch is another.
 
 -- Who answers: another after a restart (run_id), and after a fail-over and back (master_replid).
 local function server()
@@ -32,20 +32,7 @@ local function credit(record)
     end
   end
   for shard, rows in pairs(told.shards or {}) do
-    redis.call('HINCRBY', KEYS[7], shard .. ':captioned', rows)
-    redis.call('ZADD', KEYS[8], 0, shard)
-  end
-end
-
--- Names the shard of an entry's sample, as the keys of `shards` do.
-local function shard_of(fields)
-  for f = 1, #fields, 2 do
-    if fields[f] == 'sample' then
-      local literal = string.match(fields[f + 1], ',"shard":"(.-)","chunk":') or ''
-      -- What is no text stays as JSON escapes it.
-      local readable, name = pcall(cjson.decode, '["' .. literal .. '"]')
-      return readable and name[1] or literal
-    end
+    count_shard(KEYS[7], shard, 'captioned', rows)
   end
 end
 
@@ -53,7 +40,7 @@ end
 local function unplan(id)
   local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
   if entry then
-    redis.call('HINCRBY', KEYS[7], (shard_of(entry[2]) or '') .. ':planned', -1)
+    count_shard(KEYS[7], shard_of(entry[2]), 'planned', -1)
     redis.call('XDEL', KEYS[1], id)
   end
 end

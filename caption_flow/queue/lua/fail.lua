@@ -1,25 +1,13 @@
 -- fail: samples that cannot be captioned become dead letters, once each.
 --
--- KEYS  1 samples:STAGE  2 dead  3 images  4 counts  5 failures  6 contributors
---       7 shards
+-- KEYS  1 samples:STAGE  2 dead  3 images  4 counts  5 failures  6 contributors  7 shards
 -- ARGV  1 group  2 worker  3 contributor ("" for none)  then for each sample: entry, why (JSON)
+-- WITH  shard
 --
 -- True after it: each sample that was this worker's is one dead letter with all its fields, the
 -- reason, and those of its earlier attempts; its entry and its image are gone (the source still
 -- has the image). It counts as a failure of the contributor, and as dead for its shard.
 -- Answers a list: 1 done, 0 lost. XACK is the first write, as in `complete`.
--- Names the shard of an entry's sample, as the keys of `shards` do.
-local function shard_of(fields)
-  for f = 1, #fields, 2 do
-    if fields[f] == 'sample' then
-      local literal = string.match(fields[f + 1], ',"shard":"(.-)","chunk":') or ''
-      -- What is no text stays as JSON escapes it.
-      local readable, name = pcall(cjson.decode, '["' .. literal .. '"]')
-      return readable and name[1] or literal
-    end
-  end
-end
-
 local answers = {}
 local done, bytes = 0, 0
 for i = 4, #ARGV, 2 do
@@ -44,7 +32,7 @@ for i = 4, #ARGV, 2 do
       fields[#fields + 1] = '[' .. earlier .. ']'
     end
     redis.call('XADD', KEYS[2], '*', 'why', ARGV[i + 1], unpack(fields))
-    redis.call('HINCRBY', KEYS[7], (shard_of(fields) or '') .. ':dead', 1)
+    count_shard(KEYS[7], shard_of(fields), 'dead', 1)
     redis.call('HDEL', KEYS[5], id)
     redis.call('XDEL', KEYS[1], id)
     redis.call('XDEL', KEYS[3], image)

@@ -2,10 +2,11 @@
 --
 -- KEYS  1 parts  2 counts  3 contributors  4 shards
 -- ARGV  1 part  2 rows of it that are in no other part
+-- WITH  shard
 --
 -- True after it: the part is not recorded; and if it was, what its record says that contributors
--- made is theirs no more, nor are its rows their shards'; and so many samples count as if they had never been planned, since
--- feeding them again counts them anew.
+-- made is theirs no more, nor are its rows their shards'; and so many samples count as if they had
+-- never been planned, since feeding them again counts them anew.
 
 -- Takes off what a record tells that was made.
 local function discredit(record)
@@ -16,8 +17,8 @@ local function discredit(record)
     end
   end
   for shard, rows in pairs(told.shards or {}) do
-    redis.call('HINCRBY', KEYS[4], shard .. ':planned', 0 - rows)
-    redis.call('HINCRBY', KEYS[4], shard .. ':captioned', 0 - rows)
+    count_shard(KEYS[4], shard, 'planned', -rows)
+    count_shard(KEYS[4], shard, 'captioned', -rows)
   end
 end
 

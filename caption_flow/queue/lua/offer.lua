@@ -5,6 +5,7 @@
 --       5 cursor the feeder believes in  6 cursor after these samples  7 samples in the chunk
 --       8 byte budget  9 sample budget  10 shard of the chunk
 --       then for each sample: sample (JSON), image, why it has none (JSON, "" when it has one)
+-- WITH  shard
 --
 -- True after it: the cursor of the chunk is the number of its samples that were offered, and each
 -- of them is one entry of the first stage with its image under the same id, or one dead letter.
@@ -85,6 +86,6 @@ redis.call('HINCRBY', KEYS[6], 'offered', added + dead)
 redis.call('HINCRBY', KEYS[6], 'bytes_in_flight', added_bytes)
 if dead > 0 then
   redis.call('HINCRBY', KEYS[6], 'dead', dead)
-  redis.call('HINCRBY', KEYS[7], ARGV[10] .. ':dead', dead)
+  count_shard(KEYS[7], ARGV[10], 'dead', dead)
 end
 return { 'ok', tonumber(ARGV[6]), bytes + added_bytes, in_flight + added }

@@ -4,6 +4,7 @@
 -- ARGV  1 position the planner believes in  2 position after this chunk
 --       3 most chunks that may wait  4 samples in the chunk  5 chunk (JSON)
 --       6 "1": the source has no more  7 shard of the chunk
+-- WITH  shard
 --
 -- True after it: the position in `cursors` is where the last planned chunk ends, and `planned`
 -- counts exactly the samples of the chunks planned, and so does what is kept of their shards. A
@@ -19,8 +20,8 @@ if count > 0 then
   end
   redis.call('XADD', KEYS[1], '*', 'chunk', ARGV[5], 'count', ARGV[4])
   redis.call('HINCRBY', KEYS[3], 'planned', count)
-  redis.call('HINCRBY', KEYS[4], ARGV[7] .. ':planned', count)
-  redis.call('ZADD', KEYS[5], 0, ARGV[7])
+  keep_shard(KEYS[4], KEYS[5], ARGV[7])
+  count_shard(KEYS[4], ARGV[7], 'planned', count)
 end
 redis.call('HSET', KEYS[2], 'plan', ARGV[2])
 redis.call('HSET', KEYS[3], 'plan_done', ARGV[6])

@@ -2,22 +2,11 @@
 --
 -- KEYS  1 samples:STAGE, or captions  2 dead  3 images  4 counts  5 failures  6 shards
 -- ARGV  1 group  2 "captions", or "" for a stage  then for each sample: entry, why (JSON)
+-- WITH  shard
 --
 -- True after it: each of these entries that was there is one dead letter with all its fields, and
 -- is gone with its lease and its image; whoever held it can do no more. Answers how many.
 -- XACK is the first write, as in `complete`.
--- Names the shard of an entry's sample, as the keys of `shards` do.
-local function shard_of(fields)
-  for f = 1, #fields, 2 do
-    if fields[f] == 'sample' then
-      local literal = string.match(fields[f + 1], ',"shard":"(.-)","chunk":') or ''
-      -- What is no text stays as JSON escapes it.
-      local readable, name = pcall(cjson.decode, '["' .. literal .. '"]')
-      return readable and name[1] or literal
-    end
-  end
-end
-
 local answer, bytes = 0, 0
 for i = 3, #ARGV, 2 do
   local id = ARGV[i]
@@ -35,7 +24,7 @@ for i = 3, #ARGV, 2 do
     redis.call('XACK', KEYS[1], ARGV[1], id)
     redis.call('XDEL', KEYS[1], id)
     redis.call('XADD', KEYS[2], '*', 'why', ARGV[i + 1], unpack(fields))
-    redis.call('HINCRBY', KEYS[6], (shard_of(fields) or '') .. ':dead', 1)
+    count_shard(KEYS[6], shard_of(fields), 'dead', 1)
     redis.call('HDEL', KEYS[5], id)
     if ARGV[2] == '' then
       redis.call('XDEL', KEYS[3], image)

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 parts  2 epoch  3 contributors  4 shards  5 shard names
 -- ARGV  1 part  2 record of it (JSON)  3 a new word for the epoch, see `epoch`
+-- WITH  shard
 --
 -- True after it: the part is recorded; if it was not before, what its record says that contributors
 -- made is theirs, its rows are planned and captioned for their shards, and another epoch has begun,
@@ -17,9 +18,9 @@ local function credit(record)
     end
   end
   for shard, rows in pairs(told.shards or {}) do
-    redis.call('HINCRBY', KEYS[4], shard .. ':planned', rows)
-    redis.call('HINCRBY', KEYS[4], shard .. ':captioned', rows)
-    redis.call('ZADD', KEYS[5], 0, shard)
+    keep_shard(KEYS[4], KEYS[5], shard)
+    count_shard(KEYS[4], shard, 'planned', rows)
+    count_shard(KEYS[4], shard, 'captioned', rows)
   end
 end
 

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 dead  2 chunks  3 retried  4 counts  5 shards
 -- ARGV  1 chunk (JSON)  2 samples in it  3 their shard  then for each sample: dead letter, id
+-- WITH  shard
 --
 -- True after it: the letters are gone, the chunk waits that names their samples, and `retried` has
 -- their ids, so that no planner takes them for new. They count as planned and not yet offered.
@@ -22,6 +23,6 @@ for i = 4, #ARGV, 2 do
 end
 redis.call('XADD', KEYS[2], '*', 'chunk', ARGV[1], 'count', ARGV[2])
 redis.call('HINCRBY', KEYS[4], 'dead', -tonumber(ARGV[2]))
-redis.call('HINCRBY', KEYS[5], ARGV[3] .. ':dead', -tonumber(ARGV[2]))
+count_shard(KEYS[5], ARGV[3], 'dead', -tonumber(ARGV[2]))
 redis.call('HINCRBY', KEYS[4], 'offered', -tonumber(ARGV[2]))
 return {}

@@ -3,6 +3,7 @@
 -- KEYS  1 parts  2 rewrites  3 contributors  4 counts  5 chunks  6 cursors  7 epoch
 --       8 shards  9 shard names
 -- ARGV  1 part  2 token of the rewriting  3 a new word for the epoch, see `epoch`
+-- WITH  shard
 --
 -- True after it: the part is recorded as it is now, contributors and shards have what is left in
 -- it, and the samples of the other rows wait in chunks: they count as planned, and not yet offered.
@@ -18,17 +19,17 @@ local function credit(record, sign)
     end
   end
   for shard, rows in pairs(told.shards or {}) do
-    redis.call('HINCRBY', KEYS[8], shard .. ':planned', 0 + sign * rows)
-    redis.call('HINCRBY', KEYS[8], shard .. ':captioned', 0 + sign * rows)
-    redis.call('ZADD', KEYS[9], 0, shard)
+    keep_shard(KEYS[8], KEYS[9], shard)
+    count_shard(KEYS[8], shard, 'planned', sign * rows)
+    count_shard(KEYS[8], shard, 'captioned', sign * rows)
   end
 end
 
 -- Plans the samples of a chunk for its shard; an earlier version has not written that down.
 local function plan(shard, count)
   if shard then
-    redis.call('HINCRBY', KEYS[8], shard .. ':planned', count)
-    redis.call('ZADD', KEYS[9], 0, shard)
+    keep_shard(KEYS[8], KEYS[9], shard)
+    count_shard(KEYS[8], shard, 'planned', count)
   end
 end
 

@@ -4,6 +4,7 @@
 -- ARGV  1 group  2 feeder  3 chunk entry  4 chunk id  5 samples in the chunk
 --       6 position of the plan, as the feeder saw it  7 position from which to plan anew
 --       8 shard of the chunk  then the id of each sample
+-- WITH  shard
 --
 -- True after it: the chunk is gone, its samples that were not offered are not planned any more, nor
 -- in `retried`, and the plan begins again, so that whoever plans finds what the shard holds now.
@@ -26,6 +27,6 @@ for i = 9 + cursor, #ARGV do
 end
 redis.call('HSET', KEYS[2], 'plan', ARGV[7])
 redis.call('HINCRBY', KEYS[3], 'planned', cursor - tonumber(ARGV[5]))
-redis.call('HINCRBY', KEYS[5], ARGV[8] .. ':planned', cursor - tonumber(ARGV[5]))
+count_shard(KEYS[5], ARGV[8], 'planned', cursor - tonumber(ARGV[5]))
 redis.call('HSET', KEYS[3], 'plan_done', '0')
 return 'ok'
