@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
 from caption_flow.dataset.columns import ColumnSchema, infer
-from caption_flow.dataset.credits import by_day, made_by, tally
+from caption_flow.dataset.credits import by_day, made_by, rows_by_shard, tally
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import Caption, Credit
 from tests.roles import caption, outcome
@@ -86,3 +87,12 @@ def test_rows_are_found_by_maker_and_time(folder: PartFolder):
     assert made_by(batch, "ada", 0.0).to_pylist() == [True, True, False]
     assert made_by(batch, "ada", 20.0).to_pylist() == [False, True, False]
     assert made_by(batch, "nobody", 0.0).to_pylist() == [False, False, False]
+
+
+def test_rows_are_counted_by_shard_where_they_name_one(tmp_path: Path):
+    file = tmp_path / "part.parquet"
+    pq.write_table(pa.table({"id": range(4), "shard": ["a", None, "b", "a"]}), file)
+    assert rows_by_shard(file) == {"a": 2, "b": 1}
+
+    pq.write_table(pa.table({"id": range(4)}), file)
+    assert rows_by_shard(file) == {}
