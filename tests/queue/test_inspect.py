@@ -140,6 +140,19 @@ async def test_snapshot_costs_no_more_for_a_large_job(shop: Shop):
     assert later_answered - answered < 1000
 
 
+async def test_first_snapshot_costs_no_more_for_many_dead_letters(shop: Shop):
+    """As of each `status`, and of each monitor that begins to look."""
+    await shop.give_up(reasons.MOST, "corrupt")
+    commands, answered = await cost(shop, shop.inspector)
+    for _ in range(3):
+        await shop.give_up(reasons.MOST, "corrupt")
+    later_commands, later_answered = await cost(shop, shop.inspector)
+
+    assert later_commands == commands < 30
+    assert later_answered - answered < 10 * reasons.MOST  # an entry has more digits
+    assert answered < 1000 * reasons.MOST
+
+
 async def test_first_of_many_contributors_are_named(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(inspect, "MOST_RANKED", 2)
     made = {name: Credit(captions) for name, captions in (("a", 1), ("b", 3), ("c", 2), ("", 9))}
@@ -248,16 +261,45 @@ async def test_letters_that_are_taken_off_do_not_count(shop: Shop):
     assert (await inspector.snapshot()).reasons == {"corrupt": 1}
 
 
-async def test_letters_are_read_once(shop: Shop):
+async def test_while_letters_are_taken_off_they_are_not_read_at_each_look(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
     inspector = shop.inspector
-    await shop.give_up(reasons.PAGE + 10, "corrupt")
+    letters = await shop.give_up(5, "corrupt")
+    found = []
+    for letter in letters[:3]:
+        await shop.dead.drop([letter])
+        found.append((await inspector.snapshot()).reasons["corrupt"])
+    assert found == [4, 4, 4]
+    await shop.give_up(1, "refused")
+    assert (await inspector.snapshot()).reasons == {"corrupt": 4, "refused": 1}
+
+    monkeypatch.setattr(reasons.time, "monotonic", lambda: 1e12)
+
+    assert (await inspector.snapshot()).reasons == {"corrupt": 2, "refused": 1}
+
+
+async def test_letters_of_a_server_that_was_emptied_do_not_count(shop: Shop):
+    inspector = shop.inspector
+    await shop.give_up(3, "corrupt")
+    await inspector.snapshot()
+    await shop.redis.flushall()
+    await shop.give_up(1, "refused")
+
+    assert (await inspector.snapshot()).reasons == {"refused": 1}
+
+
+async def test_letters_are_read_once(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reasons, "PAGE", 20)
+    inspector = shop.inspector
+    await shop.give_up(50, "corrupt")
     await inspector.snapshot()
     await shop.redis.config_resetstat()
     await inspector.snapshot()
 
     told = await shop.redis.info("commandstats")
     assert told["cmdstat_xrevrange"]["calls"] == 1
-    assert (await inspector.snapshot()).reasons == {"corrupt": reasons.PAGE + 10}
+    assert (await inspector.snapshot()).reasons == {"corrupt": 50}
 
 
 async def test_of_many_letters_the_newest_are_read(shop: Shop, monkeypatch: pytest.MonkeyPatch):
