@@ -66,7 +66,7 @@ def test_stream_is_told_with_its_stage_and_the_age_of_its_oldest_entry():
 
 
 def test_rate_is_that_of_the_books():
-    before = Moment(NOW - 60, 60, 10, 0, 5, 0, 60)
+    before = Moment(NOW - 60, 10, 5, 60)
     told = scraped(history=(before,))
 
     assert told.of("caption_flow_samples_per_second", window="1m") == 20 / 60

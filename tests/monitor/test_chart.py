@@ -11,7 +11,7 @@ NOW = 10_000.0
 
 def snapshot(*history: tuple[float, int], completed: int) -> Snapshot:
     """Of a job that had completed so many so many seconds ago."""
-    moments = tuple(Moment(NOW - ago, done, done, 0, 0, 0, 0) for ago, done in history)
+    moments = tuple(Moment(NOW - ago, done, 0, 0) for ago, done in history)
     return Snapshot(NOW, Counts(planned=10**6, completed=completed), history=moments)
 
 

@@ -12,7 +12,7 @@ PLANNED = 100_000
 
 def at(ago: float, completed: int, dead: int = 0) -> Moment:
     """The books so many seconds ago; ten tokens are put out for each caption."""
-    return Moment(NOW - ago, completed, completed, 0, dead, 0, 10 * completed)
+    return Moment(NOW - ago, completed, dead, 10 * completed)
 
 
 def snapshot(*history: Moment, completed: int, dead: int = 0, planned: int = PLANNED) -> Snapshot:

@@ -216,7 +216,7 @@ async def test_books_are_noted_with_the_first_word_of_a_process(shop: Shop):
     await shop.job.beat(member("one", time.time()))
 
     [noted] = (await shop.inspector.snapshot()).history
-    assert (noted.offered, noted.completed, noted.captioned) == (3, 3, 0)
+    assert (noted.completed, noted.dead, noted.output_tokens) == (3, 0, 9)
     assert abs(noted.at - time.time()) < 5
 
 

@@ -30,11 +30,8 @@ class Moment(Struct, frozen=True, array_like=True):
     """What the books said at a time."""
 
     at: float  # seconds since the epoch
-    offered: int
     completed: int
-    captioned: int
     dead: int
-    prompt_tokens: int
     output_tokens: int
 
     @classmethod
