@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from caption_flow.cli import status as status_command
+from caption_flow.cli.showing import console_here
 from caption_flow.queue.connect import connect
 from caption_flow.queue.contributors import RedisContributors
+from caption_flow.queue.office import RedisOffice
 from caption_flow.queue.ports import Member
 from tests.audit.archive import Archive
 from tests.audit.office import ALL, Office
@@ -17,6 +20,7 @@ from tests.cli.full_screen import Terminal
 from tests.e2e.desk import Desk, Ended, wait_until
 from tests.e2e.desk import settings as flags
 from tests.e2e.pictures import draw, rows
+from tests.queue.shop import chunk_of
 from tests.redis_server import RedisServer
 from tests.roles import JOB, Roles, brisk, roles, settings, until
 
@@ -137,6 +141,45 @@ async def test_status_is_one_document(archive: Archive, desk: Desk, redis_url: s
     assert (first["rank"], first["name"], first["captions"]) == (1, "ada", 5)
     assert (second["kind"], second["name"], second["captions"]) == ("anonymous", "", 3)
     assert (await archive.roles.counts()).captioned == 8
+
+
+async def test_status_lists_all_shards(archive: Archive, desk: Desk, redis_url: str):
+    done = await status(desk, "--redis", redis_url, "--shards", "--json")
+    listed = (await status(desk, "--redis", redis_url, "--shards")).out.splitlines()
+
+    root, below = (json.loads(line) for line in done.out.splitlines())
+    assert [root["name"], below["name"]] == [".", "below"]
+    assert root["planned"] + below["planned"] == ALL
+    assert (root["captioned"] + below["captioned"], root["dead"] + below["dead"]) == (8, 2)
+    assert [line.split()[0] for line in listed] == ["shard", ".", "below"]
+    assert archive.makers()
+
+
+async def test_status_lists_shards_of_any_number_as_it_reads_them(
+    roles: Roles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(status_command, "_SHARDS", 2)
+    names = ["a", "b\udcff", "c", "d", 'e"\\ud800']
+    for number, name in enumerate(names):
+        chunk = chunk_of(str(number), 1, name)
+        before = await roles.feed_queue().position()
+        await roles.feed_queue().plan(before, str(number), chunk, backlog=9, done=False)
+    office = RedisOffice(roles.job.connections, JOB)
+
+    await status_command._list_shards(office, status_command._shard_lines)
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == names
+
+    await status_command._list_shards(office, status_command._tables(console_here()))
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed if line][::3] == ["shard"] * 3
+    assert (len(listed), listed.count("")) == (len(names) + 3 + 2, 2)
+
+
+def test_shards_are_not_listed_again_and_again(desk: Desk):
+    done = desk.run("status", "--shards", "--watch")
+
+    assert done.code == 2
+    assert "leave --watch out" in done.err
 
 
 def test_job_that_has_ended_is_looked_at_in_its_own_redis(desk: Desk):

@@ -113,12 +113,14 @@ def test_monitors_look_at_a_job_and_change_nothing(lab: Lab):
     assert lab.feed(images).wait().code == 0
 
     status = lab.ask(MONITOR, "status", "--json")
+    shards = lab.ask(MONITOR, "status", "--shards", "--json")
     forbidden = lab.ask(MONITOR, "pause")
     stranger = lab.ask("cf_" + "x" * 43, "status")
     monitor = lab.start(MONITOR, "monitor")
     wait_until(lambda: "photos" in monitor.out or monitor.ended, "a monitor that shows the job")
 
     assert json.loads(status.out)["books"]["planned"] == 6, status.words
+    assert json.loads(shards.out) == {"name": ".", "planned": 6, "captioned": 0, "dead": 0}
     assert forbidden.code == stranger.code == 2
     assert "not for the role admin" in forbidden.err
     assert "does not accept the token" in stranger.err
