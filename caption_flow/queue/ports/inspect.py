@@ -82,7 +82,8 @@ class Inspector(Protocol):
     async def shards(self, after: str, count: int) -> list[Shard]:
         """Read so many shards that come after one, by name; "": from the first on.
 
-        Those that earlier versions fed are not known. Fewer than asked: there are no more.
+        Those that earlier versions fed are not known, nor those beyond the first 20,000.
+        Fewer than asked: there are no more.
         """
         ...
 
