@@ -49,18 +49,19 @@ class Reasons:
         self._look_back(await self._letters())
         most = MOST if self._seen == "-" else None
         before, newest = "+", self._seen
-        while most is None or self._counted.total() < most:
+        counted = self._counted.copy()  # ours once all is read: a look may break off
+        while most is None or counted.total() < most:
             with translated():
                 page = await self._client.xrevrange(
                     self._stream, max=before, min=self._seen, count=PAGE
                 )
             if page and before == "+":
                 newest = f"({page[0][0].decode()}"
-            self._counted.update(_reason(fields) for _, fields in page)
+            counted.update(_reason(fields) for _, fields in page)
             if len(page) < PAGE:
                 break
             before = f"({page[-1][0].decode()}"
-        self._seen = newest
+        self._seen, self._counted = newest, counted
         return dict(self._counted.most_common())
 
     def _look_back(self, now: _Letters) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
+from caption_flow.errors import QueueUnreachable
 from caption_flow.model import Counts, Credit
 from caption_flow.queue import inspect, job, reasons
 from caption_flow.queue.inspect import RedisInspector
@@ -277,6 +279,22 @@ async def test_while_letters_are_taken_off_they_are_not_read_at_each_look(
     monkeypatch.setattr(reasons.time, "monotonic", lambda: 1e12)
 
     assert (await inspector.snapshot()).reasons == {"corrupt": 2, "refused": 1}
+
+
+async def test_look_that_broke_off_counts_no_letter_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reasons, "PAGE", 2)
+    inspector = shop.inspector
+    await shop.give_up(5, "corrupt")
+    first = await inspector.client.xrevrange(inspector.lane.dead, count=2)
+    looks = AsyncMock(side_effect=[first, QueueUnreachable("away")])
+    with monkeypatch.context() as broken:
+        broken.setattr(inspector.client, "xrevrange", looks)
+        with pytest.raises(QueueUnreachable):
+            await inspector.snapshot()
+
+    assert (await inspector.snapshot()).reasons == {"corrupt": 5}
 
 
 async def test_letters_of_a_server_that_was_emptied_do_not_count(shop: Shop):
