@@ -180,6 +180,16 @@ def test_port_that_is_taken_is_found(practice: Practice):
     assert "set another port" in cure
 
 
+def test_port_for_metrics_that_is_taken_is_found(practice: Practice):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        report = practice.examine("--role", "sink", "--set", f"metrics_port={port}")
+
+    said, cure = report.only("metrics port", "warning")
+    assert said == f"Something listens on port {port} of 127.0.0.1 already."
+    assert cure.startswith("If that is not a role of this job, end it")
+
+
 def test_address_of_another_host_is_found(practice: Practice):
     report = practice.examine("--role", "proxy", "--set", "no_ssl=true", "--set", "host=192.0.2.1")
 
