@@ -11,9 +11,10 @@ from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.doctor import gpus, imports, machine, model, packages, room
 from caption_flow.doctor.finding import Finding, ok, problem, skipped, warning
-from caption_flow.doctor.gpus import Gpu, Seen
+from caption_flow.doctor.gpus import Seen
 from caption_flow.doctor.packages import Package
 from caption_flow.engine.aside import aside
+from caption_flow.engine.nvml import Card
 from caption_flow.worker.consent import Consent
 from caption_flow.worker.served import served
 
@@ -100,7 +101,7 @@ class EngineRounds:
     def _no_model(self) -> str:
         return "Every stage is declined." if self._declined else _NO_MODEL
 
-    def _chosen(self, seen: Seen) -> tuple[Gpu, ...]:
+    def _chosen(self, seen: Seen) -> tuple[Card, ...]:
         """Give those that a worker of this id sees."""
         if self._gpu_id is None:
             return seen.gpus
@@ -148,7 +149,7 @@ def _engines(consent: Consent, settings: Broadcast, names: Sequence[str]) -> lis
     return found
 
 
-def _of_engine(one: _Wanted, seen: tuple[Gpu, ...], *, for_cpu: bool) -> list[Finding]:
+def _of_engine(one: _Wanted, seen: tuple[Card, ...], *, for_cpu: bool) -> list[Finding]:
     looked = model.find_model(one.model, one.arguments)
     if for_cpu or not seen:
         why = "The CPU computes it." if for_cpu else "No GPU is seen."
@@ -159,6 +160,6 @@ def _of_engine(one: _Wanted, seen: tuple[Gpu, ...], *, for_cpu: bool) -> list[Fi
     return [looked.finding, *room.check_memory(engine, seen)]
 
 
-def _named(seen: tuple[Gpu, ...]) -> str:
+def _named(seen: tuple[Card, ...]) -> str:
     names = list(dict.fromkeys(gpu.name for gpu in seen))
     return f"{len(seen)} of {names[0]}" if len(names) == 1 else f"{len(seen)} GPUs"

@@ -18,9 +18,9 @@ from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.sizes import GIB
 from caption_flow.config.vllm import Stage
 from caption_flow.doctor import gpus, imports, packages
-from caption_flow.doctor.gpus import Gpu
 from caption_flow.doctor.model import Model
 from caption_flow.doctor.room import Engine, check_memory, longest, parallel, weights
+from caption_flow.engine.nvml import Card
 from tests.doctor.hub import WEIGHTS, hub
 from tests.doctor.practice import Practice, Report
 from tests.redis_server import free_port
@@ -196,8 +196,8 @@ def test_model_for_more_gpus_than_are_here_is_found(rig: Practice):
     assert "Lower vllm.tensor_parallel_size" in cure
 
 
-def gpu(total: float) -> Gpu:
-    return Gpu(0, "", "some GPU", int(total * GIB), int(total * GIB))
+def gpu(total: float) -> Card:
+    return Card(0, "", "some GPU", int(total * GIB), int(total * GIB))
 
 
 def engine(stored: float, share: int = 1, **arguments: object) -> Engine:
@@ -246,6 +246,7 @@ def test_library_of_the_driver_is_asked_first(monkeypatch: pytest.MonkeyPatch):
         nvmlDeviceGetMemoryInfo=lambda _: memory,
         nvmlDeviceGetName=lambda index: f"GPU {index}".encode(),
         nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=50),
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
 
@@ -256,7 +257,7 @@ def test_library_of_the_driver_is_asked_first(monkeypatch: pytest.MonkeyPatch):
 
     assert both.by == "NVML"
     assert [one.index for one in both.gpus] == [0, 1]
-    assert both.gpus[0] == Gpu(0, "GPU-0", "GPU 0", 80 * GIB, 70 * GIB)
+    assert both.gpus[0] == Card(0, "GPU-0", "GPU 0", 80 * GIB, 70 * GIB, 0.5)
     assert [one.index for one in second.gpus] == [1]
     assert [one.index for one in named.gpus] == [1, 0]
     assert [one.index for one in broken.gpus] == [0]  # as CUDA does
@@ -279,7 +280,7 @@ def test_torch_is_asked_where_the_driver_has_no_tools(
     seen = gpus.look(environ, by_torch=True)
 
     assert seen.by == "torch"
-    assert seen.gpus == (Gpu(0, "", "AMD MI300X", 192 * GIB, 190 * GIB),)
+    assert seen.gpus == (Card(0, "", "AMD MI300X", 192 * GIB, 190 * GIB),)
 
 
 # Models
