@@ -177,6 +177,7 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vita
             figures=lambda: {**crew.figures(), **gpu.figures()},
             facts=lambda: {**crew.facts(), **gpu.facts()},
             paused=lambda: crew.paused,
+            draining=lambda: drain.asked,
         )
         teller.learn(job=place.name)
         speak_as(job=place.name, member=name)
