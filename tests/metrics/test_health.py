@@ -187,6 +187,67 @@ async def test_job_is_looked_at_in_the_loop_that_knows_it_from_another():
     assert looked_in == [asyncio.get_running_loop()]
 
 
+class SlowJob:
+    """A job that is looked at only once it may be."""
+
+    def __init__(self) -> None:
+        self.may_look = asyncio.Event()
+        self.looks = 0
+
+    async def look(self) -> Snapshot:
+        self.looks += 1
+        await self.may_look.wait()
+        return Snapshot(1.0, Counts(planned=self.looks))
+
+
+async def scrape(vitals: Vitals) -> Scrape:
+    return Scrape((await ask(metrics(vitals), "/metrics")).body.decode())
+
+
+async def test_look_that_takes_long_is_not_in_vain(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    slow, vitals = SlowJob(), Vitals("proxy")
+    vitals.look_by(slow.look)
+
+    first, second = await scrape(vitals), await scrape(vitals)
+    slow.may_look.set()
+    third = await scrape(vitals)
+    slow.may_look.clear()
+    fourth = await scrape(vitals)
+
+    assert first["caption_flow_job_seen"] == second["caption_flow_job_seen"] == 0
+    assert "caption_flow_samples_planned" not in first.names
+    assert third["caption_flow_job_seen"] == third["caption_flow_samples_planned"] == 1
+    assert (fourth["caption_flow_samples_planned"], slow.looks) == (1, 2)  # found by the third
+
+
+async def test_what_was_seen_long_ago_is_told_no_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    slow, vitals = SlowJob(), Vitals("proxy")
+    vitals.look_by(slow.look)
+    slow.may_look.set()
+    await scrape(vitals)
+    slow.may_look.clear()
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.0)
+
+    assert (await scrape(vitals))["caption_flow_job_seen"] == 0
+
+
+def test_process_whose_loop_has_ended_sees_no_job():
+    slow, vitals = SlowJob(), Vitals("proxy")
+
+    async def begin() -> None:
+        vitals.look_by(slow.look)
+
+    asyncio.run(begin())
+
+    assert asyncio.run(scrape(vitals))["caption_flow_job_seen"] == 0
+
+
+async def test_process_that_looks_at_no_job_does_not_say_that_it_sees_none():
+    assert "caption_flow_job_seen" not in (await scrape(Vitals("worker"))).names
+
+
 async def test_process_tells_of_itself_while_its_queue_is_away():
     async def look() -> Snapshot:
         raise QueueUnreachable("No answer.")
