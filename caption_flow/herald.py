@@ -39,6 +39,7 @@ class Herald(Beside):
         figures: Callable[[], Mapping[str, float]],
         facts: Callable[[], Mapping[str, str]] = dict,
         paused: Callable[[], bool] = lambda: False,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._state = "starting"
         self._news = asyncio.Event()
@@ -48,6 +49,7 @@ class Herald(Beside):
         self._figures = figures
         self._facts = facts
         self._paused = paused
+        self._draining = draining
         self._started = time.time()
         self.answered = -math.inf  # when the queue took a word last, on the monotonic clock
 
@@ -91,10 +93,17 @@ class Herald(Beside):
             pid=os.getpid(),
             started=self._started,
             seen=time.time(),
-            state="paused" if self._paused() and self.state != "starting" else self.state,
+            state=self._told_state(),
             figures=dict(self._figures()),
             facts={name: _told(fact) for name, fact in self._all_facts().items()},
         )
+
+    def _told_state(self) -> str:
+        """Say what it does; one that does nothing yet, or cannot, says so in a pause too."""
+        if self._draining() and self.state != "starting":
+            return "draining"
+        does = self.state.partition(":")[0]
+        return "paused" if does == "working" and self._paused() else self.state
 
     def _all_facts(self) -> dict[str, str]:
         return {"version": __version__, **self._facts()}

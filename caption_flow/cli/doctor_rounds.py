@@ -1,14 +1,14 @@
 """Command line: which checks the doctor makes, by what the settings say and what others answer."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec.structs import replace
 
 from caption_flow.audit.seeing import See
+from caption_flow.cli.doctor_check import guarded, in_time
 from caption_flow.cli.doctor_document import Document
 from caption_flow.cli.doctor_engine import EngineRounds
 from caption_flow.cli.doctor_way import Met, meet
@@ -23,15 +23,12 @@ from caption_flow.config.broadcast import Broadcast, broadcast
 from caption_flow.dataset.source import Source
 from caption_flow.doctor import clocks, dataset, listening, machine, proxy, storage
 from caption_flow.doctor.finding import Finding, ok, problem, skipped, told
-from caption_flow.engine.aside import aside
+from caption_flow.doctor.listening import CERTIFICATE, METRICS, PORT
 from caption_flow.errors import CaptionFlowError
 from caption_flow.grants import Role
 from caption_flow.lifecycle import Drain
 
-T = TypeVar("T")
-
 ROLES = ("feed", "worker", "sink", "proxy")
-SECONDS = 120.0  # for one check; a disk or a host may never answer
 # What a token must be for, by what a host is to do.
 _GRANTED: dict[Role, str] = {"worker": "worker", "feeder": "feed"}
 
@@ -67,18 +64,24 @@ class Rounds:
             ("the way to the job", self._way),
             ("the data set", partial(self._dataset, drain)),
             ("the disk", self._storage),
-            ("where a proxy listens", self._listening),
+            ("what listens here", self._listening),
             ("the engine", self._engine),
         ]
         if not self._document.read:
             checks = checks[:1]
         for number, (name, check) in enumerate(checks):
             see(f"looking at {name}", number, len(checks))
-            await drain.cut(check())
+            await drain.cut(self._make(name, check))
             if drain.asked:
                 self.stopped = True
                 break
         return self._found
+
+    async def _make(self, name: str, check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await guarded(name, check(), self._found)
+        except CaptionFlowError as exc:
+            self._found.append(told(name, "problem", exc, "Mend that, and call the doctor again."))
 
     async def _machine(self) -> None:
         config = self._config
@@ -120,9 +123,8 @@ class Rounds:
             selection_of(config.dataset),
             config.images,
         )
-        examined = await _in_time(check)
+        examined = await in_time(dataset.CHECK, check, self._found)
         if examined is None:
-            self._found.append(_no_answer(dataset.CHECK))
             return
         self._found += examined.findings
         self._samples = examined.samples
@@ -132,9 +134,8 @@ class Rounds:
     async def _prompts(self, drain: Drain) -> None:
         needs = self._config.needs()
         try:
-            source = await _in_time(lambda: source_of(self._config))
+            source = await in_time("prompts", lambda: source_of(self._config), self._found)
             if source is None:
-                self._found.append(_no_answer("prompts"))
                 return
             await check_prompts(self._config, source, drain)
         except CaptionFlowError as exc:
@@ -155,8 +156,7 @@ class Rounds:
         check = partial(
             storage.check_storage, data_dir, known_job(config), self._rows_to_come(), other
         )
-        found = await _in_time(check)
-        self._found += found if found is not None else [_no_answer(storage.CHECK)]
+        self._found += await in_time(storage.CHECK, check, self._found) or []
 
     def _rows_to_come(self) -> int:
         if self._met.snapshot is None:
@@ -165,33 +165,49 @@ class Rounds:
         return max(self._samples, counts.planned) - counts.captioned
 
     async def _listening(self) -> None:
-        config = self._config
-        if "proxy" not in self._roles:
-            for check in (listening.CERTIFICATE, listening.PORT):
-                self._found.append(skipped(check, "No proxy is to run here."))
-            return
-        self._found.append(_certificate(config))
-        self._found.append(listening.check_port(config.host, config.port))
+        config, found = self._config, self._found
+        if "proxy" in self._roles:
+            found += await in_time(CERTIFICATE, lambda: [_certificate(config)], found) or []
+            await self._port(PORT, config.host, config.port, "a proxy")
+        else:
+            found += [skipped(check, "No proxy is to run here.") for check in (CERTIFICATE, PORT)]
+        told = self._document.worker or config
+        if told.metrics_port:
+            await self._port(METRICS, told.metrics_host, told.metrics_port, "a role")
+        else:
+            found.append(skipped(METRICS, "No port is set for them."))
+
+    async def _port(self, check: str, host: str, port: int, who: str) -> None:
+        asked = partial(listening.check_port, host, port, check=check, who=who)
+        found = await in_time(check, asked, self._found)
+        self._found += [found] if found else []
 
     async def _engine(self) -> None:
         if "worker" not in self._roles:
             self._found.append(skipped("engine", "No worker is to run here, or may."))
             return
         try:
-            own = narrowed(self._document.worker or WorkerConfig(), self._met.stages)
+            own = replace(self._document.worker or WorkerConfig(), server=self._config.server)
             rounds = EngineRounds(
-                self._settings(), own, self._gpu_id, self._environ, imports=self._imports
+                self._settings(),
+                narrowed(own, self._met.stages),
+                self._gpu_id,
+                self._environ,
+                imports=self._imports,
             )
         except CaptionFlowError as exc:
             self._found.append(told("engine", "problem", exc, "Mend the settings."))
             return
-        self._found += await rounds.make()
+        await rounds.make(self._found)
 
     def _settings(self) -> Broadcast | None:
-        """Find what workers are to do: as configured here, else as the job has it."""
+        """Find what workers are to do: as configured here, else as the job has it.
+
+        A job that is reached through a proxy is somebody else's to configure.
+        """
         config = self._config
         named = config.vllm.model or any(stage.model for stage in config.vllm.stages)
-        if config.engine != "vllm" or named:
+        if not config.server and (config.engine != "vllm" or named):
             return broadcast(config)
         published = self._met.settings
         return None if published is None else Broadcast.decode(published)
@@ -204,29 +220,15 @@ def _certificate(config: JobConfig) -> Finding:
     if config.tls is not None and not config.no_ssl:
         return listening.check_certificate(*map(Path, config.tls))
     if config.no_ssl or is_local(config.host):
-        return skipped(listening.CERTIFICATE, "The proxy is to listen without TLS.")
+        return skipped(CERTIFICATE, "The proxy is to listen without TLS.")
     said = f"The proxy would listen on {config.host}, which others reach, without TLS."
     cure = (
         "Give cert and key (caption-flow generate_cert makes a pair), host: 127.0.0.1, or no_ssl "
         "where something else encrypts."
     )
-    return problem(listening.CERTIFICATE, said, cure)
+    return problem(CERTIFICATE, said, cure)
 
 
 def _read_here(config: JobConfig) -> Source:
     """Open the data set so that it reads what workers would fetch."""
     return source_of(replace(config, dataset=replace(config.dataset, images="inline", fetch=None)))
-
-
-async def _in_time(check: Callable[[], T]) -> T | None:
-    """Make a check in a thread of its own; None where it takes for ever."""
-    try:
-        async with asyncio.timeout(SECONDS):
-            return await aside(check)
-    except TimeoutError:
-        return None
-
-
-def _no_answer(check: str) -> Finding:
-    said = f"It was not done after {SECONDS:.0f} s."
-    return problem(check, said, "See to the network, or to the disk on which that lies.")

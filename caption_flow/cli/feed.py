@@ -129,6 +129,7 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals)
             figures=feeder.figures,
             facts=feeder.facts,
             paused=lambda: ear.paused,
+            draining=lambda: drain.asked,
         )
         teller.learn(job=place.job)
         speak_as(job=place.job, member=name)

@@ -136,8 +136,15 @@ class _Seeing:
         self._ready()
 
     def see(self, snapshot: Snapshot) -> None:
-        state = "paused" if snapshot.paused else "working" if self._begun else "starting"
+        state = self._state(snapshot)
         workers = sum(member.role == "worker" for member in snapshot.members)
         self._teller.learn(snapshot.counts, state=state, workers=workers)
         self._vitals.see(snapshot, state)
         self._watch(snapshot)
+
+    def _state(self, snapshot: Snapshot) -> str:
+        if not self._begun:
+            return "starting"
+        if self._teller.stopped:
+            return "draining"
+        return "paused" if snapshot.paused else "working"

@@ -94,7 +94,7 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals
             _door(job, admission, config, vitals) as door,
             door.listening(config.host, config.port, tls) as port,
             _heralding(
-                job, member, door, address := _address(config, port, tls=tls is not None)
+                job, member, door, address := _address(config, port, tls=tls is not None), drain
             ) as herald,
             Looking(teller, herald, job.counts),
             Pulse(vitals, herald),
@@ -104,13 +104,14 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals
             await drain.wait()
 
 
-def _heralding(job: RedisJob, name: str, door: Proxy, address: str) -> Herald:
+def _heralding(job: RedisJob, name: str, door: Proxy, address: str, drain: Drain) -> Herald:
     return Herald(
         job,
         role="proxy",
         name=name,
         figures=door.figures,
         facts=lambda: {"address": address},
+        draining=lambda: drain.asked,
     )
 
 

@@ -82,7 +82,14 @@ async def _sink(
         speak_as(job=job.job, member=name)
         vitals.job = job.job
         traces.begin("sink", job.job, name)
-        heralding = Herald(queue, role="sink", name=name, figures=sink.figures, facts=sink.facts)
+        heralding = Herald(
+            queue,
+            role="sink",
+            name=name,
+            figures=sink.figures,
+            facts=sink.facts,
+            draining=lambda: drain.asked,
+        )
         looking = Looking(teller, heralding, queue.counts)
         async with heralding as herald, looking, Pulse(vitals, heralding):
             herald.state = "working"

@@ -1,6 +1,7 @@
 """`caption-flow worker`: caption images from the queue, with the engines that its stages need."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.cli.workplace import Workplace, workplace
 from caption_flow.config import WorkerConfig
 from caption_flow.config.broadcast import Broadcast
-from caption_flow.engine.gpu import Gpu, device_of, look
+from caption_flow.engine.gpu import Gpu, first
 from caption_flow.engine.make import make_engine, select_gpu
 from caption_flow.engine.port import Engine
 from caption_flow.herald import Herald, member_name
@@ -168,7 +169,7 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vita
             return None
         told, outfit = Told.of(place.published), _outfit(place.config, place, drain)
         crew = Crew(place.job, told, outfit, place.config, name=name, drain=drain)
-        gpu = Gpu(device_of(os.environ.get("CUDA_VISIBLE_DEVICES")), look)
+        gpu = Gpu(partial(first, dict(os.environ)))
         heralding = Herald(
             place.job,
             role="worker",
@@ -176,6 +177,7 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vita
             figures=lambda: {**crew.figures(), **gpu.figures()},
             facts=lambda: {**crew.facts(), **gpu.facts()},
             paused=lambda: crew.paused,
+            draining=lambda: drain.asked,
         )
         teller.learn(job=place.name)
         speak_as(job=place.name, member=name)

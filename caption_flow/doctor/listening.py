@@ -1,4 +1,4 @@
-"""Doctor, where a proxy is to listen: its certificate, its key and its port."""
+"""Doctor, where something is to listen: its port, and of a proxy its certificate and key."""
 
 import errno
 import socket
@@ -10,7 +10,7 @@ from caption_flow.certificates.look import Certificate, chain
 from caption_flow.doctor.finding import Finding, ok, problem, told, warning
 from caption_flow.errors import CertificateUnfit
 
-CERTIFICATE, PORT = "certificate", "port"
+CERTIFICATE, PORT, METRICS = "certificate", "port", "metrics port"
 SOON = 14  # days, in which a certificate should have been renewed by itself
 _MAKE = "Make a pair: caption-flow generate_cert."
 _LOWEST_FREE = 1024  # port that anybody may take
@@ -31,8 +31,8 @@ def check_certificate(cert: Path, key: Path) -> Finding:
     return ok(CERTIFICATE, said)
 
 
-def check_port(host: str, port: int) -> Finding:
-    """Look whether a proxy could listen there; nothing comes in meanwhile."""
+def check_port(host: str, port: int, *, check: str = PORT, who: str = "a proxy") -> Finding:
+    """Look whether `who` could listen there; nothing comes in meanwhile."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
@@ -43,22 +43,22 @@ def check_port(host: str, port: int) -> Finding:
                         taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 taken.bind(address)
     except socket.gaierror:
-        cure = "Mend host: 0.0.0.0 for all that this host has."
-        return problem(PORT, f"No address has the name {host}.", cure)
+        cure = "Mend the host: 0.0.0.0 for all that this one has."
+        return problem(check, f"No address has the name {host}.", cure)
     except OSError as exc:
-        return _refused(host, port, exc)
-    return ok(PORT, f"A proxy can listen on {host}, port {port}.")
+        return _refused(check, host, port, who, exc)
+    return ok(check, f"{who.capitalize()} can listen on {host}, port {port}.")
 
 
-def _refused(host: str, port: int, error: OSError) -> Finding:
+def _refused(check: str, host: str, port: int, who: str, error: OSError) -> Finding:
     if error.errno == errno.EADDRINUSE:
         said = f"Something listens on port {port} of {host} already."
-        cure = "If that is no proxy of this job, end it (ss -ltnp names it), or set another port."
-        return warning(PORT, said, cure)
+        cure = f"If that is not {who} of this job, end it (ss -ltnp names it), or set another port."
+        return warning(check, said, cure)
     if error.errno == errno.EADDRNOTAVAIL:
-        return problem(PORT, f"This host has no address {host}.", "Mend host, as 0.0.0.0 for all.")
+        return problem(check, f"This host has no address {host}.", "Mend it, as 0.0.0.0 for all.")
     if error.errno in {errno.EACCES, errno.EPERM} and port < _LOWEST_FREE:
         said = f"This user may not listen on port {port}."
-        return problem(PORT, said, f"Set a port of {_LOWEST_FREE} or more.")
-    said = f"A proxy cannot listen on port {port} of {host}: {error.strerror}."
-    return problem(PORT, said, "Set another host or port.")
+        return problem(check, said, f"Set a port of {_LOWEST_FREE} or more.")
+    said = f"{who.capitalize()} cannot listen on port {port} of {host}: {error.strerror}."
+    return problem(check, said, "Set another host or port.")

@@ -1,5 +1,6 @@
 """Doctor, on this machine: Python, its system, and what that grants to a process."""
 
+import math
 import platform
 import resource
 import shutil
@@ -14,7 +15,7 @@ SYSTEMS = ("Linux", "Darwin")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, not written to
 # What a process opens beside what its work asks for: libraries, sockets to Redis, files of vLLM.
 BASE_FILES = 256
-_SHARED_LEAST = 64 * MIB  # what containers have when nobody has said anything
+_SHARED_DEFAULT = 64 * MIB  # what containers have when nobody has said anything
 _SHARED_EACH = GIB  # for each GPU that shares in a model
 
 
@@ -38,28 +39,33 @@ def python(version: tuple[int, ...] = sys.version_info[:3], system: str = "") ->
 def open_files(needed: int, connections: int = 0) -> Finding:
     """Look at how many files a process may open.
 
-    `needed`: beside what every process opens. `connections`: that a proxy is to hold.
+    `needed`: beside what every process opens. `connections`: that a proxy is to hold, which raises
+    its own limit for them, as far as the hard one lets it.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (_number(limit) for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
     least = BASE_FILES + needed
-    if soft == resource.RLIM_INFINITY or soft >= least + connections:
-        limit = "as many files as it likes" if soft == resource.RLIM_INFINITY else f"{soft:,} files"
-        return ok("open files", f"A process may open {limit}.")
     wanted = least + connections
     cure = (
         f"Raise the limit before the start: ulimit -n {wanted}, LimitNOFILE={wanted} in a unit of "
         f"systemd, or docker run --ulimit nofile={wanted}."
     )
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    if hard < wanted:
         cure += f" The hard limit is {hard:,}, which only root raises: /etc/security/limits.conf."
     if soft < least:
         said = f"A process may open {soft:,} files, and these settings need about {least:,}."
         return problem("open files", said, cure)
-    said = (
-        f"A process may open {soft:,} files, too few for the {connections:,} connections that "
-        "proxy.most_connections lets in."
-    )
-    return warning("open files", said, cure)
+    if hard < wanted:
+        said = (
+            f"A process may open {hard:,} files at most, too few for the {connections:,} "
+            "connections that proxy.most_connections lets in."
+        )
+        return warning("open files", said, cure)
+    limit = "as many files as it likes" if soft == math.inf else f"{soft:,} files"
+    return ok("open files", f"A process may open {limit}.")
+
+
+def _number(limit: int) -> float:
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def shared_memory(gpus: int, place: Path = SHARED_MEMORY) -> Finding:
@@ -71,9 +77,10 @@ def shared_memory(gpus: int, place: Path = SHARED_MEMORY) -> Finding:
         "Give the container more: docker run --shm-size 8g, or --ipc=host; or remove what fills "
         f"{place}."
     )
-    if free < _SHARED_LEAST:
+    if free <= _SHARED_DEFAULT:
         said = f"{place} has {spelt(free)} free, through which the processes of vLLM talk."
-        return problem("shared memory", said, cure)
+        # One that has a GPU to itself mostly does without.
+        return (problem if gpus > 1 else warning)("shared memory", said, cure)
     if gpus > 1 and free < gpus * _SHARED_EACH:
         said = f"{place} has {spelt(free)} free; a model on {gpus} GPUs may want {gpus} GiB."
         return warning("shared memory", said, cure)

@@ -11,9 +11,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -49,8 +47,20 @@ class Looked(Struct, frozen=True):
 
 def find_model(name: str, arguments: Mapping[str, Any]) -> Looked:
     """Look for a model where vLLM would: in a folder, among what was downloaded, on the hub."""
+    try:
+        return _here(name, arguments) or _on_hub(name, arguments.get("revision"))
+    except Exception as exc:  # of any kind: what the hub's client raises is not said anywhere
+        return Looked(_refused(name, exc))
+
+
+def _here(name: str, arguments: Mapping[str, Any]) -> Looked | None:
+    """Look on this host; None where the hub is to be asked."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as exc:
+        return Looked(_unreadable(name, f"in {folder}", exc))
+    if is_there:
         return _in_folder(name, folder, f"in {folder}")
     if _is_path(name):
         said = f"There is no folder {folder}."
@@ -58,11 +68,10 @@ def find_model(name: str, arguments: Mapping[str, Any]) -> Looked:
         return Looked(problem(CHECK, said, cure))
     revision, cache = arguments.get("revision"), arguments.get("download_dir")
     cached = try_to_load_from_cache(name, _CONFIG, cache_dir=cache, revision=revision)
-    if isinstance(cached, str):
-        found = _in_folder(name, Path(cached).parent, "among what was downloaded")
-        if found.model is not None or constants.HF_HUB_OFFLINE:
-            return found
-    return _on_hub(name, revision)
+    if not isinstance(cached, str):
+        return None
+    found = _in_folder(name, Path(cached).parent, "among what was downloaded")
+    return found if found.model is not None or constants.HF_HUB_OFFLINE else None
 
 
 def _is_path(name: str) -> bool:
@@ -70,22 +79,29 @@ def _is_path(name: str) -> bool:
 
 
 def _in_folder(name: str, folder: Path, where: str) -> Looked:
-    again = f"Download it once more: hf download {name}" if not _is_path(name) else "Copy it anew"
     try:
         config = json.loads((folder / _CONFIG).read_bytes())
         sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
         missing = _missing(folder, sizes)
     except OSError as exc:
-        said = f"{name}, {where}, cannot be read: {exc.filename}: {exc.strerror}."
-        return Looked(problem(CHECK, said, f"{again}, and let this user read it."))
+        return Looked(_unreadable(name, where, exc))
     except ValueError:
-        return Looked(problem(CHECK, f"{folder / _CONFIG} is no JSON.", f"{again}."))
+        return Looked(problem(CHECK, f"{folder / _CONFIG} is no JSON.", f"{_again(name)}."))
     weights = _weights(sizes)
     if missing or not weights:
         lacks = f"{len(missing)} files of weights, such as {missing[0]}" if missing else "weights"
-        return Looked(problem(CHECK, f"{name}, {where}, lacks {lacks}.", f"{again}."))
+        return Looked(problem(CHECK, f"{name}, {where}, lacks {lacks}.", f"{_again(name)}."))
     model = Model(name, weights, config if isinstance(config, dict) else {})
     return Looked(ok(CHECK, f"{name} is {where}, {spelt(weights)} of weights."), model)
+
+
+def _again(name: str) -> str:
+    return "Copy it anew" if _is_path(name) else f"Download it once more: hf download {name}"
+
+
+def _unreadable(name: str, where: str, error: OSError) -> Finding:
+    said = f"{name}, {where}, cannot be read: {error.filename}: {error.strerror}."
+    return problem(CHECK, said, f"{_again(name)}, and let this user read it.")
 
 
 def _missing(folder: Path, sizes: Mapping[str, int]) -> list[str]:
@@ -108,13 +124,10 @@ def _weights(sizes: Mapping[str, int]) -> int:
 
 
 def _on_hub(name: str, revision: str | None) -> Looked:
-    try:
-        api = HfApi()
-        api.auth_check(name)
-        info = api.model_info(name, revision=revision, files_metadata=True, timeout=SECONDS)
-        config = _config_on_hub(name, revision)
-    except Exception as exc:
-        return Looked(_refused(name, exc))
+    api = HfApi()
+    api.auth_check(name)
+    info = api.model_info(name, revision=revision, files_metadata=True, timeout=SECONDS)
+    config = _config_on_hub(name, revision)
     sizes = {
         one.rfilename: one.size or 0 for one in info.siblings or () if "/" not in one.rfilename
     }
@@ -150,8 +163,6 @@ def _refused(name: str, error: Exception) -> Finding:
     if isinstance(error, OfflineModeIsEnabled):
         said = f"{name} is not among what was downloaded, and HF_HUB_OFFLINE keeps us off the hub."
         return problem(CHECK, said, f"Unset that, or download it first: hf download {name}")
-    if isinstance(error, HfHubHTTPError | LocalEntryNotFoundError | OSError):
-        why = " ".join(str(error).split())[:200]
-        said = f"{name} is not here, and the hub does not tell of it ({why})."
-        return warning(CHECK, said, f"See to the network, or: hf download {name}")
-    raise error
+    why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    said = f"{name} is not here, and the hub does not tell of it ({why})."
+    return warning(CHECK, said, f"See to the network, or: hf download {name}")

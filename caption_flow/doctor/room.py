@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from caption_flow.config.sizes import GIB, spelt
 from caption_flow.doctor.finding import Finding, ok, problem, skipped, warning
-from caption_flow.doctor.gpus import Gpu
 from caption_flow.doctor.model import Model
+from caption_flow.engine.nvml import Card
 
 CHECK = "GPU memory"
 UTILIZATION = 0.92  # vLLM's own, where nothing is said
@@ -62,7 +62,7 @@ def longest(engine: Engine) -> float:
     return _kept(engine) * _length(engine) / engine.gpus
 
 
-def check_memory(engine: Engine, gpus: Sequence[Gpu]) -> list[Finding]:
+def check_memory(engine: Engine, gpus: Sequence[Card]) -> list[Finding]:
     """Look whether an engine fits on the GPUs it would be given."""
     if len(gpus) < engine.gpus:
         said = f"{engine.model.name} is to lie on {engine.gpus} GPUs; {len(gpus)} are seen here."
@@ -73,7 +73,7 @@ def check_memory(engine: Engine, gpus: Sequence[Gpu]) -> list[Finding]:
     return [one for one in found if one.state != "ok"] or found
 
 
-def _fit(engine: Engine, gpu: Gpu) -> Finding:
+def _fit(engine: Engine, gpu: Card) -> Finding:
     room, needed = gpu.total * engine.utilization, weights(engine) + REST
     kept = longest(engine)
     name = engine.model.name
@@ -91,7 +91,7 @@ def _fit(engine: Engine, gpu: Gpu) -> Finding:
     return ok(CHECK, f"{name} needs about {spelt(needed + kept)} (an estimate); {has}.")
 
 
-def _taken(engine: Engine, gpus: Sequence[Gpu]) -> Iterator[Finding]:
+def _taken(engine: Engine, gpus: Sequence[Card]) -> Iterator[Finding]:
     """Tell of memory that is somebody else's: vLLM takes its part at once, or does not start."""
     for gpu in gpus:
         wanted = gpu.total * engine.utilization * engine.share

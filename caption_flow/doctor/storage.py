@@ -6,7 +6,7 @@ from pathlib import Path
 from caption_flow.config.sizes import MIB, spelt
 from caption_flow.dataset.inventory import take_inventory
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.doctor.finding import Finding, ok, told, warning
+from caption_flow.doctor.finding import Finding, ok, problem, told, warning
 from caption_flow.errors import StorageBlocked, StorageUnfit
 
 CHECK = "data dir"
@@ -20,11 +20,15 @@ def check_storage(data_dir: Path, job: str | None, rows: int, other: int) -> lis
     `rows`: that are to come, as far as anybody knows. `other`: bytes that others want there.
     """
     data_dir = data_dir.absolute()
-    place = _nearest(data_dir / job if job else data_dir)
     try:
+        place = _nearest(data_dir / job if job else data_dir)
         PartFolder(place.parent, place.name).try_out(0)
     except (StorageBlocked, StorageUnfit) as exc:
         return [told(CHECK, "problem", exc, "Set storage.data_dir to another folder.")]
+    except OSError as exc:
+        said = f"{exc.filename} cannot be looked at: {exc.strerror}."
+        cure = "Let this user in, or set storage.data_dir to another folder."
+        return [problem(CHECK, said, cure)]
     folder = PartFolder(data_dir, job) if job and place == data_dir / job else None
     found = _left_over(folder) if folder else []
     free, needed = shutil.disk_usage(place).free, rows * ROW + other + PART

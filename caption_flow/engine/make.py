@@ -6,14 +6,12 @@ from typing import Any
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.vllm import Stage
+from caption_flow.engine.nvml import CHOOSING
 from caption_flow.engine.port import Engine
 from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.engine.vllm import VllmEngine
 from caption_flow.errors import ConfigError
 from caption_flow.lifecycle import Drain
-
-# How the makers of each kind of GPU spell which ones a process may see.
-_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
 def make_engine(
@@ -58,7 +56,7 @@ def select_gpu(gpu_id: int) -> None:
 
     Before vLLM or torch are imported, since they read it once.
     """
-    for variable in _VISIBLE:
+    for variable in CHOOSING:
         visible = [name for name in os.environ.get(variable, "").split(",") if name]
         if visible and gpu_id >= len(visible):
             raise ConfigError(

@@ -15,7 +15,6 @@ from caption_flow.monitor.limits import SILENT, Limiting, limit
 from caption_flow.monitor.rates import rates
 from caption_flow.monitor.report import stages
 from caption_flow.queue.ports import Member, Snapshot
-from caption_flow.queue.ports.contributors import Standing
 
 MOST_REASONS = 30  # why samples were given up; more of them are one
 MOST_CONTRIBUTORS = 100  # who made most; the others are one
@@ -46,7 +45,7 @@ def families(snapshot: Snapshot, *, contributors: bool = False) -> Iterator[Metr
             "contributor_captions",
             "Captions in the rows of the parts, by who made them.",
             ("contributor",),
-            _most(dict(map(_made, snapshot.leaderboard)), MOST_CONTRIBUTORS),
+            _contributors(snapshot),
         )
 
 
@@ -178,9 +177,16 @@ def _age(came: float | None, now: float) -> float:
     return 0.0 if came is None else max(0.0, now - came)
 
 
-def _made(line: Standing) -> tuple[str, float]:
-    name = line.name if line.kind == "contributor" else f"({line.kind})"
-    return name, line.credit.captions
+def _contributors(snapshot: Snapshot) -> Mapping[tuple[str, ...], float]:
+    """Say who made how many; those who are not named make a line each, however few they made."""
+    named = {line.name: line.credit.captions for line in snapshot.leaderboard if line.rank}
+    told = Counter(_most(named, MOST_CONTRIBUTORS))
+    for line in snapshot.leaderboard:
+        if not line.rank:
+            told[f"({line.kind})",] += line.credit.captions
+    if snapshot.unranked:
+        told[OTHER,] += snapshot.unranked
+    return told
 
 
 def _most(counted: Mapping[str, float], most: int) -> Mapping[tuple[str, ...], float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from caption_flow.errors import CaptionFlowError
 from caption_flow.metrics import job, process
-from caption_flow.metrics.families import answer
+from caption_flow.metrics.families import answer, gauge
 from caption_flow.metrics.vitals import Vitals
 from caption_flow.web.site import Answer, Asked, Page
 
@@ -37,8 +37,10 @@ def metrics(vitals: Vitals, *, contributors: bool = False) -> Mapping[str, Page]
         try:
             snapshot = await vitals.snapshot()
         except (CaptionFlowError, TimeoutError) as exc:
-            logger.debug("No metrics of the job: %s", exc)
+            logger.debug("No metrics of the job: %r", exc)
             snapshot = None
+        if vitals.looks:
+            told.append(gauge("job_seen", "1 while it sees the whole job.", snapshot is not None))
         if snapshot is not None:
             told += job.families(snapshot, contributors=contributors)
         return answer(told, question.headers.get("accept", ""))

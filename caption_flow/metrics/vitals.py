@@ -7,6 +7,7 @@ up, as by a model that loads, writes nothing; that can be seen as well.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 from caption_flow.herald import Herald
@@ -15,6 +16,7 @@ from caption_flow.queue.ports import Member, Snapshot
 
 EVERY_SECONDS = 1.0  # between two words
 LOOK_SECONDS = 4.0  # for a look at the job; below what Prometheus waits for a scrape
+LATE_SECONDS = 60.0  # for which the last look is told where the next takes longer
 SILENT_SECONDS = 10.0  # without an answer of the queue, which is asked every other second
 STILL_SECONDS = 15.0  # without a word of the loop
 
@@ -34,6 +36,8 @@ class Vitals:
         self.seen: Snapshot | None = None  # of the whole job, where it looks at that anyway
         self._heard = self._moved = -float("inf")  # when, on the monotonic clock
         self._look: tuple[Look, asyncio.AbstractEventLoop] | None = None
+        self._looking: Future[Snapshot] | None = None  # the last look
+        self._late: tuple[Snapshot, float] | None = None  # what one found, and when
 
     def see(self, snapshot: Snapshot, state: str) -> None:
         """Note how the whole job stands, in a process that looks at that anyway."""
@@ -55,18 +59,48 @@ class Vitals:
         """Learn how to look at the whole job; it is done in the loop that is running now."""
         self._look = look, asyncio.get_running_loop()
 
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the whole job at all."""
+        return self._look is not None or self.seen is not None
+
     async def snapshot(self) -> Snapshot | None:
         """Look at the whole job, from any loop; None where this process does not know it (now).
 
-        Raises CaptionFlowError where the queue does not tell, and TimeoutError.
+        A look that takes longer goes on, and the next who asks has what it finds. Raises
+        CaptionFlowError where the queue does not tell, and TimeoutError.
         """
         if self._look is None:
             return self.seen if self.answered else None
-        look, loop = self._look
-        if loop.is_closed():  # the process ends
-            return None
-        async with asyncio.timeout(LOOK_SECONDS):
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(), loop))
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = self._begin(*self._look)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await asyncio.shield(asyncio.wrap_future(looking))
+        except TimeoutError:
+            if (late := self._late) and time.monotonic() - late[1] < LATE_SECONDS:
+                return late[0]
+            raise
+        except asyncio.CancelledError:
+            if looking.cancelled():  # since its loop ends
+                return None
+            raise
+
+    def _begin(self, look: Look, loop: asyncio.AbstractEventLoop) -> Future[Snapshot]:
+        asking = look()
+        try:
+            looking = asyncio.run_coroutine_threadsafe(asking, loop)
+        except RuntimeError:  # the loop is closed: the process ends
+            asking.close()
+            looking = Future()
+            looking.cancel()
+        looking.add_done_callback(self._note)
+        return looking
+
+    def _note(self, looking: Future[Snapshot]) -> None:
+        if not looking.cancelled() and looking.exception() is None:
+            self._late = looking.result(), time.monotonic()
 
     @property
     def answered(self) -> bool:

@@ -46,6 +46,8 @@ class RedisInspector(RedisContributors):
         (seconds, micros), notes = await answers(pipe)
         places, members = await self._places(settings), await self._members()
         stages = [place.stream for place in places if place.name.startswith(STAGE)]
+        board = leaderboard(await self.contributors())
+        first = tuple(_first(board))
         return Snapshot(
             seconds + micros / 1e6,
             counts,
@@ -54,9 +56,10 @@ class RedisInspector(RedisContributors):
             history=tuple(map(_moment.decode, notes)),
             reasons=await self._why(),
             settings_version=settings.version if settings else 0,
-            leaderboard=tuple(_first(leaderboard(await self.contributors()))),
+            leaderboard=first,
             paused=(await self.standing_orders()).paused is not None,
             shards=tuple(await self._shards.at_work(stages, members)),
+            unranked=_captions(board) - _captions(first),
         )
 
     async def captions(self, count: int) -> list[Caption]:
@@ -157,6 +160,10 @@ def _first(board: Sequence[Standing]) -> Iterator[Standing]:
     """Leave out those beyond the first ranks; who is not named is in few lines anyway."""
     yield from islice((line for line in board if line.rank), MOST_RANKED)
     yield from (line for line in board if not line.rank)
+
+
+def _captions(board: Sequence[Standing]) -> int:
+    return sum(line.credit.captions for line in board)
 
 
 def _stream(name: str, length: Any, pending: Any, oldest: Any) -> Stream:

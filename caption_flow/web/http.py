@@ -3,12 +3,14 @@
 It takes one request a connection, heads of a few KB, and GET only, which is all that a site needs.
 """
 
+import asyncio
 import http
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import cast
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -18,7 +20,7 @@ from caption_flow.web.site import SAFE, Answer, Asked, Site, refused
 logger = logging.getLogger(__name__)
 
 _OPEN_SECONDS = 10.0  # for the head of a request
-_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0  # for all connections, once nobody else may come
 
 
 def asked(request: Request, address: str) -> Asked:
@@ -61,6 +63,17 @@ async def listening(site: Site, host: str, port: int) -> AsyncIterator[int]:
         peer = connection.remote_address
         return await answered(site, asked(request, str(peer[0]) if peer else ""))
 
+    opened: set[asyncio.BaseTransport] = set()
+
+    class Connection(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            opened.add(transport)
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            opened.discard(self.transport)
+            super().connection_lost(exc)
+
     quiet = logging.getLogger("caption_flow.web.wire")
     quiet.setLevel(logging.CRITICAL)  # what strangers do to a connection is no news
     server = serve(
@@ -68,6 +81,7 @@ async def listening(site: Site, host: str, port: int) -> AsyncIterator[int]:
         host,
         port,
         process_request=answer,
+        create_connection=Connection,
         compression=None,
         server_header=None,
         open_timeout=_OPEN_SECONDS,
@@ -81,8 +95,18 @@ async def listening(site: Site, host: str, port: int) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
-        await server.wait_closed()
+        await _close(server, opened)
+
+
+async def _close(server: Server, opened: set[asyncio.BaseTransport]) -> None:
+    """Let who has asked have an answer, and hang up on who asks nothing."""
+    server.close()
+    for _ in range(2):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await server.wait_closed()
+        for transport in opened:
+            cast("asyncio.Transport", transport).abort()
 
 
 async def _nobody(connection: ServerConnection) -> None:

@@ -142,6 +142,8 @@ class Crew:
     def _state(self) -> str:
         held = [post.declining for post in self._posts.values() if post.declining]
         wanting = [*self._troubles, *self._declines, *held]
+        if self._running() and not any(post.alive for post in self._posts.values()):
+            return "reloading"
         does = "working" if self._running() or not wanting else "idle"
         return f"{does}: {wanting[0].splitlines()[0]}" if wanting else does
 

@@ -65,6 +65,11 @@ class Post:
         return None if self._working is None or self._working.done() else self._working
 
     @property
+    def alive(self) -> bool:
+        """Whether its engine runs now; not while one that died is started again."""
+        return self._shift is None or self._shift.caretaker.up
+
+    @property
     def figures(self) -> dict[str, float]:
         """What the Worker of now counts."""
         return {} if self._shift is None else self._shift.worker.figures()

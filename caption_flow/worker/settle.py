@@ -129,9 +129,10 @@ class Settler:
         if done:
             begun = traces.now()
             answers = await self._patience(lambda: queue.complete(done), last=last)
-            traces.note("complete", (traces.mark(lease.sample) for lease, _ in done), begun)
             self._took([lease for lease, _ in done], answers)
-            made = [one for one, ours in zip(done, answers, strict=True) if ours and one[1]]
+            ours = [one for one, is_ours in zip(done, answers, strict=True) if is_ours]
+            traces.note("complete", (traces.mark(lease.sample) for lease, _ in ours), begun)
+            made = [one for one in ours if one[1]]
             self.completed += len(made)
             self.samples += sum(self._is_first(lease) for lease, _ in made)
             del self._done[: len(done)]

@@ -1,6 +1,8 @@
 """The doctor and what lies on disks: captions to be written, and images to be read."""
 
+import errno
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,26 @@ def test_data_dir_that_is_read_only_is_found(practice: Practice, disk: Disk):
     said, cure = report.only("data dir", "problem")
     assert said == f"{disk.path} is on a disk that is read-only."
     assert "Mount it for writing" in cure
+
+
+def test_data_dir_that_is_closed_to_us_is_found(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+):
+    """The tests may run as root, who is kept out of nothing."""
+    closed, exists = practice.folder / "caption_data", Path.exists
+
+    def look(path: Path) -> bool:
+        if closed in (path, *path.parents):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", look)
+
+    said, cure = practice.examine("photos", *SIMULATED).only("data dir", "problem")
+
+    assert said.startswith(f"{closed}")
+    assert said.endswith("cannot be looked at: Permission denied.")
+    assert "Let this user in" in cure
 
 
 def test_parts_that_a_dead_sink_left_are_found_and_left(practice: Practice):

@@ -1,20 +1,30 @@
 """The doctor and what a worker needs: packages that fit together, a model, a GPU with room."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
+from caption_flow.cli import doctor_check
+from caption_flow.cli.doctor_engine import EngineRounds
+from caption_flow.config import WorkerConfig
+from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.sizes import GIB
-from caption_flow.doctor import gpus, imports
-from caption_flow.doctor.gpus import Gpu
+from caption_flow.config.vllm import Stage
+from caption_flow.doctor import gpus, imports, packages
 from caption_flow.doctor.model import Model
 from caption_flow.doctor.room import Engine, check_memory, longest, parallel, weights
+from caption_flow.engine.nvml import Card
 from tests.doctor.hub import WEIGHTS, hub
 from tests.doctor.practice import Practice, Report
+from tests.redis_server import free_port
+from tests.roles import settings
 
 LARGE = ("NVIDIA H100 80GB HBM3", 81_559, 81_000)
 SMALL = ("NVIDIA T4", 15_360, 15_000)
@@ -186,8 +196,8 @@ def test_model_for_more_gpus_than_are_here_is_found(rig: Practice):
     assert "Lower vllm.tensor_parallel_size" in cure
 
 
-def gpu(total: float) -> Gpu:
-    return Gpu(0, "", "some GPU", int(total * GIB), int(total * GIB))
+def gpu(total: float) -> Card:
+    return Card(0, "", "some GPU", int(total * GIB), int(total * GIB))
 
 
 def engine(stored: float, share: int = 1, **arguments: object) -> Engine:
@@ -236,6 +246,7 @@ def test_library_of_the_driver_is_asked_first(monkeypatch: pytest.MonkeyPatch):
         nvmlDeviceGetMemoryInfo=lambda _: memory,
         nvmlDeviceGetName=lambda index: f"GPU {index}".encode(),
         nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=50),
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
 
@@ -246,7 +257,7 @@ def test_library_of_the_driver_is_asked_first(monkeypatch: pytest.MonkeyPatch):
 
     assert both.by == "NVML"
     assert [one.index for one in both.gpus] == [0, 1]
-    assert both.gpus[0] == Gpu(0, "GPU-0", "GPU 0", 80 * GIB, 70 * GIB)
+    assert both.gpus[0] == Card(0, "GPU-0", "GPU 0", 80 * GIB, 70 * GIB, 0.5)
     assert [one.index for one in second.gpus] == [1]
     assert [one.index for one in named.gpus] == [1, 0]
     assert [one.index for one in broken.gpus] == [0]  # as CUDA does
@@ -269,7 +280,7 @@ def test_torch_is_asked_where_the_driver_has_no_tools(
     seen = gpus.look(environ, by_torch=True)
 
     assert seen.by == "torch"
-    assert seen.gpus == (Gpu(0, "", "AMD MI300X", 192 * GIB, 190 * GIB),)
+    assert seen.gpus == (Card(0, "", "AMD MI300X", 192 * GIB, 190 * GIB),)
 
 
 # Models
@@ -280,16 +291,21 @@ def models(rig: Practice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]
     """A rig that reaches a hub."""
     rig.plug_in(LARGE)
     with hub() as address:
-        for module in ("constants", "hf_api", "file_download"):
-            monkeypatch.setattr(f"huggingface_hub.{module}.ENDPOINT", address, raising=False)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", address)
-        monkeypatch.setattr(
-            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-            address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        go_to(address, monkeypatch)
         yield rig
+
+
+def go_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library look for the hub there."""
+    for module in ("constants", "hf_api", "file_download"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.ENDPOINT", address, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", address)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+        address + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    monkeypatch.setenv("HF_ENDPOINT", address)
 
 
 def test_model_of_the_hub_is_measured_and_not_downloaded(models: Practice):
@@ -314,6 +330,128 @@ def test_model_that_the_hub_does_not_have_is_found(models: Practice):
 
     assert said == "The hub has no model org/secret, or does not show it to us."
     assert "Mend vllm.model" in cure
+
+
+def test_hub_that_cannot_be_reached_is_a_warning(rig: Practice, monkeypatch: pytest.MonkeyPatch):
+    """As on a host without a network."""
+    rig.plug_in(LARGE)
+    go_to(f"http://127.0.0.1:{free_port()}", monkeypatch)
+
+    said, cure = work(rig, "org/far").only("model", "warning")
+
+    assert said.startswith("org/far is not here, and the hub does not tell of it (")
+    assert cure.startswith("See to the network")
+
+
+def test_name_that_no_model_can_have_is_found(models: Practice):
+    said, cure = work(models, "org/my model").only("model", "problem")
+
+    assert said == "The hub has no model org/my model, or does not show it to us."
+    assert "Mend vllm.model" in cure
+
+
+def test_folder_of_a_model_that_is_closed_to_us_is_found(
+    rig: Practice, monkeypatch: pytest.MonkeyPatch
+):
+    """The tests may run as root, who is kept out of nothing."""
+    rig.plug_in(LARGE)
+    closed, is_dir = rig.folder / "closed", Path.is_dir
+
+    def look(path: Path) -> bool:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", look)
+
+    said, cure = work(rig, closed).only("model", "problem")
+
+    assert said.endswith(f"cannot be read: {closed}: Permission denied.")
+    assert "let this user read it" in cure
+
+
+def test_driver_that_never_answers_does_not_hold_the_doctor(
+    rig: Practice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(doctor_check, "SECONDS", 0.5)
+    monkeypatch.setattr(gpus, "look", lambda *_, **__: Event().wait())
+    model = rig.model()
+
+    report = work(rig, model)
+
+    said, cure = report.only("GPU", "problem")
+    assert said == "It was not done after 0 s."
+    assert "driver" in cure
+    assert report.of("model")["said"].startswith(f"{model} is in {model}")
+
+
+def test_check_that_fails_unforeseen_is_one_finding(rig: Practice, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("of a mistake of ours")
+
+    monkeypatch.setattr(packages, "check_packages", fail)
+
+    report = work(rig, rig.model())
+
+    said, cure = report.only("the engine", "problem")
+    assert said == "This check failed (KeyError: 'of a mistake of ours')."
+    assert cure == "Report it, please; --verbose shows where."
+    assert report.of("python")["state"] == "ok"
+
+
+# What a contributor allows
+
+
+async def contribute(told: Broadcast, **allows: object) -> Report:
+    """Look at what a worker would do here for a job of others."""
+    config = WorkerConfig(server="wss://project.example", **allows)
+    rounds, found = EngineRounds(told, config, None, os.environ, imports=False), []
+    await rounds.make(found)
+    return Report(0, [msgspec.to_builtins(one) for one in found])
+
+
+@pytest.mark.usefixtures("models")
+async def test_stage_that_the_operator_does_not_allow_is_found():
+    told = settings(
+        engine="vllm",
+        stages=(
+            Stage("tell", "org/open", ("Tell.",)),
+            Stage("read", "org/open", ("Read.",), engine_args={"hf_config_path": "/etc"}),
+        ),
+    )
+
+    report = await contribute(told)
+
+    [bad] = report.bad()
+    assert (bad["check"], bad["state"]) == ("consent", "problem")
+    assert bad["said"].startswith('A worker here declines stage "read": ')
+    assert "hf_config_path" in bad["said"]
+    assert "docs/consent.md" in bad["cure"]
+    assert report.of("model")["said"].startswith("org/open is on the hub")
+
+
+@pytest.mark.usefixtures("models")
+async def test_model_of_a_stage_that_is_declined_is_not_looked_for():
+    told = settings(engine="vllm", stages=(Stage("tell", "/etc", ("Tell.",)),))
+
+    report = await contribute(told)
+
+    assert [one["check"] for one in report.bad()] == ["consent"]
+    assert report.of("model")["said"] == "Every stage is declined."
+
+
+@pytest.mark.usefixtures("models")
+async def test_engines_of_others_share_what_the_operator_gives():
+    told = settings(
+        engine="vllm",
+        stages=(Stage("a", "org/open", ("Tell.",)), Stage("b", "org/other", ("Tell.",))),
+    )
+
+    report = await contribute(told, vllm={"gpu_memory_utilization": 0.9})
+
+    said = [one["said"] for one in report.findings if one["check"] == "GPU memory"]
+    assert len(said) == 2
+    assert all("vLLM may use 35.8 GiB of the 79.6 GiB" in one for one in said)
 
 
 def test_model_that_was_not_downloaded_is_found(rig: Practice):

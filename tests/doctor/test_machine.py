@@ -1,18 +1,22 @@
 """The doctor, on this machine and on the settings; and how it answers."""
 
+import resource
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from caption_flow.cli.doctor_report import show, sum_up
+from caption_flow.config.sizes import MIB
 from caption_flow.doctor.finding import Finding, told
-from caption_flow.doctor.machine import python, shared_memory
+from caption_flow.doctor.machine import open_files, python, shared_memory
 from tests.certificates.pairs import DAY, pair
 from tests.doctor.practice import Practice
 from tests.e2e.desk import Desk
@@ -63,8 +67,31 @@ def test_windows_is_found():
     assert "in WSL 2" in python((3, 12, 0), "Windows").cure
 
 
+def test_proxy_that_may_raise_its_limit_has_enough(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1_048_576))
+
+    assert open_files(64, connections=10_000).state == "ok"
+
+
+def test_hard_limit_below_the_connections_of_a_proxy_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+
+    found = open_files(64, connections=10_000)
+
+    assert found.state == "warning"
+    assert "may open 4,096 files at most, too few for the 10,000 connections" in found.said
+    assert "only root raises" in found.cure
+
+
+def test_shared_memory_that_nobody_has_set_is_found(disk: Disk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=64 * MIB))
+
+    assert shared_memory(1, disk.path).state == "warning"
+    assert shared_memory(2, disk.path).state == "problem"
+
+
 def test_shared_memory_that_is_too_small_is_found(disk: Disk):
-    found = shared_memory(1, disk.path)
+    found = shared_memory(2, disk.path)
 
     assert found.state == "problem"
     assert "has 1.0 MiB free, through which the processes of vLLM talk." in found.said
@@ -151,6 +178,16 @@ def test_port_that_is_taken_is_found(practice: Practice):
     said, cure = report.only("port", "warning")
     assert said == f"Something listens on port {port} of 127.0.0.1 already."
     assert "set another port" in cure
+
+
+def test_port_for_metrics_that_is_taken_is_found(practice: Practice):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        report = practice.examine("--role", "sink", "--set", f"metrics_port={port}")
+
+    said, cure = report.only("metrics port", "warning")
+    assert said == f"Something listens on port {port} of 127.0.0.1 already."
+    assert cure.startswith("If that is not a role of this job, end it")
 
 
 def test_address_of_another_host_is_found(practice: Practice):

@@ -7,9 +7,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from caption_flow.metrics import job
 from caption_flow.metrics.families import answer
 from caption_flow.model import Counts, Credit
+from caption_flow.queue.connect import Connections
+from caption_flow.queue.inspect import MOST_RANKED
 from caption_flow.queue.ports import Member, Moment, Snapshot, Stream
 from caption_flow.queue.ports.contributors import Standing
+from caption_flow.sink.recovery import record
 from tests.metrics.scrape import Scrape
+from tests.queue.shop import Shop
 
 NOW = 1_000_000.0
 BOOKS = Counts(
@@ -113,6 +117,23 @@ def test_rare_reasons_are_told_together():
     assert told.of("caption_flow_dead_letters", reason="other") == sum(
         reasons[f"reason {n}"] for n in range(job.MOST_REASONS, job.MOST_REASONS + 3)
     )
+
+
+async def test_captions_of_all_contributors_are_told(connections: Connections):
+    """Of those beyond the first hundred together, of our own by themselves, however few."""
+    shop = Shop(connections)
+    made = {f"c{n:03}": Credit(1000 - n) for n in range(MOST_RANKED + 2)}
+    whole = made | {"": Credit(1)}
+    total = sum(one.captions for one in whole.values())
+    await shop.sink().record_part("part", record(total, whole))
+
+    told = Scrape(text(await shop.inspector.snapshot(), contributors=True))
+
+    name = "caption_flow_contributor_captions"
+    assert told[name] == total
+    assert told.of(name, contributor="(own)") == 1
+    assert told.of(name, contributor="c099") == 901
+    assert told.of(name, contributor="other") == 900 + 899
 
 
 def test_contributors_are_told_where_that_is_wanted_and_whatever_they_are_called():

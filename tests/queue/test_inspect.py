@@ -160,8 +160,10 @@ async def test_first_of_many_contributors_are_named(shop: Shop, monkeypatch: pyt
     made = {name: Credit(captions) for name, captions in (("a", 1), ("b", 3), ("c", 2), ("", 9))}
     await shop.sink().record_part("part", record(15, made))
 
-    board = (await shop.inspector.snapshot()).leaderboard
+    snapshot = await shop.inspector.snapshot()
 
+    board = snapshot.leaderboard
+    assert snapshot.unranked == 1
     assert [(line.kind, line.name) for line in board] == [
         ("contributor", "b"),
         ("contributor", "c"),

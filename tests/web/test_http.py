@@ -2,12 +2,15 @@
 
 import asyncio
 import http.client
+import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from caption_flow.errors import QueueUnreachable
+from caption_flow.web.apart import apart
 from caption_flow.web.http import listening
 from caption_flow.web.site import SAFE, Answer, Asked, Site, told
 
@@ -50,6 +53,17 @@ async def test_page_is_told_what_was_asked(port: int):
 
 async def test_page_has_all_below_it(port: int):
     assert (await get(port, "/all/x/y%2Fz"))[2].startswith(b'{"path":"/all/x/y/z"')
+
+
+def test_connection_that_asks_nothing_does_not_hold_up_the_end():
+    with apart(Site({"/echo": _echo}), "127.0.0.1", 0) as port:
+        idle = socket.create_connection(("127.0.0.1", port))
+        asyncio.run(get(port, "/echo"))  # so that the one before has been let in
+        began = time.monotonic()
+    took = time.monotonic() - began
+
+    assert took < 5  # and not the 10 s that it has to ask
+    idle.close()
 
 
 async def test_root_has_nothing_below_it():

@@ -23,7 +23,7 @@ from caption_flow.worker.references import References
 from caption_flow.worker.served import Served, served
 from caption_flow.worker.watch import Told
 from tests.roles import PATIENCE, LastingQueue, Roles, ends, jpeg, running, settings, until
-from tests.worker.engines import CountingEngine
+from tests.worker.engines import CountingEngine, MortalEngine
 
 IMAGES = [jpeg(n) for n in range(30)]
 SEE = Stage("see", "large", ("See.",), output_field="seen")
@@ -494,3 +494,31 @@ async def test_check_that_cannot_be_made_later_keeps_the_worker_waiting(roles: R
         await publish(roles, SEE)
         await until(lambda: not host.is_idle())
     assert host.diary.count("start large") == 1
+
+
+class SlowlyRevivedEngine(MortalEngine):
+    """Dies of one image, and is started again only once it may be."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(IMAGES[:1])
+        self.may_start = asyncio.Event()
+        self._lives = 0
+
+    async def start(self) -> None:
+        self._lives += 1
+        if self._lives > 1:
+            await self.may_start.wait()
+        await super().start()
+
+
+async def test_crew_without_an_engine_that_is_alive_says_so(roles: Roles):
+    await publish(roles)
+    await roles.offer(IMAGES)
+    host = Host(roles, SlowlyRevivedEngine, exit_when_done=False)
+    async with running(host.run()) as working:
+        await until(lambda: host.herald and host.herald.state == "reloading")
+        assert host.crew.figures()["engine_deaths"] == 1
+        host.engines[0].may_start.set()
+        await until(lambda: host.herald.state == "working")
+        host.drain.ask()
+        await ends(working)

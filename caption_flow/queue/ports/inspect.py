@@ -62,6 +62,7 @@ class Snapshot(Struct, frozen=True):
     leaderboard: tuple[Standing, ...] = ()  # of the first hundred
     paused: bool = False  # by an operator
     shards: tuple[Shard, ...] = ()  # some that are fed or captioned now
+    unranked: int = 0  # captions in parts of contributors beyond that hundred
 
 
 class Inspector(Protocol):

@@ -28,7 +28,7 @@ class Member(Struct, frozen=True):
     pid: int
     started: float  # seconds since the epoch
     seen: float
-    state: str  # "starting", "working", "paused", "waiting", "draining"
+    state: str  # "starting", "working", "paused", "idle", "reloading" or "draining"; ": " and why
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts
     facts: dict[str, str] = field(default_factory=dict)  # what there is to know of it, in words
 

@@ -226,8 +226,9 @@ function inside(one, cell) {
 function gpu(one, cell) {
   const both = kept(cell, () => make("div", {}, make("div"), make("div", { class: "host numbers" })));
   const { gpu_memory_used: used, gpu_memory_total: total, gpu_use: use } = one.figures;
+  const busy = use === undefined ? "" : `, ${percent(use)} busy`; // not every kind tells
   write(both.firstChild, one.facts.gpu ?? "");
-  write(both.lastChild, total ? `${bytes(used)} of ${bytes(total)}, ${percent(use)} busy` : "");
+  write(both.lastChild, total ? `${bytes(used)} of ${bytes(total)}${busy}` : "");
 }
 
 function failed(one, cell) {
