@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 from caption_flow.monitor.budget import ceiling
+from caption_flow.monitor.living import SILENT, live
 from caption_flow.queue.ports import Member, Snapshot
 
-SILENT = 20.0  # seconds without a word, after which nobody counts on a process
 FULL = 0.9  # of a budget: the rest is less than what comes at once
 BUSY = 0.2  # share of the time that a slot of an engine is free, up to which it is kept full
 HINDERED = 0.5  # share of the time that feeders find no room, from which on that holds them up
@@ -33,7 +33,7 @@ class _Scene:
         self.counts = snapshot.counts
         self.paused = snapshot.paused
         self._all = snapshot.members
-        self._members = [m for m in snapshot.members if snapshot.at - m.seen < SILENT]
+        self._members = live(snapshot)
         self.workers = self._of("worker")
         self.feeders, self.sinks = self._of("feed"), self._of("sink")
         stages = [stream for stream in snapshot.streams if stream.stage]

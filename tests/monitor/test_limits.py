@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from caption_flow.model import Counts
-from caption_flow.monitor.limits import SILENT, Limit, limit
+from caption_flow.monitor.limits import Limit, limit
+from caption_flow.monitor.living import SILENT
 from caption_flow.queue.ports import Member, Snapshot, Stream
 
 NOW = 1000.0
