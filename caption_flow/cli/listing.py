@@ -107,7 +107,7 @@ def reasons(told: Mapping[str, int], width: int) -> Grid:
 def figures(member: Member) -> Iterator[str]:
     """Spell out what a process counts."""
     for name, value in member.figures.items():
-        if name.endswith(_WHEN):
+        if name.partition(":")[0].endswith(_WHEN):
             yield f"{name} {wording.clock(value)}"
         else:
             yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.2f}"

@@ -53,7 +53,7 @@ def state(snapshot: Snapshot) -> str:
 def limiting(snapshot: Snapshot) -> list[Table]:
     """Say what limits the job now, and by which figures."""
     found = limit(snapshot)
-    sentence = Text(found.sentence, _STYLES.get(found.kind, _LOOK_AT))
+    sentence = Text(printable(found.sentence), _STYLES.get(found.kind, _LOOK_AT))
     lines = [labelled("Limit", sentence)]
     if found.figures:
         lines.append(labelled("", Text(", ".join(_figures(found)), "dim")))
