@@ -99,7 +99,7 @@ def _streams(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield gauges(
         "stage_passed_samples",
-        "Samples that have left a stage.",
+        "Samples beyond a stage, but for those given up.",
         ("stage",),
         {(one["stage"],): one["passed"] for one in stages(snapshot)},
     )
