@@ -1,6 +1,5 @@
 """Command line: the doctor on its way to the job: to its Redis, or to a proxy."""
 
-import asyncio
 from collections.abc import Mapping
 
 from msgspec import Struct, field
@@ -23,7 +22,6 @@ from caption_flow.queue.ports import Snapshot
 from caption_flow.remote.entrance import Entrance
 
 JOB = "job"
-BEAT_SECONDS = 2.5  # in which each member that lives says a word
 
 
 class Met(Struct, frozen=True):
@@ -85,27 +83,14 @@ async def _job(config: JobConfig, connections: Connections, ahead: float) -> Met
         said = f'The job "{name}" there captions {owner}, and not {ours}.'
         cure = "Name another job with --job, or give that data set."
         return Met((problem(JOB, said, cure),))
-    first, last = await _looks(job)
-    members = (
-        *clocks.members_ahead(last.members, last.at),
-        *clocks.members_behind(first.members, last.members, last.at),
-    )
+    last = await job.snapshot()
     done = f"{last.counts.captioned:,} of {last.counts.planned:,} planned samples captioned"
     return Met(
         (ok(JOB, f'"{name}": {done}, {len(last.members)} processes.'),),
-        {whose: seconds + ahead for whose, seconds in members},
+        {whose: seconds + ahead for whose, seconds in clocks.members_ahead(last.members)},
         settings.document,
         last,
     )
-
-
-async def _looks(job: RedisInspector) -> tuple[Snapshot, Snapshot]:
-    """Look twice where a member seems late: whether it says another word."""
-    first = await job.snapshot()
-    if not any(clocks.is_late(one, first.at) for one in first.members):
-        return first, first
-    await asyncio.sleep(BEAT_SECONDS)
-    return first, await job.snapshot()
 
 
 async def _at_proxy(config: JobConfig, passed_by: Finding) -> Met:

@@ -1,6 +1,6 @@
 """`caption-flow drain`: let one process of a job end cleanly, wherever it runs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 import click
@@ -35,9 +35,11 @@ def command(config: JobConfig, worker: str) -> None:
     click.echo(f"{printable(ask_operator(config, order))} ends once it has finished.")
 
 
-def _meant(word: str, members: Iterable[Member]) -> str:
+def _meant(word: str, members: Collection[Member]) -> str:
     """Find the one member that is meant."""
-    names = sorted(m.name for m in members if m.role in _HEARING and not is_gone(m))
+    # By the newest word, since the clock here may be off.
+    now = max((m.seen for m in members), default=0.0)
+    names = sorted(m.name for m in members if m.role in _HEARING and not is_gone(m, now))
     found = [word] if word in names else [name for name in names if name.startswith(word)]
     if len(found) == 1:
         return found[0]

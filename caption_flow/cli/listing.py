@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from caption_flow.cli.grid import Cell, Column, Grid, grid
 from caption_flow.config.sizes import spelt
 from caption_flow.monitor import wording
-from caption_flow.monitor.limits import SILENT
+from caption_flow.monitor.living import is_silent
 from caption_flow.monitor.report import stages
 from caption_flow.monitor.workers import Listed
 from caption_flow.queue.ports import Member, Shard, Snapshot
@@ -107,7 +107,7 @@ def reasons(told: Mapping[str, int], width: int) -> Grid:
 def figures(member: Member) -> Iterator[str]:
     """Spell out what a process counts."""
     for name, value in member.figures.items():
-        if name.endswith(_WHEN):
+        if name.partition(":")[0].endswith(_WHEN):
             yield f"{name} {wording.clock(value)}"
         else:
             yield f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:,.2f}"
@@ -156,7 +156,7 @@ def _memory(one: Listed) -> str:
 
 def _process(member: Member, now: float) -> tuple[Cell, ...]:
     ago = max(0.0, now - member.seen)
-    state = "silent" if ago >= SILENT else member.state
+    state = "silent" if is_silent(member, now) else member.state
     shown: Cell = (state, _STATES.get(state, ""))
     error = member.facts.get("last_error")
     wrong = [f"last error: {error}"] if error else []

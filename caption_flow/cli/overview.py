@@ -15,7 +15,8 @@ from caption_flow.model import Counts
 from caption_flow.monitor import wording
 from caption_flow.monitor.budget import ceiling
 from caption_flow.monitor.chart import EIGHTHS, PLAIN, chart, columns, known
-from caption_flow.monitor.limits import SILENT, Limit, limit
+from caption_flow.monitor.limits import Limit, limit
+from caption_flow.monitor.living import is_silent, live
 from caption_flow.monitor.rates import MINUTE, Pace, rates
 from caption_flow.monitor.report import BOOKS
 from caption_flow.queue.ports import Member, Snapshot
@@ -52,7 +53,7 @@ def state(snapshot: Snapshot) -> str:
 def limiting(snapshot: Snapshot) -> list[Table]:
     """Say what limits the job now, and by which figures."""
     found = limit(snapshot)
-    sentence = Text(found.sentence, _STYLES.get(found.kind, _LOOK_AT))
+    sentence = Text(printable(found.sentence), _STYLES.get(found.kind, _LOOK_AT))
     lines = [labelled("Limit", sentence)]
     if found.figures:
         lines.append(labelled("", Text(", ".join(_figures(found)), "dim")))
@@ -114,7 +115,7 @@ def throughput(snapshot: Snapshot, width: int, height: int, *, ascii_only: bool)
 
 def budget(snapshot: Snapshot) -> RenderableType:
     """Show how much is in flight, of what may be."""
-    counts, most = snapshot.counts, ceiling(_live(snapshot))
+    counts, most = snapshot.counts, ceiling(live(snapshot))
     of_bytes = f" of {spelt(most.bytes)}" if most.bytes else ""
     of_samples = f" of {most.samples:,.0f}" if most.samples else ""
     told = f"{spelt(counts.bytes_in_flight)}{of_bytes}, {counts.in_flight:,}{of_samples} samples"
@@ -161,14 +162,10 @@ def _rate(pace: Pace) -> str:
     return wording.rate(pace.samples if pace.seconds else None)
 
 
-def _live(snapshot: Snapshot) -> Iterator[Member]:
-    return (member for member in snapshot.members if snapshot.at - member.seen < SILENT)
-
-
 def _crowd(snapshot: Snapshot, role: str, names: tuple[str, str]) -> str:
     """Count the processes of a role; those that do not simply work are told apart."""
     states = Counter(
-        "silent" if snapshot.at - member.seen >= SILENT else member.state.partition(":")[0]
+        "silent" if is_silent(member, snapshot.at) else member.state.partition(":")[0]
         for member in snapshot.members
         if member.role == role
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from caption_flow.doctor.finding import Finding, ok, problem, warning
 from caption_flow.queue.ports import Member
+from caption_flow.queue.ports.job import CLOCK_AHEAD
 
 CHECK = "clocks"
 APART = 5.0  # seconds that are worth a word; what tells of clocks has delays of its own
@@ -20,30 +21,15 @@ def check_clocks(ahead: Mapping[str, float]) -> list[Finding]:
     return [ok(CHECK, f"{_several(ahead)} and this host are within {max(most, 0.1):.1f} s.")]
 
 
-def members_ahead(members: Iterable[Member], at: float) -> Iterator[tuple[str, float]]:
-    """Give the hosts of members whose last word is later than the server's time, and by how much.
+def members_ahead(members: Iterable[Member]) -> Iterator[tuple[str, float]]:
+    """Give the hosts of members whose clock is not the server's, and by how much it is ahead.
 
-    One that is behind cannot be told from one that says nothing any more.
+    Who comes through a proxy is seen by the clock of that.
     """
     for member in members:
-        if member.seen > at + APART:
-            yield f"{member.host} ({member.role} {member.name})", member.seen - at
-
-
-def is_late(member: Member, at: float) -> bool:
-    """Whether its last word is longer ago than it should be, by its own clock."""
-    return member.seen < at - APART
-
-
-def members_behind(
-    before: Iterable[Member], after: Iterable[Member], at: float
-) -> Iterator[tuple[str, float]]:
-    """Give the hosts of members that live, by two looks, and whose last word is long ago."""
-    seen = {(one.role, one.name): one.seen for one in before}
-    for member in after:
-        alive = member.seen > seen.get((member.role, member.name), member.seen)
-        if alive and is_late(member, at):
-            yield f"{member.host} ({member.role} {member.name})", member.seen - at
+        ahead = member.figures.get(CLOCK_AHEAD, 0.0)
+        if abs(ahead) >= APART and "/" not in member.name:
+            yield f"{member.host} ({member.role} {member.name})", ahead
 
 
 def _apart(whose: str, seconds: float) -> Finding:

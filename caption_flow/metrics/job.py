@@ -11,7 +11,9 @@ from typing import get_args
 from prometheus_client.metrics_core import Metric
 
 from caption_flow.metrics.families import counter, gauge, gauges, one_of
-from caption_flow.monitor.limits import SILENT, Limiting, limit
+from caption_flow.monitor.budget import ceiling
+from caption_flow.monitor.limits import Limiting, limit
+from caption_flow.monitor.living import is_silent, live
 from caption_flow.monitor.rates import rates
 from caption_flow.monitor.report import stages
 from caption_flow.queue.ports import Member, Snapshot
@@ -96,7 +98,7 @@ def _streams(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield gauges(
         "stage_passed_samples",
-        "Samples that have left a stage.",
+        "Samples beyond a stage, but for those given up.",
         ("stage",),
         {(one["stage"],): one["passed"] for one in stages(snapshot)},
     )
@@ -108,12 +110,10 @@ def _budget(snapshot: Snapshot) -> Iterator[Metric]:
         "Bytes in Redis of samples in stages, with their images.",
         snapshot.counts.bytes_in_flight,
     )
+    most = ceiling(live(snapshot))
     for unit, what in (("bytes", "Bytes"), ("samples", "Samples")):
-        told = [m.figures.get(f"budget_{unit}", 0.0) for m in _live(snapshot)]
-        if budgets := list(filter(None, told)):
-            yield gauge(
-                f"budget_{unit}", f"{what} in flight, beyond which feeders wait.", min(budgets)
-            )
+        if budget := getattr(most, unit):
+            yield gauge(f"budget_{unit}", f"{what} in flight, beyond which feeders wait.", budget)
 
 
 def _pace(snapshot: Snapshot) -> Iterator[Metric]:
@@ -147,7 +147,7 @@ def _members(snapshot: Snapshot) -> Iterator[Metric]:
     pairs: dict[tuple[str, ...], float] = {(r, s): 0 for r in ROLES for s in STATES}
     pairs.update(found.items())
     yield gauges("members", "Processes of the job, by what they do.", ("role", "state"), pairs)
-    workers = [m for m in _live(snapshot) if m.role == "worker"]
+    workers = [m for m in live(snapshot) if m.role == "worker"]
     for figure, help_ in (
         ("slots", "Requests that the engines of all workers take at once."),
         ("running", "Requests that are in the engines of all workers."),
@@ -156,12 +156,8 @@ def _members(snapshot: Snapshot) -> Iterator[Metric]:
         yield gauge(f"engine_{figure}", help_, total)
 
 
-def _live(snapshot: Snapshot) -> list[Member]:
-    return [member for member in snapshot.members if snapshot.at - member.seen < SILENT]
-
-
 def _state(member: Member, now: float) -> str:
-    return "silent" if now - member.seen >= SILENT else state_of(member.state)
+    return "silent" if is_silent(member, now) else state_of(member.state)
 
 
 def state_of(state: str) -> str:

@@ -45,6 +45,7 @@ FIGURES: Mapping[str, Mapping[str, Figure]] = {
         "images": _count("images", "Images fetched, from Redis or from where they lie."),
         "engine_deaths": _count("engine_deaths", "Times that an engine died or hung."),
         "in_hand": Figure("in_hand_samples", "Samples under a lease of this worker."),
+        "coming": Figure("coming_samples", "Of these, samples whose image is on its way."),
         "slots": Figure("slots", "Requests that its engines take at once."),
         "running": Figure("running_requests", "Requests that are in its engines."),
         "free_share": Figure("free_ratio", "Share of the time in which a slot was free."),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from caption_flow.monitor.rates import throughput
+from caption_flow.monitor.rates import last_hour, throughput
 from caption_flow.queue.ports import Snapshot
 
 SPANS = (300.0, 3600.0)  # seconds that are drawn, at least and at most
@@ -13,7 +13,7 @@ PLAIN = " .:-=+*%#"  # for terminals that show ASCII only
 
 def known(snapshot: Snapshot) -> float:
     """Tell of how many seconds there is something to draw."""
-    since = snapshot.history[0].at if snapshot.history else snapshot.at
+    since = last_hour(snapshot)[0].at
     return min(max(snapshot.at - since, SPANS[0]), SPANS[1])
 
 
@@ -28,7 +28,7 @@ def columns(snapshot: Snapshot, width: int, span: float) -> list[float | None]:
     each = span / width
     begin = snapshot.at - span
     settled, seen = [0.0] * width, [0.0] * width
-    starts = [snapshot.history[0].at, *(at for at, _ in points)]
+    starts = [last_hour(snapshot)[0].at, *(at for at, _ in points)]
     for (since, until), (_, rate) in zip(pairwise(starts), points, strict=True):
         first = max(0, int((since - begin) / each))
         last = min(width - 1, int((until - begin) / each))

@@ -41,9 +41,13 @@ def document(job: str, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def stages(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Tell of each stage how many samples are in it, and how many have left it."""
+    """Tell of each stage how many samples are in it, and how many are beyond it.
+
+    The books do not tell where samples were given up, nor what those that wait in a stage of former
+    settings have passed.
+    """
     counts = snapshot.counts
-    before = 0  # samples that are in this stage or have yet to come to it
+    before = 0  # samples that are in this stage or in one before it
     for stream in snapshot.streams:
         if stream.stage:
             before += stream.waiting + stream.held

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from caption_flow.monitor.limits import SILENT
+from caption_flow.monitor.living import SILENT
 from caption_flow.monitor.speeds import Speeds
 from caption_flow.queue.ports import Member, Snapshot
 

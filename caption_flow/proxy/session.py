@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 MOST_FRAMES = 2000  # of one connection in a second, by weight; then it has to wait
 MOST_FIGURE = 1e15  # of a beat
+MOST_FACTS = 4096  # bytes of all facts of a beat: whoever watches reads those of all, each second
 BEAT_SECONDS = 1.0  # the least between two that are passed on
 LEAVE_SECONDS = 2.0  # for a courtesy
 CLOSE_SECONDS = 2.0  # for the other end to answer a close
@@ -288,7 +289,7 @@ class Session:
             seen=time.time(),
             state=state,
             figures={_shown(name): value for name, value in beat.figures.items()},
-            facts={_shown(name): _shown(fact) for name, fact in beat.facts.items()},
+            facts=_cut({_shown(name): _shown(fact) for name, fact in beat.facts.items()}),
         )
 
     # The end
@@ -335,6 +336,18 @@ def _end_of(exc: BaseException) -> End:
 def _weight(frame: FromClient) -> float:
     once, each = _WEIGHTS.get(type(frame), _WEIGHT)
     return once + each * sum(len(part) for part in astuple(frame) if isinstance(part, tuple))
+
+
+def _cut(facts: Mapping[str, str]) -> dict[str, str]:
+    """Keep the first of them, and the beginning of the one that is too much."""
+    kept, room = {}, MOST_FACTS
+    for name, fact in facts.items():
+        room -= len(name.encode())
+        if room <= 0:
+            break
+        kept[name] = fact.encode()[:room].decode(errors="ignore")
+        room -= len(kept[name].encode())
+    return kept
 
 
 def _shown(text: str) -> str:

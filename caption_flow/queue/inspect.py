@@ -44,12 +44,13 @@ class RedisInspector(RedisContributors):
         pipe = self.client.pipeline(transaction=False)
         pipe.time().lrange(self.lane.history, 0, -1)
         (seconds, micros), notes = await answers(pipe)
-        places, members = await self._places(settings), await self._members()
+        at = seconds + micros / 1e6
+        places, members = await self._places(settings), await self._members(at)
         stages = [place.stream for place in places if place.name.startswith(STAGE)]
         board = leaderboard(await self.contributors())
         first = tuple(_first(board))
         return Snapshot(
-            seconds + micros / 1e6,
+            at,
             counts,
             members,
             await self._streams(places),
@@ -143,8 +144,8 @@ class RedisInspector(RedisContributors):
             _stream(place.name, *told[3 * i : 3 * i + 3]) for i, place in enumerate(places)
         )
 
-    async def _members(self) -> tuple[Member, ...]:
-        return tuple(m for m in (await self.members()).values() if not is_gone(m))
+    async def _members(self, now: float) -> tuple[Member, ...]:
+        return tuple(m for m in (await self.members()).values() if not is_gone(m, now))
 
     async def _why(self) -> Mapping[str, int]:
         if self._reasons is None:

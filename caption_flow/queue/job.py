@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from caption_flow.errors import ConfigError
 from caption_flow.model import Counts
@@ -22,12 +23,14 @@ from caption_flow.queue.ports import (
     Settings,
     StandingOrders,
 )
+from caption_flow.queue.ports.job import CLOCK_AHEAD
 from caption_flow.queue.scripts import Scripts
 
 STREAMS = 1000  # keys looked at together
 GONE_SECONDS = 600.0  # a member silent for this long is taken off the list
 NOTE_SECONDS = 15.0  # between two notes of the books
 NOTES = 260  # kept: of an hour, and some
+APART_SECONDS = 1.0  # by which clocks differ before that is told
 
 _member = msgspec.json.Decoder(Member)
 _order = msgspec.json.Decoder(Order)
@@ -49,6 +52,7 @@ class RedisJob:
         self.scripts = Scripts(connections.commands)
         self._tidied = False  # the list of members, by us
         self._note_at = 0.0  # on the monotonic clock
+        self._ahead = 0.0  # seconds by which the clock here is before that of the server
 
     async def counts(self) -> Counts:
         """Read the books."""
@@ -126,18 +130,23 @@ class RedisJob:
 
         The first time, take those off the list who were killed long ago.
         """
-        if not self._tidied:
-            await self._forget_the_gone()
-            self._tidied = True
-        with translated():
-            await self.client.hset(
-                self.keys.members, f"{member.role}:{member.name}", msgspec.json.encode(member)
-            )
         if time.monotonic() >= self._note_at:
+            await self._note()
             self._note_at = time.monotonic() + NOTE_SECONDS
-            lane = self.lane
-            arguments = [NOTE_SECONDS, NOTES, *_NOTED]
-            await self.scripts.run("note", [lane.counts, lane.history], arguments)
+        if not self._tidied:
+            await self._forget_the_gone(time.time() - self._ahead)
+            self._tidied = True
+        word = msgspec.json.encode(_by_the_server(member, self._ahead))
+        with translated():
+            await self.client.hset(self.keys.members, f"{member.role}:{member.name}", word)
+
+    async def _note(self) -> None:
+        """Write down what the books say, and take note of the time there."""
+        lane, before = self.lane, time.time()
+        arguments = [NOTE_SECONDS, NOTES, *_NOTED]
+        told = await self.scripts.run("note", [lane.counts, lane.history], arguments)
+        seconds, micros = map(int, told)
+        self._ahead = _ahead(before, seconds + micros / 1e6, time.time())
 
     async def members(self) -> dict[str, Member]:
         """Read the last words that were left, by the names they are kept under."""
@@ -145,8 +154,8 @@ class RedisJob:
             words = await self.client.hgetall(self.keys.members)
         return {name.decode(): _member.decode(word) for name, word in words.items()}
 
-    async def _forget_the_gone(self) -> None:
-        gone = [name for name, member in (await self.members()).items() if is_gone(member)]
+    async def _forget_the_gone(self, now: float) -> None:
+        gone = [name for name, member in (await self.members()).items() if is_gone(member, now)]
         for name in gone:
             await self._forget(name)
 
@@ -180,9 +189,28 @@ class RedisJob:
         )
 
 
-def is_gone(member: Member) -> bool:
-    """Whether it has been silent for so long that it must have died."""
-    return time.time() - member.seen >= GONE_SECONDS
+def is_gone(member: Member, now: float) -> bool:
+    """Whether it has been silent for so long that it must have died; `now`: on the server."""
+    return now - member.seen >= GONE_SECONDS
+
+
+def _ahead(before: float, there: float, after: float) -> float:
+    """Give the seconds by which a clock here is before another for certain; negative: behind.
+
+    That one was read between two looks at ours, which may be far apart.
+    """
+    least, most = before - there, after - there
+    certain = max(least, min(most, 0.0))
+    return certain if abs(certain) >= APART_SECONDS else 0.0
+
+
+def _by_the_server(member: Member, ahead: float) -> Member:
+    """Tell its times by the clock of the server, and how far that of its host is from it."""
+    figures = {name: value for name, value in member.figures.items() if name != CLOCK_AHEAD}
+    if ahead:
+        figures[CLOCK_AHEAD] = round(ahead, 1)
+    seen, started = member.seen - ahead, member.started - ahead
+    return replace(member, seen=seen, started=started, figures=figures)
 
 
 async def only_job(connections: Connections) -> str | None:

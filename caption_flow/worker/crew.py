@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from msgspec import Struct
@@ -41,9 +41,13 @@ COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
 
 _COUNTED = (
     *("samples", "captions", "failed", "declined", "images", "engine_deaths"),
-    *("in_hand", "slots", "running"),
-    *SHARES,
+    *("in_hand", "coming", "slots", "running"),
 )
+# Told for each stage, where not all stages have one engine. Proxies take no more than 100 figures
+# from a worker, with names of at most 100 characters.
+_OF_STAGES = ("in_hand", "coming", "slots", "running", "free_lately", "idle_lately")
+_MOST_STAGES = 12
+_LONGEST_STAGE = 80
 
 
 class Outfit(Struct, frozen=True):
@@ -90,11 +94,12 @@ class Crew:
 
     def figures(self) -> dict[str, float]:
         """Count what was done, for whoever watches."""
-        posts = self._posts.values()
-        now = [post.figures for post in posts if post.figures]
+        posts = list(self._posts.values())
+        now = [post.figures for post in posts]
         known: list[Mapping[str, float]] = [self._past, *(post.past for post in posts), *now]
-        total = {name: sum(one.get(name, 0) for one in known) for name in _COUNTED}
-        return total | {name: total[name] / max(1, len(now)) for name in SHARES}
+        total = {name: float(sum(one.get(name, 0) for one in known)) for name in _COUNTED}
+        total |= {name: _mean(filter(None, now), name) for name in SHARES}
+        return total | dict(_by_stage(posts, now)) if len(posts) > 1 else total
 
     def facts(self) -> dict[str, str]:
         """Tell what runs here, and what went wrong last."""
@@ -313,6 +318,26 @@ class Crew:
         if self._troubles and time.monotonic() - self._complained >= COMPLAIN_SECONDS:
             self._complained = time.monotonic()
             logger.error("Waiting for other settings: %s", self._troubles[0])
+
+
+def _mean(figures: Iterable[Mapping[str, float]], share: str) -> float:
+    """Average a share over the slots of engines; alike, where none of them is up."""
+    weighed = [(each["slots"], each[share]) for each in figures]
+    if not any(slots for slots, _ in weighed):
+        weighed = [(1.0, part) for _, part in weighed]
+    total = sum(slots for slots, _ in weighed)
+    return sum(slots * part for slots, part in weighed) / total if total else 0.0
+
+
+def _by_stage(
+    posts: Sequence[Post], figures: Sequence[Mapping[str, float]]
+) -> Iterator[tuple[str, float]]:
+    """Tell each stage's own figures: one may be full while another has nothing to do."""
+    stages = [(s, each) for post, each in zip(posts, figures, strict=True) for s in post.stages]
+    told = [(stage, each) for stage, each in stages if len(stage) <= _LONGEST_STAGE]
+    for stage, each in told[:_MOST_STAGES]:
+        for name in _OF_STAGES:
+            yield f"{name}:{stage}", each.get(name, 0.0)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -27,13 +27,18 @@ class Hands:
         return len(self._hands)
 
     @property
+    def coming(self) -> int:
+        """How many are in hand whose image is on its way."""
+        return sum(hand.coming for hand in self._hands.values())
+
+    @property
     def free(self) -> int:
         """How many more samples may be in hand.
 
         A download takes seconds where the queue takes milliseconds: those whose images are on
         their way come on top, as many as are downloaded at once, so that enough others are there.
         """
-        coming = min(sum(hand.coming for hand in self._hands.values()), self._most_coming)
+        coming = min(self.coming, self._most_coming)
         return self._capacity + self._ahead + coming - len(self._hands)
 
     async def has_space(self) -> bool:

@@ -99,7 +99,9 @@ class Worker:
             "declined": self._declines.count,
             "images": self._meter.images,
             "in_hand": len(self._hands),
-            "slots": self._meter.capacity,
+            "coming": self._hands.coming,
+            # None while the engine is started again: whoever looks would take them for full.
+            "slots": self._meter.capacity if self._engine.up else 0,
             "running": self._meter.inside,
             "engine_deaths": self._engine.deaths,
             "free_share": free,

@@ -72,6 +72,12 @@ def test_sink_tells_its_last_part_and_when():
     assert at.count(":") == 2
 
 
+def test_stage_of_any_name_has_its_figures():
+    told = worker(figures={"slots:looked_at": 8.0}, facts={})
+
+    assert list(listing.figures(told)) == ["slots:looked_at 8"]
+
+
 def test_shard_tells_how_far_it_is():
     out = io.StringIO()
     told = [Shard("coast", 1_000, 250, 50), Shard("left over", 0, 0, 0)]

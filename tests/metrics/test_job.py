@@ -95,7 +95,7 @@ def test_members_are_counted_by_what_they_do():
             member("worker", ago=60, slots=100),
             member("feed", budget_bytes=500, budget_samples=50),
             member("feed", budget_bytes=400, budget_samples=60),
-            member("stranger"),
+            member("stranger", budget_bytes=1),
         )
     )
 

@@ -60,5 +60,5 @@ def test_chart_in_ascii_is_in_ascii():
 def test_at_least_minutes_and_at_most_an_hour_are_drawn():
     assert known(snapshot((20, 0), completed=1)) == 300
     assert known(snapshot((1000, 0), completed=1)) == 1000
-    assert known(snapshot((7200, 0), completed=1)) == 3600
+    assert known(snapshot((7200, 0), (3620, 0), completed=1)) == 3600
     assert known(snapshot(completed=1)) == 300

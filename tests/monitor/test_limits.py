@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from caption_flow.model import Counts
-from caption_flow.monitor.limits import SILENT, Limit, limit
+from caption_flow.monitor.limits import Limit, limit
+from caption_flow.monitor.living import SILENT
 from caption_flow.queue.ports import Member, Snapshot, Stream
 
 NOW = 1000.0
@@ -84,6 +85,31 @@ def test_workers_that_start():
     assert (told.kind, told.sentence) == ("workers", "Workers are loading their models.")
 
 
+LOADING = {**BUSY, "slots": 0.0, "running": 0.0, "free_lately": 0.0}
+
+
+@pytest.mark.parametrize("state", ["reloading", "working"], ids=["another", "again"])
+def test_workers_that_load_a_model_later_on(state: str):
+    told = found(FEEDER, worker(LOADING, state=state), SINK)
+
+    assert (told.kind, told.sentence) == ("workers", "Workers are loading their models.")
+    assert told.figures["starting"] == 1
+    assert found(FEEDER, worker(LOADING, state=state), worker(BUSY), SINK).kind == "engine"
+
+
+def test_workers_that_cannot_caption_say_why():
+    idle = worker(LOADING, state="idle: no model large: it needs leave")
+
+    assert found(FEEDER, idle, SINK).sentence == (
+        "No worker can caption: no model large: it needs leave"
+    )
+    elsewhere = replace(worker(BUSY, state="working: no model large"), facts={"stages": "other"})
+    assert found(FEEDER, elsewhere, SINK).sentence == (
+        "No worker serves the stage caption, and 40 samples wait. "
+        "One that serves others says: no model large"
+    )
+
+
 def test_workers_that_are_silent_do_not_count():
     assert found(FEEDER, worker(BUSY, ago=SILENT + 1), SINK).kind == "workers"
 
@@ -110,6 +136,19 @@ def test_slow_sinks():
 
     assert told.kind == "sink"
     assert told.sentence.startswith("Sinks: 96 captions wait")
+
+
+def test_sinks_do_not_limit_while_engines_are_busy():
+    """Feeders fill the budget, and half of it may wait for the next part of a sink that is fine."""
+    told = found(WAITING_FEEDER, worker(BUSY), SINK, waiting=20, held=20, unwritten=60)
+
+    assert told.kind == "engine"
+
+
+def test_budget_that_is_fuller_is_named():
+    told = found(WAITING_FEEDER, worker(HUNGRY), SINK, waiting=0, held=98, bytes_in_flight=950_000)
+
+    assert "98 of 100 samples" in told.sentence
 
 
 def test_small_budget():
@@ -154,6 +193,35 @@ def test_engines_of_the_stage_where_most_wait_limit():
     )
 
 
+def test_worker_of_several_engines_is_told_by_the_one_where_most_wait():
+    streams = Stream("samples:look", 50, 10), Stream("samples:tell", 0, 1)
+    own = {"slots": 10.0, "free_lately": 0.0, "running": 10.0, "in_hand": 30.0, "idle_lately": 0.0}
+    looks = {f"{name}:look": value for name, value in own.items()}
+    tells = {f"{name}:tell": value for name, value in (own | {"free_lately": 1.0}).items()}
+    both = {**HUNGRY, "free_lately": 0.5, "slots": 20.0, **looks, **tells}
+    books = Counts(planned=1000, plan_done=True, offered=61)
+
+    def told(figures: dict[str, float]) -> Limit:
+        one = replace(worker(figures), facts={"stages": "look, tell"})
+        return limit(Snapshot(NOW, books, (FEEDER, one, SINK), streams))
+
+    assert (told(both).kind, told(both).figures["slots"]) == ("engine", 10)
+    assert told(both | {"slots:look": 0.0}).sentence == "Workers are loading their models."
+
+
+def test_images_that_workers_wait_for():
+    waits = {**HUNGRY, "in_hand": 36.0, "coming": 30.0}
+    told = found(FEEDER, worker(waits), SINK, waiting=0, held=36)
+
+    assert told.kind == "preparing"
+    assert told.sentence == (
+        "Workers wait for images from where they lie: those of 30 of 36 samples are on their way, "
+        "while slots are free for 90% of the time."
+    )
+    few = {**HUNGRY, "in_hand": 4.0, "coming": 3.0}
+    assert found(FEEDER, worker(few), SINK, waiting=0, held=4).kind == "feeding"
+
+
 def test_process_that_is_silent_is_told_from_one_that_is_not_there():
     silent = member("sink", {}, ago=SILENT + 1)
     told = found(WAITING_FEEDER, worker(HUNGRY), silent, waiting=0, held=0, unwritten=100)
@@ -180,6 +248,13 @@ def test_last_samples():
 
 def test_done():
     assert found(SINK, waiting=0, held=0, captioned=10, planned=10).kind == "done"
+
+
+def test_data_set_without_samples():
+    told = limit(Snapshot(NOW, Counts(plan_done=True), (FEEDER,)))
+
+    assert told.kind == "done"
+    assert told.sentence == "Nothing: the data set has no samples, so none was planned."
 
 
 def test_paused():

@@ -65,6 +65,34 @@ def test_books_that_went_back_give_no_rate():
     assert told(at(60, 500), completed=100).minute.samples == 0
 
 
+def test_letters_that_were_tried_again_take_nothing_off_the_rate():
+    found = told(
+        at(3600, 0, dead=50_000), at(1800, 1000, dead=50_000), at(1785, 1000), completed=3600
+    )
+
+    assert found.hour.samples == pytest.approx(1.0)
+    assert found.hour.tokens == pytest.approx(10.0)
+
+
+def test_books_that_were_emptied_take_nothing_off_the_tokens():
+    assert told(at(60, 500), at(30, 800), at(15, 0), completed=300).minute.tokens == 100
+
+
+def test_rate_after_a_night_without_processes_is_taken_since_then():
+    night = at(12 * 3600 + 15, 0), at(12 * 3600, 1000)
+    found = told(*night, at(20, 1000), completed=1100)
+
+    assert {found.minute.samples, found.five_minutes.samples, found.hour.samples} == {5.0}
+    assert found.hour.seconds == 20
+    assert told(*night, completed=1000).minute.seconds == 0
+
+
+def test_throughput_is_that_of_the_last_hour():
+    found = throughput(snapshot(at(12 * 3600, 0), at(15, 1000), completed=1030))
+
+    assert found == [(NOW, 2.0)]
+
+
 def test_time_left_goes_by_the_last_minute():
     found = told(at(300, 0), at(60, 0), completed=60, planned=160)
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from caption_flow.errors import QueueUnreachable
 from caption_flow.model import Counts, Credit
@@ -189,6 +191,63 @@ async def test_member_that_was_killed_long_ago_is_taken_off_by_the_next(shop: Sh
 
     known = await shop.redis.hkeys(shop.job.keys.members)
     assert sorted(known) == [b"worker:next", b"worker:silent"]
+
+
+class OtherClock:
+    """The time on a host whose clock is off, in place of the module."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def time(self) -> float:
+        return time.time() + self._ahead
+
+
+@pytest.mark.parametrize("ahead", [-25.0, 3600.0, -3600.0])
+async def test_member_whose_clock_is_off_is_seen_by_that_of_the_server(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, ahead: float
+):
+    now = time.time()
+    with monkeypatch.context() as there:
+        there.setattr(job, "time", OtherClock(ahead))
+        await shop.job.beat(member("other", now + ahead))
+        await shop.job.beat(replace(member("other", now + ahead), figures={"clock_ahead": 7.0}))
+
+    [seen] = (await shop.inspector.snapshot()).members
+    assert (seen.seen, seen.started) == pytest.approx((now, now), abs=1)
+    assert seen.figures == {"clock_ahead": pytest.approx(ahead, abs=1)}
+
+
+async def test_member_whose_clock_is_right_is_not_told_to_be_ahead(shop: Shop):
+    await shop.job.beat(replace(member("liar", time.time()), figures={"clock_ahead": 600.0}))
+
+    [seen] = (await shop.inspector.snapshot()).members
+    assert seen.figures == {}
+
+
+async def test_reader_whose_clock_is_off_takes_nobody_for_gone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    now = time.time()
+    await shop.job.beat(member("right", now))
+    monkeypatch.setattr(job, "time", OtherClock(7200.0))
+    await shop.feeder().beat(member("other", now + 7200))
+
+    found = (await shop.inspector.snapshot()).members
+    assert sorted(one.name for one in found) == ["other", "right"]
+
+
+async def test_clock_is_not_taken_for_off_for_an_answer_that_took_long(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    now = time.time()
+    slow = SimpleNamespace(monotonic=time.monotonic, time=iter((now - 60, now + 60, now)).__next__)
+    monkeypatch.setattr(job, "time", slow)
+    await shop.job.beat(member("slow", now))
+
+    assert (await shop.inspector.snapshot()).members == (member("slow", now),)
 
 
 async def test_member_that_said_goodbye_is_gone(shop: Shop):

@@ -189,6 +189,56 @@ async def test_a_process_serves_the_stages_that_are_named(roles: Roles):
     assert workers == {("one", "other")}
 
 
+def held(model: str, diary: list[str]) -> TellingEngine:
+    """Make an engine that waits for its gate, if it is the large one."""
+    engine = TellingEngine(model, diary)
+    if model == "large":
+        engine.gate.clear()
+    return engine
+
+
+async def test_stages_of_several_engines_are_told_apart(roles: Roles):
+    await publish(roles, SEE, LIST, TELL)
+    await roles.offer(IMAGES)
+    host = Host(roles, held)
+    async with running(host.run()) as working:
+        await until(lambda: host.engines and host.engines[0].inside == 4)
+        figures = host.crew.figures()
+        host.engines[0].gate.set()
+        await ends(working)
+
+    assert (figures["running:see"], figures["running:list"], figures["running:tell"]) == (4, 4, 0)
+    assert (figures["slots:tell"], figures["slots"]) == (4, 8)
+    assert figures["free_lately:tell"] > figures["free_lately:see"]
+
+
+async def test_figures_of_stages_fit_through_a_proxy(roles: Roles):
+    """Which ends a connection that tells more of them, or of longer names."""
+    many = [replace(TELL, name=f"{n:02}", output_field=f"told{n}") for n in range(40)]
+    await publish(roles, SEE, *many, replace(TELL, name=100 * "t"))
+    await roles.offer(IMAGES[:1])
+    host = Host(roles, held)
+    async with running(host.run()) as working:
+        await until(lambda: host.engines and host.engines[0].inside == 1)
+        figures = host.crew.figures()
+        host.engines[0].gate.set()
+        await ends(working)
+
+    assert len(figures) <= 100
+    assert max(map(len, figures)) <= 100
+    assert "slots:see" in figures
+
+
+async def test_stages_of_one_engine_are_told_together(roles: Roles):
+    await publish(roles, SEE, LIST)
+    await roles.offer(IMAGES)
+    host = Host(roles)
+
+    await ends(host.run())
+
+    assert not [name for name in host.crew.figures() if ":" in name]
+
+
 def test_a_stage_that_the_job_has_not_is_refused_with_the_nearest():
     told = settings(stages=(SEE, TELL))
 

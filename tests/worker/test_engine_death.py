@@ -177,10 +177,13 @@ async def test_leases_are_renewed_while_the_engine_loads_again(roles: Roles):
     worker = await roles.worker(SlowToLoad(IMAGES[:1]), lease_seconds=0.03)
     async with running(worker.run()) as working:
         await loading.wait()
+        assert worker.figures()["slots"] == 0  # or it would be taken for full
         await roles.expire_samples()
         await until(lambda: _all_young(roles))
         loaded.set()
         await ends(working)
+
+    assert worker.figures()["slots"] == 8
 
 
 async def _all_young(roles: Roles) -> bool:

@@ -261,6 +261,20 @@ async def test_no_more_is_in_hand_once_images_are_there(
         assert worker.figures()["in_hand"] <= 2 + 16 + 4
 
 
+async def test_samples_whose_image_is_on_its_way_are_counted(
+    roles: Roles, slow_server: NaughtyServer, make: Make
+):
+    slow = [Reference(slow_server.on(f"/{n}", naughty.silent)) for n in range(3)]
+    await roles.offer([*slow, jpeg(0)])
+    engine = CountingEngine()
+    engine.gate.clear()
+    worker = await roles.worker(engine, references=make())
+    async with running(worker.run()):
+        await until(lambda: engine.inside == 1)
+
+        assert (worker.figures()["in_hand"], worker.figures()["coming"]) == (4, 3)
+
+
 async def test_images_beyond_what_may_be_held_wait(
     roles: Roles, server: NaughtyServer, make: Make, monkeypatch: pytest.MonkeyPatch
 ):

@@ -5,12 +5,13 @@
 --
 -- True after it: the last note is not older than that, and there are no more notes than that,
 -- oldest first, each a JSON list of the time in seconds since the epoch, and a number a name.
+-- Answers the time, as TIME does.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local last = redis.call('LINDEX', KEYS[2], -1)
 local at = last and tonumber(string.match(last, '^%[([%d.]+)'))
 if at and at <= now and now - at < tonumber(ARGV[1]) then
-  return
+  return time
 end
 local note = { string.format('%.3f', now) }
 for _, count in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, 3))) do
@@ -18,3 +19,4 @@ for _, count in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, 3))) do
 end
 redis.call('RPUSH', KEYS[2], '[' .. table.concat(note, ',') .. ']')
 redis.call('LTRIM', KEYS[2], -tonumber(ARGV[2]), -1)
+return time

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+# A figure of a member whose clock is off: the seconds by which it is before that of the server.
+CLOCK_AHEAD = "clock_ahead"
+
 
 class Settings(Struct, frozen=True):
     """What is broadcast to the workers."""
@@ -26,7 +29,7 @@ class Member(Struct, frozen=True):
     name: str
     host: str
     pid: int
-    started: float  # seconds since the epoch
+    started: float  # seconds since the epoch; of who is listed, by the clock of the server
     seen: float
     state: str  # "starting", "working", "paused", "idle", "reloading" or "draining"; ": " and why
     figures: dict[str, float] = field(default_factory=dict)  # what the role counts

@@ -114,14 +114,15 @@ const LIMITS = {
   paused: ["paused", "warn"],
 };
 
-function figure(name, value) {
+function figure(of, value) {
+  const [name] = of.split(":"); // what follows is a stage, or a reason
   if (/_(lately|share|use)$/.test(name)) return percent(value);
   if (/bytes|memory/.test(name)) return bytes(value);
   if (name.endsWith("_at")) return ago(value, latest);
   return Number.isInteger(value) ? count(value) : rate(value);
 }
 
-const plain = (name) => name.replaceAll("_", " ");
+const plain = (name) => name.replaceAll("_", " ").replace(":", ": ");
 
 function showLimit({ limit }) {
   const [word, kind] = LIMITS[limit.kind] ?? [limit.kind, ""];

@@ -321,6 +321,19 @@ async def test_beat_makes_a_member(home: House):
     await until(lambda: _nobody(home))
 
 
+async def test_facts_of_a_beat_are_cut_to_what_whoever_watches_can_read(home: House):
+    client = await home.worker()
+    many = {f"fact {n}": 1000 * "ü" for n in range(19)}
+    await client.say(Beat("working", {}, {"gpu": "H100", **many}))
+    await until(home.roles.job.members)
+
+    [member] = (await home.roles.job.members()).values()
+    assert (member.facts["gpu"], member.facts["fact 0"]) == ("H100", 1000 * "ü")
+    assert set(member.facts["fact 2"]) == {"ü"}
+    assert "fact 3" not in member.facts
+    assert sum(len((name + fact).encode()) for name, fact in member.facts.items()) in {4095, 4096}
+
+
 async def _nobody(home: House) -> bool:
     return not await home.roles.job.members()
 
