@@ -31,7 +31,8 @@ _APART = {"stages", "extra"}
 def listed(row: Row) -> dict[str, Any]:
     """A row among many."""
     return {
-        "key": f"{row.part}#{row.number}",
+        # By its stamp: a part that is rewritten has other rows at the same places.
+        "key": f"{row.part}@{row.stamp}#{row.number}",
         "part": row.part,
         "number": row.number,
         "id": row.id,

@@ -46,6 +46,7 @@ class Row(Struct, frozen=True):
     """A row to be looked at."""
 
     part: str
+    stamp: str  # of the part
     number: int  # of the row in its part
     id: str
     shard: str
@@ -106,15 +107,10 @@ class OpenedPart:
     """A part that is open."""
 
     def __init__(self, name: str, stamp: str, file: pq.ParquetFile) -> None:
-        self.stamp = stamp
         self.shape = Shape.of(file.schema_arrow)
         self._name = name
+        self._stamp = stamp
         self._file = file
-
-    @property
-    def count(self) -> int:
-        """How many rows it has."""
-        return int(self._file.metadata.num_rows)
 
     def rows(self, numbers: Sequence[int], *, whole: bool = False) -> Iterator[Row]:
         """Read some rows, in ascending order; `whole`: with all their columns."""
@@ -166,6 +162,7 @@ class OpenedPart:
         told = {name: plain(value) for name, value in values.items()}
         return Row(
             part=self._name,
+            stamp=self._stamp,
             number=number,
             id=str(told.get("id")),
             shard=told.get("shard") or "",

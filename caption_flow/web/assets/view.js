@@ -243,7 +243,8 @@ class Looked extends Sample {
     try {
       const { part, number, id } = row;
       const found = await ask("api/row", { part, number, id });
-      if (this.row === row && this.dialog.open) this.open(found);
+      // By the key of its tile, though its part may have been rewritten since.
+      if (this.row === row && this.dialog.open) this.open({ ...found, key: row.key });
     } catch (exc) {
       if (this.row === row) this.inside.append(make("p", { class: "soft" }, exc.message));
     }
@@ -261,7 +262,10 @@ class Looked extends Sample {
 
 const sample = new Looked({
   pictureUrl: (row) => pictureOf(row, "large"),
-  neighbour: (row, step) => rows[rows.findIndex((one) => one.key === row.key) + step] ?? null,
+  neighbour: (row, step) => {
+    const here = rows.findIndex((one) => one.key === row.key);
+    return here < 0 ? null : (rows[here + step] ?? null);
+  },
   asked: () => ({ ...ANY, text: marking(finder.asked.text) }),
 });
 
