@@ -346,6 +346,28 @@ def test_search_finds_what_is_indexed_by_now(opening: Opening, monkeypatch: pyte
     assert len(found(searched(gallery), "afternoon ")) == ROWS
 
 
+def test_part_without_rows_is_no_work(
+    opening: Opening, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for file in folder.glob("part-*.parquet"):
+        file.unlink()
+    write_part(folder, part_name(0), [])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(part: Any) -> Iterator[Any]:
+        begun.set()
+        go_on.wait(60)
+        yield from entries(part)
+
+    monkeypatch.setattr(follower, "entries", slowly)
+    gallery = opening()
+    assert begun.wait(60)
+    state = gallery.state()
+    go_on.set()
+
+    assert (state.rows, state.indexing) == (0, False)
+
+
 def test_index_is_kept(opening: Opening, monkeypatch: pytest.MonkeyPatch):
     searched(opening())
     monkeypatch.setattr(follower, "entries", None)  # nothing is read again

@@ -82,7 +82,7 @@ class Gallery:
             parts=len(standing.parts),
             counted=standing.complete,
             indexed=min(follower.indexed, standing.rows),
-            indexing=follower.busy,
+            indexing=follower.busy and standing.rows > 0,  # else there is no share
             generation=follower.generation,
             search=follower.why,
             troubles={
