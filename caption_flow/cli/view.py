@@ -21,8 +21,9 @@ from caption_flow.cli.view_tui import browse
 from caption_flow.dataset.gallery import Gallery
 from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.lifecycle import Beside, Drain
-from caption_flow.view.guard import Guard, is_loopback
+from caption_flow.view.guard import Guard
 from caption_flow.view.viewer import Viewer
+from caption_flow.web.here import is_loopback
 from caption_flow.web.http import listening
 
 _LOOK_SECONDS = 0.25  # between two looks at how far the index is
