@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,7 +138,8 @@ async def _serve(
         if door.token and not is_loopback(door.host):
             click.echo("It is plain HTTP: whoever is on the way can read it.", err=True)
         if opens:
-            await asyncio.to_thread(webbrowser.open, address)
+            # Not waited for: some browsers let us go only when they are closed.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         async with _Indexing(gallery):
             await drain.wait()
 
