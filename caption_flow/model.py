@@ -143,6 +143,13 @@ class Failure(Struct, frozen=True):
     own: bool = True  # it counts as an attempt; not where others may have been to blame
     contributor: str = ""  # whose worker gave it up; empty: the operator's own, or a feeder
 
+    @property
+    def by(self) -> str:
+        """Say to people who gave it up."""
+        if not self.stage:
+            return "the feeder"
+        return f"{self.member}, stage {self.stage}, attempt {self.attempt}"
+
 
 def came_true(failures: Iterable[Failure], attempt: int) -> tuple[Failure, ...]:
     """Leave out what was noted in advance and did not come about, as seen from a delivery.

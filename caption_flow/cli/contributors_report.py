@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import asdict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.letters import local, printable
+from caption_flow.cli.showing import console_here
 from caption_flow.codec import records
 from caption_flow.queue.ports import Member
 from caption_flow.queue.ports.checks import Disagreement
@@ -20,7 +21,6 @@ _AGAINST = {"known": "known to be", "again": "made again"}  # in what a disagree
 _OWN = "(the operator's own)"
 _PUNCTUATION = re.compile(r"[!-,./:-@\[-`{-~]")  # of ASCII, but for the hyphen
 _HOUR = 3600.0
-_BEYOND = 10_000  # columns, where there is no terminal
 
 
 def table(entries: Sequence[Contributor]) -> Table:
@@ -138,7 +138,5 @@ def _escaped(name: str) -> str:
 
 def show(made: RenderableType) -> None:
     """Print tables; where there is no terminal, a line of output is a row."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _BEYOND
+    console = console_here()
     console.print(made)

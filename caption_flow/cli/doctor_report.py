@@ -4,22 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.letters import printable
+from caption_flow.cli.showing import console_here
 from caption_flow.doctor.finding import Finding, State
 
 _STYLES: dict[State, str] = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "dim"}
-_BEYOND = 10_000  # columns, where there is no terminal: a line of output is a sentence
 
 
 def show(findings: Sequence[Finding]) -> None:
     """Print one row for each finding, its cure below it."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _BEYOND
+    console = console_here()
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

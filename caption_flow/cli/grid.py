@@ -17,7 +17,6 @@ from rich.style import Style
 from caption_flow.cli.letters import printable
 
 GAP = 2  # characters between two columns
-BEYOND = 10_000  # columns, where there is no terminal: a line of output is a row
 SHORTENED = "…"
 HEADING = Style(bold=True)
 CHOSEN = Style(reverse=True)

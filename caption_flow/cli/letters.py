@@ -7,17 +7,16 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from caption_flow.cli.showing import console_here
 from caption_flow.codec import records
-from caption_flow.model import DeadLetter, Failure
+from caption_flow.model import DeadLetter
 from caption_flow.queue.ports import Letters
 
 _FEEDER = "(feeder)"  # who gave up a sample before any stage
 _LONGEST = 200  # characters of a detail in the table
-_BEYOND = 10_000  # columns, where there is no terminal: a line of output is a letter
 
 
 class Survey(Struct, frozen=True):
@@ -39,9 +38,7 @@ async def survey(letters: Letters, limit: int, *, oldest: bool) -> Survey:
 
 def show_table(letters: list[DeadLetter]) -> None:
     """Print one line for each letter."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _BEYOND
+    console = console_here()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("given up", "reason", "stage", "sample"):
         table.add_column(name, overflow="fold")
@@ -74,9 +71,9 @@ def _details(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     sample, why = letter.sample, letter.failure
     yield "reason", why.reason
     yield "detail", why.detail
-    yield "given up", f"{local(why.at)} by {_who(why)}"
+    yield "given up", f"{local(why.at)} by {why.by}"
     for number, earlier in enumerate(letter.earlier, start=1):
-        said = f"{earlier.reason}, {earlier.detail}, {local(earlier.at)} by {_who(earlier)}"
+        said = f"{earlier.reason}, {earlier.detail}, {local(earlier.at)} by {earlier.by}"
         yield f"earlier {number}", said
     yield "source", sample.source
     yield "shard", sample.shard
@@ -89,12 +86,6 @@ def _details(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     for outcome in letter.outcomes:
         yield "passed", f"{outcome.stage}: {_json(outcome.outputs)}"
     yield "letter", letter.entry
-
-
-def _who(why: Failure) -> str:
-    if not why.stage:
-        return "the feeder"
-    return f"{why.member}, stage {why.stage}, attempt {why.attempt}"
 
 
 def local(at: float) -> str:

@@ -82,6 +82,7 @@ async def _in_blocks(office: Office, config: MonitorConfig) -> None:
             width,
             contributors=config.show_contributors,
             graph=config.show_throughput_graph,
+            ascii_only=console.options.ascii_only,
         )
 
     while True:

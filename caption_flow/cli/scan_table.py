@@ -10,16 +10,14 @@ from rich.text import Text
 from caption_flow.audit.tally import Tally
 from caption_flow.cli.letters import printable
 from caption_flow.cli.scan_report import Report, sentences, verdict
+from caption_flow.cli.showing import console_here
 
 _MOST = 50  # rows of a table, unless all are asked for
-_BEYOND = 10_000  # columns, where there is no terminal: a line of output is a row
 
 
 def show(report: Report, *, every_chunk: bool) -> None:
     """Print the shards, the chunks that matter, what is to be said, and the verdict."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _BEYOND
+    console = console_here()
     found = report.findings
     chunks = {chunk: tally for chunks in found.chunks.values() for chunk, tally in chunks.items()}
     shards = found.shards

@@ -3,19 +3,25 @@
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 
-from caption_flow.cli.grid import BEYOND
+BEYOND = 10_000  # columns, where there is no terminal: a line of output is a row
 
 
-def console_here() -> Console:
-    """Give standard output; what it has no letters for is spelled out."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(highlight=False)
+def console_here(out: TextIO | None = None, *, beyond: int = BEYOND) -> Console:
+    """Give standard output, or what stands for it; what it has no letters for is spelled out.
+
+    Where it is no terminal, it has `beyond` columns.
+    """
+    stream = out or sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    # Not by what rich takes for a terminal: variables of CI systems would make a pipe one.
+    console = Console(file=out, highlight=False, force_terminal=None if stream.isatty() else False)
     if not console.is_terminal:
-        console.width = BEYOND
+        console.width = beyond
     return console
 
 

@@ -108,7 +108,7 @@ def _lines(job: str, snapshot: Snapshot) -> None:
 
 def _blocks(console: Console, *, again: bool) -> Print:
     """Print for people: one below the other, or in place of each other on a terminal."""
-    speeds = Speeds()
+    speeds, ascii_only = Speeds(), console.options.ascii_only
     shown = 0
 
     def told(job: str, snapshot: Snapshot) -> None:
@@ -119,7 +119,10 @@ def _blocks(console: Console, *, again: bool) -> Print:
                 console.clear()
             elif shown:
                 sys.stdout.write("\n")
-            show(console, lambda width: report(job, snapshot, speeds, width))
+            show(
+                console,
+                lambda width: report(job, snapshot, speeds, width, ascii_only=ascii_only),
+            )
         shown += 1
 
     return told

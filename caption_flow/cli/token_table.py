@@ -8,16 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.letters import printable
+from caption_flow.cli.showing import console_here
 from caption_flow.config.sizes import spelt
 from caption_flow.grants import Grant
 
 _SHOWN = 8  # digits of a hash, to tell two tokens apart
-_BEYOND = 10_000  # columns, where there is no terminal: a line of output is a token
 
 
 class Standing(Struct, frozen=True):
@@ -42,9 +41,7 @@ def as_json(standing: Standing) -> bytes:
 
 def show_tokens(standing: list[Standing]) -> None:
     """Print one line for each token."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _BEYOND
+    console = console_here()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("name", "role", "limits", "expires", "stands in", "SHA-256"):
         table.add_column(name, overflow="fold")

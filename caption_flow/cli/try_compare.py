@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import TextIO, TypeAlias
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.reload_report import line
+from caption_flow.cli.showing import console_here
 from caption_flow.cli.try_report import answer, cost, failure, heading, shown_text, summed_up
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.config.changes import changes
@@ -22,9 +23,7 @@ class Comparison:
     """Two settings: what the first made is kept until the second has made its own."""
 
     def __init__(self, out: TextIO) -> None:
-        self._console = Console(file=out, highlight=False)
-        if not self._console.is_terminal:
-            self._console.width = _WIDE
+        self._console = console_here(out, beyond=_WIDE)
         self._first: list[Shown] = []
         self._second = ""  # its label
         self._seen = 0  # images that both have shown

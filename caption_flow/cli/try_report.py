@@ -4,15 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.letters import printable
+from caption_flow.cli.showing import console_here
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.preview.told import Passage, Shown, Summary, Told
-
-_BEYOND = 10_000  # columns, where there is no terminal: a caption is not broken up
 
 
 class Showing(Protocol):
@@ -35,9 +34,7 @@ class Report:
     """One setting, image by image, as soon as each is done."""
 
     def __init__(self, out: TextIO) -> None:
-        self._console = Console(file=out, highlight=False)
-        if not self._console.is_terminal:
-            self._console.width = _BEYOND
+        self._console = console_here(out)
 
     def begin(self, settings: Mapping[str, Broadcast]) -> None:
         """Nothing: the stages come with what they made."""

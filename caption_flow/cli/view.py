@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,8 +22,9 @@ from caption_flow.cli.view_tui import browse
 from caption_flow.dataset.gallery import Gallery
 from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.lifecycle import Beside, Drain
-from caption_flow.view.guard import Guard, is_loopback
+from caption_flow.view.guard import Guard
 from caption_flow.view.viewer import Viewer
+from caption_flow.web.here import is_loopback
 from caption_flow.web.http import listening
 
 _LOOK_SECONDS = 0.25  # between two looks at how far the index is
@@ -136,7 +138,8 @@ async def _serve(
         if door.token and not is_loopback(door.host):
             click.echo("It is plain HTTP: whoever is on the way can read it.", err=True)
         if opens:
-            await asyncio.to_thread(webbrowser.open, address)
+            # Not waited for: some browsers let us go only when they are closed.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         async with _Indexing(gallery):
             await drain.wait()
 

@@ -1,11 +1,11 @@
 """Command line: how `view --tui` draws rows, one row, and what there is to filter by."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from textwrap import wrap
 from typing import Any
 
 from msgspec import Struct
-from rich.console import Group, RenderableType
+from rich.cells import set_cell_size
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from caption_flow.cli.grid import Cell, Column, grid
@@ -14,7 +14,7 @@ from caption_flow.cli.screen.pane import one_line
 
 HEADING = 1  # lines of a list that are no row
 _SHORT = 400  # characters of a text in a list
-_LABEL = 18  # characters
+_LABEL = 18  # columns
 _COLUMNS = (
     Column("sample", least=12, usual=20),
     Column("caption", least=20, usual=40),
@@ -44,15 +44,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
 
 def in_full(row: Mapping[str, Any], width: int) -> list[Line]:
     """Lay out all that is known of a row: captions stage by stage, then the rest."""
-    lines = [Line(printable(row["id"]), "bold"), Line("")]
+    lines = [*(Line(part, "bold") for part in _wrapped(row["id"], width)), Line("")]
     for name, texts in row["captions"].items():
-        lines.append(Line(printable(name), "bold cyan"))
+        lines += [Line(part, "bold cyan") for part in _wrapped(name, width)]
         for text in texts:
             lines += [Line(part) for part in _wrapped(text, width)]
             lines.append(Line(""))
     for label, value in _told(row):
         parts = _wrapped(value, max(10, width - _LABEL))
-        heads = [f"{printable(label):<{_LABEL}.{_LABEL - 1}}", *[" " * _LABEL] * len(parts)]
+        head = set_cell_size(printable(label), _LABEL - 1) + " "
+        heads = [head, *[" " * _LABEL] * len(parts)]
         lines += [Line(head + part) for head, part in zip(heads, parts, strict=False)]
     return lines
 
@@ -67,13 +68,19 @@ def _told(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = [part for line in text.splitlines() for part in wrap(printable(line), width) or [""]]
-    return lines or [""]
+    """Break a text into lines of so many columns, of which some letters take two."""
+    lines = (Text(printable(line)) for line in text.splitlines())
+    parts = [part.plain.rstrip() for line in lines for part in line.wrap(_ANY, width)]
+    return parts or [""]
+
+
+_ANY = Console()  # asked for nothing but how tabs are shown, of which there are none
 
 
 def seen(lines: Sequence[Line], top: int, height: int) -> RenderableType:
     """Draw the lines from one on that there is room for."""
-    return Group(*(Text(line.text, line.style) for line in lines[top : top + height]))
+    some = lines[top : top + height]
+    return Group(*(Text(one.text, one.style, no_wrap=True, overflow="ellipsis") for one in some))
 
 
 def options(found: Sequence[tuple[str, str, bool]], chosen: int, height: int) -> RenderableType:

@@ -1,6 +1,7 @@
 """`caption-flow view --tui`: rows a page at a time, a search over them, and one row in full."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,19 +15,21 @@ from rich.text import Text
 from caption_flow.cli import view_drawn as drawn
 from caption_flow.cli.letters import printable
 from caption_flow.cli.screen.terminal import Terminal, usable
-from caption_flow.dataset.gallery import Ask, Gallery
+from caption_flow.dataset.gallery import Ask, Gallery, State
 from caption_flow.dataset.gallery.index import Facet
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.view.letters import Letters
 from caption_flow.view.shown import dead, listed, whole
 
 _TICK_SECONDS = 1.0  # between two looks at how far the gallery is
+_SEARCH_AGAIN_SECONDS = 6.0  # between two searches for the same while rows are indexed
 _FRAME = 3  # lines above and below
 _OFFERED = 30  # values of each kind that can be filtered by
 _KINDS = ("flag", "contributor", "stage", "finish", "model", "shard")
 _STEPS = {"up": -1, "k": -1, "down": 1, "j": 1}
 _PAGES = {"left": -1, "page up": -1, "b": -1, "right": 1, "page down": 1, " ": 1}
 _FAR = 1 << 60
+_LONGEST = 1000  # characters that are typed
 _HINTS = {
     "rows": "↑↓ move  ←→ page  Enter open  / search  f filter  : page  n order  d dead  q quit",
     "row": "↑↓ scroll  ←→ neighbour  Esc back  q quit",
@@ -68,6 +71,7 @@ class Browser:
         self._notes: tuple[str, ...] = ()
         self._stale = True  # what is shown has to be read
         self._seen: object = None  # how far the gallery was when it was read
+        self._read_at = 0.0  # on the monotonic clock
         self._width, self._height = 80, 24
 
     async def run(self) -> None:
@@ -106,15 +110,29 @@ class Browser:
     async def _read(self) -> None:
         """Read the page that is meant, where another is shown or more rows are there."""
         state = self._gallery.state()
-        now = (state.rows, state.indexed)
-        if not self._stale and (now == self._seen or len(self._rows) == self._room):
+        now = (state.rows, state.counted, state.generation)
+        if not self._stale and (now == self._seen or self._rests(state)):
             return
+        chosen = self._chosen_key()
         try:
             await (self._read_letters() if self._dead else self._read_rows())
         except CaptionFlowError as exc:
             self._rows, self._total, self._notes = (), 0, (str(exc),)
+        keys = [row["key"] for row in self._rows]
+        if not self._stale and chosen in keys:  # it stays chosen where others have come before it
+            self._at = keys.index(chosen)
         self._at = max(0, min(self._at, len(self._rows) - 1))
-        self._stale, self._seen = False, now
+        self._stale, self._seen, self._read_at = False, now, time.monotonic()
+
+    def _rests(self, state: State) -> bool:
+        """Whether what was read is left as it is for a while."""
+        if self._dead:
+            return True
+        searching = state.indexing and not self._ask.everything
+        return searching and time.monotonic() < self._read_at + _SEARCH_AGAIN_SECONDS
+
+    def _chosen_key(self) -> str | None:
+        return self._rows[self._at]["key"] if self._at < len(self._rows) else None
 
     async def _read_rows(self) -> None:
         page = await asyncio.to_thread(
@@ -154,14 +172,21 @@ class Browser:
             key = self._keys.popleft()
             if key == "quit" or (key == "q" and self._prompt is None):
                 self._over = True
-            elif self._prompt is not None:
-                self._type(key)
-            elif self._mode == "row":
-                await self._in_row(key)
-            elif self._mode == "filters":
-                self._in_filters(key)
-            else:
-                await self._in_rows(key)
+                continue
+            try:
+                await self._do(key)
+            except CaptionFlowError as exc:
+                self._notes = (str(exc),)
+
+    async def _do(self, key: str) -> None:
+        if self._prompt is not None:
+            self._type(key)
+        elif self._mode == "row":
+            await self._in_row(key)
+        elif self._mode == "filters":
+            self._in_filters(key)
+        else:
+            await self._in_rows(key)
 
     async def _in_rows(self, key: str) -> None:
         if key in _STEPS:
@@ -224,7 +249,7 @@ class Browser:
                 self._again()
             elif self._typed.strip().isdecimal():
                 self._go((int(self._typed) - 1) * self._room)
-        elif len(key) == 1:
+        elif len(key) == 1 and len(self._typed) < _LONGEST:
             self._typed += key
 
     def _move(self, step: int) -> None:
@@ -260,7 +285,7 @@ class Browser:
             return drawn.seen(self._lines, self._top, room)
         if self._mode == "filters":
             found = [
-                (f"{kind}: {value or 'own workers'}", count, (kind, value) in self._ask.facets)
+                (f"{kind}: {_named(kind, value)}", count, (kind, value) in self._ask.facets)
                 for (kind, value), count in self._options
             ]
             return drawn.options(found, self._option, room)
@@ -279,10 +304,15 @@ class Browser:
         )
         if self._newest and not self._dead:
             line.append(", newest first")
-        asked = [self._ask.text, *(f"{kind}={value}" for kind, value in self._ask.facets)]
+        asked = [
+            self._ask.text,
+            *(f"{kind}={_named(kind, value)}" for kind, value in self._ask.facets),
+        ]
         line.append(printable("  " + " ".join(filter(None, asked))), "cyan")
         if state.indexing and not self._dead:
             line.append(f"  {state.indexed / state.rows:.0%} can be searched", "yellow")
+        if state.troubles and not self._dead:
+            line.append(f"  {_unread(list(state.troubles))}", "bold yellow")
         return line
 
     def _bottom(self) -> Text:
@@ -293,3 +323,13 @@ class Browser:
         if told := " ".join(filter(None, [*self._notes, trouble])):
             return line.append(printable(told), "bold yellow")
         return line.append(_HINTS[self._mode], "dim")
+
+
+def _named(kind: str, value: str) -> str:
+    """Say what rows are filtered by, also where it is that they have none."""
+    return value or ("own workers" if kind == "contributor" else "(none)")
+
+
+def _unread(parts: Sequence[str]) -> str:
+    more = f" and {len(parts) - 1:,} more" if len(parts) > 1 else ""
+    return f"cannot be read: {printable(parts[0])}{more}"

@@ -1,18 +1,16 @@
 """View: who may see the pages.
 
-Who sits at this host needs nothing. But a page of somebody else, in a browser here, may have given
-its own name our address: so the request must ask for this host by a name that needs no name server.
+Who sits at this host needs nothing, but what is asked must be for this host, see web/here.py.
 Elsewhere a token is demanded, in a header, which no other page can send.
 """
 
 import hmac
-from ipaddress import ip_address
 
 from msgspec import Struct
 
+from caption_flow.web.here import asks_for_here
 from caption_flow.web.site import Answer, Asked, Page, refused
 
-_FROM_HERE = frozenset({"", "none", "same-origin"})  # of Sec-Fetch-Site
 _BEARER = "bearer "
 
 
@@ -31,7 +29,7 @@ class Guard(Struct, frozen=True):
 
     def _refusal(self, asked: Asked, *, public: bool) -> Answer | None:
         if self.token is None:
-            return None if asks_for_here(asked) else refused(403, _ELSEWHERE)
+            return None if _from_here(asked) else refused(403, _ELSEWHERE)
         if public or _has(asked, self.token):
             return None
         return refused(401, _NO_TOKEN, {"WWW-Authenticate": "Bearer"})
@@ -41,20 +39,8 @@ _ELSEWHERE = "Ask for this page as http://127.0.0.1 with its port, from this hos
 _NO_TOKEN = "Open this page by the address that was printed when it was started: it has a token."  # noqa: S105
 
 
-def asks_for_here(asked: Asked) -> bool:
-    """Whether a request is for this host by a plain name, and from a page of ours if any."""
-    host = asked.headers.get("host", "").strip()
-    bare = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    named = bare.lower() == "localhost" or is_loopback(bare)
-    return named and asked.headers.get("sec-fetch-site", "") in _FROM_HERE
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is this host's own; no name is one."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+def _from_here(asked: Asked) -> bool:
+    return asks_for_here(asked.headers.get("host", ""), asked.headers.get("sec-fetch-site", ""))
 
 
 def _has(asked: Asked, token: str) -> bool:

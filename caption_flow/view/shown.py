@@ -10,7 +10,7 @@ from typing import Any
 
 from caption_flow.dataset.gallery import Row
 from caption_flow.dataset.gallery.plain import plain
-from caption_flow.model import DeadLetter, Failure
+from caption_flow.model import DeadLetter
 
 _LABELS = {
     "format": "Format",
@@ -31,7 +31,8 @@ _APART = {"stages", "extra"}
 def listed(row: Row) -> dict[str, Any]:
     """A row among many."""
     return {
-        "key": f"{row.part}#{row.number}",
+        # By its stamp: a part that is rewritten has other rows at the same places.
+        "key": f"{row.part}@{row.stamp}#{row.number}",
         "part": row.part,
         "number": row.number,
         "id": row.id,
@@ -82,7 +83,7 @@ def dead(letter: DeadLetter) -> dict[str, Any]:
         "height": sample.height,
         "at": 0,
         "facts": {
-            "Given up": f"{_time(why.at)} by {_who(why)}",
+            "Given up": f"{_time(why.at)} by {why.by}",
             "Reason": why.reason,
             "Detail": plain(why.detail),
             **{
@@ -117,12 +118,6 @@ def _made(stage: Mapping[str, Any]) -> str:
     tokens = f"{stage.get('prompt_tokens')} + {stage.get('output_tokens')} tokens"
     at = str(stage.get("captioned_at")).partition(".")[0]
     return f"{stage.get('contributor') or 'own workers'}, {tokens}, {at}"
-
-
-def _who(why: Failure) -> str:
-    if not why.stage:
-        return "the feeder"
-    return f"{why.member}, stage {why.stage}, attempt {why.attempt}"
 
 
 def _time(at: float) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
-from caption_flow.dataset.gallery import Ask, Gallery
+from caption_flow.dataset.gallery import Ask, Gallery, Row
 from caption_flow.dataset.gallery.entries import KINDS
 from caption_flow.dataset.pixels import NoPixels
 from caption_flow.dataset.thumbnails import SIDES, Size, Thumbnails
@@ -70,12 +71,9 @@ class Viewer:
             window.count,
             newest=asked.query.get("order") == "newest",
         )
-        rows = [listed(row) for row in page.rows]
-        for row, shown in zip(page.rows, rows, strict=True):
-            self._remember(shown["key"], row.sample)
         return told(
             {
-                "rows": rows,
+                "rows": [self._remembered(row, listed(row)) for row in page.rows],
                 "start": page.start,
                 "total": page.total,
                 "complete": page.complete,
@@ -89,7 +87,7 @@ class Viewer:
         row = await asyncio.to_thread(self._gallery.row, part, number, id_)
         if row is None:
             return refused(404, "This row is gone: its part was merged, or has lost it.")
-        return told(whole(row))
+        return told(self._remembered(row, whole(row)))
 
     async def _choices(self, asked: Asked) -> Answer:
         kind, like = asked.query.get("kind", ""), asked.query.get("like", "")
@@ -137,11 +135,13 @@ class Viewer:
             self._samples.move_to_end(key)
         return self._samples.get(key)
 
-    def _remember(self, key: str, sample: Sample) -> None:
-        self._samples[key] = sample
-        self._samples.move_to_end(key)
+    def _remembered(self, row: Row, shown: dict[str, Any]) -> dict[str, Any]:
+        """Keep in mind where the image of a row that is shown is found."""
+        self._samples[shown["key"]] = row.sample
+        self._samples.move_to_end(shown["key"])
         while len(self._samples) > _REMEMBERED:
             self._samples.popitem(last=False)
+        return shown
 
 
 class _Missing(Struct, frozen=True):

@@ -67,7 +67,8 @@ async def test_each_pane_shows_its_part_of_the_job(archive: Archive, monitor: An
         first = await shows(terminal, f"{JOB}: planned, settings of version 1", "of 20")
         assert "1 worker, 1 sink" in first
         assert "engine 2" in first  # dead letters, by reason
-        await pressed(terminal, "2", "node000-gpu1", "250/256", "1 to 1 of 1, by name")
+        # A key of French keyboards, and a digit that stands for no number.
+        await pressed(terminal, "²2", "node000-gpu1", "250/256", "1 to 1 of 1, by name")
         await pressed(terminal, "3", "samples:caption", "captions", "shelf")
         await pressed(terminal, "4", "ada")
         await pressed(terminal, "5", "caption of 0")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,31 @@ async def test_status_on_a_pipe_is_plain_lines(archive: Archive, desk: Desk, red
     [row] = [line for line in shown.splitlines() if "shelf" in line]
     assert "p" * 300 in row
     assert all(line == line.rstrip() for line in shown.splitlines())
+
+
+@pytest.mark.usefixtures("archive")
+async def test_pipe_is_no_terminal_whatever_variables_say(desk: Desk, redis_url: str):
+    """As those that CI systems set."""
+    told = ("--redis", redis_url, "--job", JOB)
+    forced = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
+    for words in (("status", *told), ("contributors", "list", *told), ("dead", "list", *told)):
+        done = await asyncio.to_thread(desk.start(*words, environ=forced).wait)
+        assert done.code == 0, done.words
+        assert "\x1b" not in done.out
+
+
+async def test_graph_is_drawn_with_the_letters_that_there_are(
+    archive: Archive, desk: Desk, redis_url: str
+):
+    job = archive.roles.job
+    for ago in (600, 300):
+        await job.client.rpush(job.lane.history, json.dumps([time.time() - ago, 0, 0, 0]))
+    plain = {"PYTHONIOENCODING": "ascii"}
+    running = desk.start("status", "--redis", redis_url, environ=plain)
+    done = await asyncio.to_thread(running.wait)
+
+    assert "minutes ago" in done.out
+    assert "\\u2588" not in done.out
 
 
 @pytest.mark.usefixtures("archive")

@@ -1,12 +1,13 @@
 """The finished parts as one list: paged, searched, filtered, and followed as they change."""
 
+import errno
 import json
 import os
 import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from hypothesis import strategies as st
 from caption_flow.dataset.gallery import Ask, Gallery, Page, follower, index
 from caption_flow.dataset.gallery.entries import entries
 from caption_flow.dataset.gallery.gallery import NoSearch
+from caption_flow.dataset.gallery.index import IndexUnusable
 from caption_flow.dataset.gallery.plain import plain
 from caption_flow.dataset.gallery.query import question
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import begin
+from caption_flow.errors import StorageUnfit
 from tests.e2e.desk import wait_until
 from tests.view.parts import NEEDLE, numbered, part_name, write_part, write_parts
 
@@ -33,6 +36,7 @@ ROWS = 100  # in parts of 40, 40 and 20
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(follower, "_AGAIN_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -177,6 +181,30 @@ def test_what_is_typed_finds(gallery: Gallery, typed: str, expected: list[int]):
     assert found(gallery, typed) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("一只棕色的狗在公园里奔跑。", "公园"),
+        ("公園を走る茶色の犬の写真", "茶色の犬 公園"),
+        ("公園を走るイヌの写真", '"イヌの"'),
+        ("สุนัขสีน้ำตาลวิ่งอยู่ในสวน", "สีน้ำตาล"),
+        ("a 狗 in Paris公园", "paris 公园 "),
+        ("a dog", "dog _"),
+    ],
+)
+def test_words_are_found_that_no_space_sets_apart(
+    opening: Opening, folder: Path, said: str, typed: str
+):
+    rows = numbered(0, 2)
+    rows[1]["captions"] = [said]
+    for file in folder.glob("part-*.parquet"):
+        file.unlink()
+    write_part(folder, part_name(0), rows)
+
+    assert 1 in found(searched(opening(), 2), typed)
+    assert found(searched(opening(), 2), "园公 犬の茶") == []
+
+
 def test_minus_leaves_rows_out(gallery: Gallery):
     with_dog = set(found(gallery, "dog "))
 
@@ -275,13 +303,26 @@ def test_part_that_vanishes_is_gone(gallery: Gallery, folder: Path):
     assert found(gallery, f"{NEEDLE} ") == []
 
 
-def test_folder_that_goes_and_comes_back(gallery: Gallery, folder: Path):
+def test_folder_that_goes_and_comes_back(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(follower, "entries", None)  # nothing is read again
     away = folder.with_name("away")
     folder.rename(away)
     wait_until(lambda: gallery.state().rows == 0, "the rows to be gone")
+    assert found(gallery, f"{NEEDLE} ") == []
     away.rename(folder)
 
     assert found(searched(gallery), f"{NEEDLE} ") == [7]
+
+
+def test_rows_of_a_part_that_was_rewritten_are_found_in_their_place(gallery: Gallery, folder: Path):
+    write_part(folder, part_name(0), numbered(0, PER_PART)[5:])
+    searched(gallery, ROWS - 5)
+    newest = gallery.page(Ask("afternoon "), 0, ROWS, newest=True)
+
+    assert found(gallery, "afternoon ") == list(range(5, ROWS))
+    assert numbers(newest) == list(range(ROWS - 1, 4, -1))
 
 
 def test_search_finds_what_is_indexed_by_now(opening: Opening, monkeypatch: pytest.MonkeyPatch):
@@ -303,6 +344,28 @@ def test_search_finds_what_is_indexed_by_now(opening: Opening, monkeypatch: pyte
 
     go_on.set()
     assert len(found(searched(gallery), "afternoon ")) == ROWS
+
+
+def test_part_without_rows_is_no_work(
+    opening: Opening, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for file in folder.glob("part-*.parquet"):
+        file.unlink()
+    write_part(folder, part_name(0), [])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(part: Any) -> Iterator[Any]:
+        begun.set()
+        go_on.wait(60)
+        yield from entries(part)
+
+    monkeypatch.setattr(follower, "entries", slowly)
+    gallery = opening()
+    assert begun.wait(60)
+    state = gallery.state()
+    go_on.set()
+
+    assert (state.rows, state.indexing) == (0, False)
 
 
 def test_index_is_kept(opening: Opening, monkeypatch: pytest.MonkeyPatch):
@@ -329,7 +392,92 @@ def test_index_is_begun_anew_for_parts_that_are_gone(
     assert len(found(searched(gallery, ROWS - 2 * PER_PART), "afternoon ")) == ROWS - 2 * PER_PART
 
 
+def test_index_does_not_grow_with_parts_that_are_rewritten(
+    gallery: Gallery, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(index, "_WASTE", 10)
+    [file] = (tmp_path / "cache").glob("*.sqlite")
+    for lost in range(1, 9):
+        write_part(folder, part_name(0), numbered(0, PER_PART)[lost:])
+        searched(gallery, ROWS - lost)
+
+    with sqlite3.connect(file) as reader:
+        wasted = reader.execute("SELECT sum(rows) FROM part WHERE NOT live").fetchone()[0] or 0
+    assert wasted <= 2 * ROWS
+    assert found(gallery, "afternoon ") == list(range(8, ROWS))
+
+
 # What is wrong
+
+
+def test_part_that_cannot_be_opened_harms_no_other(opening: Opening, folder: Path):
+    bad = folder / "part-00-astray.parquet"
+    bad.symlink_to(bad.name)
+    gallery = searched(opening())
+    assert list(gallery.state().troubles) == ["part-00-astray"]
+
+    write_part(folder, part_name(3), numbered(ROWS, 10))
+    assert found(searched(gallery, ROWS + 10), "00000105 ") == [105]
+    bad.unlink()
+    write_part(folder, "part-00-astray", numbered(200, 1))
+    assert found(searched(gallery, ROWS + 11), "00000200 ") == [200]
+    assert gallery.state().troubles == {}
+
+
+def test_part_that_can_no_more_be_opened_is_told_of(gallery: Gallery, folder: Path):
+    [row] = gallery.page(Ask(), 0, 1).rows
+    bad = folder / f"{row.part}.parquet"
+    bad.unlink()
+    bad.symlink_to(bad.name)
+    page = gallery.page(Ask(), 0, ROWS)  # whether that is known by now or not
+
+    assert set(range(PER_PART, ROWS)) <= set(numbers(page))
+
+
+def test_values_that_python_has_no_place_for_are_told_of(opening: Opening, folder: Path):
+    rows = pq.read_table(folder / f"{part_name(0)}.parquet", partitioning=None).slice(0, 1)
+    far = pa.array([1 << 40], pa.timestamp("s"))
+    pq.write_table(rows.append_column("taken", far), folder / "part-00-far.parquet")
+    gallery = opening()
+
+    def ready() -> bool:
+        return gallery.state().indexed == ROWS and not gallery.state().indexing
+
+    wait_until(ready, "the other parts to be indexed")
+    [row] = gallery.page(Ask(), 0, 1).rows
+    with pytest.raises(StorageUnfit, match=r"part-00-far.parquet .* sound copy"):
+        gallery.row(row.part, row.number, row.id)
+    assert list(gallery.state().troubles) == ["part-00-far"]
+    assert found(gallery, f"{NEEDLE} ") == [7]
+    write_part(folder, part_name(3), numbered(ROWS, 10))
+    wait_until(lambda: found(gallery, "00000105 ") == [105], "a part that comes to be found")
+
+
+def test_part_that_the_disk_refuses_is_tried_again(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+):
+    refusals = iter([OSError(errno.ENOTCONN, "not connected"), OSError(errno.EIO, "broken")])
+
+    def at_last(part: Any) -> Iterator[Any]:
+        if error := next(refusals, None):
+            raise error
+        yield from entries(part)
+
+    monkeypatch.setattr(follower, "entries", at_last)
+    gallery = opening()
+
+    wait_until(lambda: gallery.state().indexed == ROWS, "all parts to be indexed")
+    assert found(searched(gallery), f"{NEEDLE} ") == [7]
+    assert gallery.state().troubles == {}
+
+
+def test_texts_that_are_missing_in_a_list_are_left_out(opening: Opening, folder: Path):
+    rows = numbered(0, 1)
+    rows[0] |= {"captions": [None, "a dog"], "quality_flags": [None]}
+    write_part(folder, part_name(0), rows)
+    [row] = searched(opening(), ROWS - PER_PART + 1).page(Ask(), 0, 1).rows
+
+    assert (row.captions["captions"], row.flags) == (["a dog"], ())
 
 
 def test_part_that_is_damaged_harms_no_other(opening: Opening, folder: Path):
@@ -360,6 +508,38 @@ def test_index_that_is_damaged_is_begun_anew(opening: Opening, tmp_path: Path):
     (other / file.name).write_bytes(b"no index " * 1000)
 
     assert found(searched(opening("other")), f"{NEEDLE} ") == [7]
+
+
+def overwrite(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.write_bytes(b"no index " * 9000)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, overwrite])
+def test_index_that_is_spoilt_meanwhile_is_begun_anew(
+    gallery: Gallery, tmp_path: Path, spoil: Callable[[Path], object]
+):
+    [file] = (tmp_path / "cache").glob("*.sqlite")
+    spoil(file)
+
+    def is_found() -> bool:
+        try:
+            return found(gallery, f"{NEEDLE} ") == [7] and gallery.state().indexed == ROWS
+        except (IndexUnusable, NoSearch):
+            return False
+
+    wait_until(lambda: is_found() and not gallery.state().search, "the index to be there again")
+
+
+def test_index_is_tried_again(opening: Opening, tmp_path: Path):
+    (tmp_path / "cache").write_text("a file in its place")
+    gallery = opening()
+    wait_until(lambda: gallery.state().search, "the cache to be missed")
+    (tmp_path / "cache").unlink()
+
+    assert found(searched(gallery), f"{NEEDLE} ") == [7]
+    assert gallery.state().search == ""
 
 
 def test_without_a_cache_there_is_no_search(opening: Opening, tmp_path: Path):

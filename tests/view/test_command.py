@@ -1,10 +1,13 @@
 """`caption-flow view`: what it finds, what it says, and how it ends."""
 
+import os
 import re
+import signal
 from urllib.error import HTTPError
 
 import pytest
 
+from tests.cli.full_screen import Terminal
 from tests.e2e.desk import Desk, wait_until
 from tests.view.parts import numbered, part_name, write_part
 from tests.view.viewing import PICTURES, SIMULATED, Viewing, captioned
@@ -97,6 +100,25 @@ def test_token_that_could_be_guessed_is_refused(desk: Desk):
 
     assert ended.code == 2
     assert "16 letters" in ended.err
+
+
+def test_browser_that_stays_open_keeps_nobody(desk: Desk):
+    write_part(desk.folder / "got", part_name(0), numbered(0, ROWS))
+    opened, browser = desk.folder / "opened", desk.folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho $$ "$1" > {opened}\nexec sleep 600\n')
+    browser.chmod(0o755)
+    # No bar is drawn on a terminal that is dumb.
+    variables = {"BROWSER": f"{browser} %s", "DISPLAY": ":9", "TERM": "dumb"}
+    with Terminal(desk.folder, "view", "got", environ=variables) as terminal:
+        terminal.shows("The captions of got are at")
+        wait_until(lambda: opened.exists() and opened.read_text().strip(), "a browser")
+        process, address = opened.read_text().split()
+        try:
+            assert address in terminal.text
+            terminal.process.terminate()  # alone: Ctrl-C would end the browser too
+            assert terminal.ended() == 0
+        finally:
+            os.kill(int(process), signal.SIGKILL)
 
 
 def test_terminal_is_needed_to_draw_on(desk: Desk):

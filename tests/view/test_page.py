@@ -1,5 +1,6 @@
 """The page of `view` in a real browser."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.desk import Desk
+from tests.e2e.desk import Desk, wait_until
 from tests.view.parts import NEEDLE, numbered, part_name, write_part
 from tests.view.viewing import Viewing
 from tests.web.browser import Tab, browser
@@ -79,6 +80,38 @@ async def test_rows_are_paged_searched_filtered_and_opened(desk: Desk, tab: Tab)
 
     assert tab.errors == []
     assert {urlsplit(url).netloc for url in tab.asked} == {urlsplit(viewing.address).netloc}
+
+
+async def test_parts_that_come_are_shown(desk: Desk, tab: Tab):
+    viewing = pages(desk)
+    await asyncio.to_thread(wait_until, viewing.is_indexed, "the index")
+    await tab.open(f"{viewing.address}#text=afternoon&tab=")
+    await found(tab, "129 found")
+    write_part(desk.folder / "got", part_name(1), numbered(ROWS, 50))
+    await found(tab, "179 found")
+
+    await tab.click("#clear")
+    await found(tab, "180 captions")
+    await tab.choose("select[name=order]", "newest")
+    await tab.until("document.querySelector('.tile .from').innerText.includes('00000179')")
+    write_part(desk.folder / "got", part_name(2), numbered(ROWS + 50, 2))
+    await found(tab, "182 captions")
+    assert await ids(tab) == list(range(181, 133, -1))
+
+
+async def test_neighbours_of_a_row_are_found_though_its_part_was_rewritten(desk: Desk, tab: Tab):
+    viewing = pages(desk)
+    await tab.open(viewing.address)
+    await found(tab, "130 captions")
+    write_part(desk.folder / "got", part_name(0), rows()[1:])
+    await tab.click(".tile:nth-child(3)")
+    await tab.until("document.querySelector('dialog').innerText.includes('Columns of the sample')")
+    assert "00000002" in await tab.text("dialog h2")
+    await found(tab, "129 captions")
+    assert await ids(tab) == list(range(1, 49))
+    await tab.press("ArrowRight")
+    await tab.until("document.querySelector('dialog h2').innerText.includes('00000003')")
+    assert tab.errors == []
 
 
 async def test_address_brings_back_what_was_shown(desk: Desk, tab: Tab):

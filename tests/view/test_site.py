@@ -155,7 +155,7 @@ async def test_row_by_itself_tells_all(house: House):
 
 async def test_picture_of_a_row_that_was_shown(house: House):
     async with house.open() as asking:
-        before = (await asking.get("/api/picture", key=f"{part_name(0)}#1")).told
+        before = (await asking.get("/api/picture", key=f"{part_name(0)}@0-0-0#1")).told
         rows = (await asking.get("/api/rows", count=5)).told["rows"]
         made = await asking.get("/api/picture", key=rows[1]["key"])
         missing = (await asking.get("/api/picture", key=rows[3]["key"], size="large")).told
@@ -164,6 +164,29 @@ async def test_picture_of_a_row_that_was_shown(house: House):
     assert made.kind == "image/webp"
     assert Image.open(BytesIO(made.body)).size == picture().size
     assert missing == {"why": "it is not there any more", "again": False}
+
+
+async def test_row_of_a_part_that_was_rewritten_has_its_own_picture(
+    house: House, gallery: Gallery, tmp_path: Path
+):
+    """Those who made rows may take them back: then others stand in their places."""
+
+    def drawn(sample: Sample) -> bytes:
+        return encode(Image.new("RGB", (100 + int(sample.id[-12:-4]), 50)), "PNG")
+
+    async with house.open(images=drawn) as asking:
+        before = (await asking.get("/api/rows", count=3)).told["rows"]
+        write_part(tmp_path / "photos", part_name(0), numbered(0, ROWS)[1:])
+        await asyncio.to_thread(
+            wait_until, lambda: gallery.state().rows == ROWS - 1, "the part to be seen"
+        )
+        rows = before + (await asking.get("/api/rows", count=3)).told["rows"]
+        pictures = [(await asking.get("/api/picture", key=row["key"])).body for row in rows]
+
+    assert len({row["key"] for row in rows}) == 6
+    assert [Image.open(BytesIO(body)).width for body in pictures] == [
+        100 + int(row["id"][-12:-4]) for row in rows
+    ]
 
 
 async def test_picture_that_takes_long_is_asked_for_again(

@@ -85,7 +85,7 @@ class Screen:
             self._held = None if self._held else self._lookout.sight
         elif key in _TURNS:
             self._turn((self._at + _TURNS[key]) % len(self._panes))
-        elif key.isdigit() and 1 <= int(key) <= len(self._panes):
+        elif key.isdecimal() and 1 <= int(key) <= len(self._panes):
             self._turn(int(key) - 1)
         else:
             self._panes[self._at].press(key)

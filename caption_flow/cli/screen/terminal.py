@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
-from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.console import ConsoleDimensions, RenderableType
 from rich.live import Live
 
 from caption_flow.cli.screen.keys import Keys
@@ -30,7 +30,7 @@ _NARROWEST, _LOWEST = 20, 6  # what is smaller is drawn as this, and cut off
 
 def usable() -> bool:
     """Whether there is a terminal that can be drawn on, and keys to be read."""
-    console = Console()
+    console = console_here()
     return console.is_terminal and not console.is_dumb_terminal and _is_terminal(sys.stdin)
 
 

@@ -17,6 +17,7 @@ from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.parts import PartFolder
 
 _SHOW_SECONDS = 0.25  # between two standings while footers are read
+_UNSEEN = ""  # the stamp of a file that the disk does not show us
 
 
 class Part(Struct, frozen=True):
@@ -93,6 +94,8 @@ class Catalogue:
                 yield name, stamp_of(self._folder.file(name).stat())
             except FileNotFoundError:  # just now
                 continue
+            except OSError:  # which is told when it is counted
+                yield name, _UNSEEN
 
     def _count(self, name: str, stamp: str) -> None:
         try:
@@ -102,7 +105,9 @@ class Catalogue:
         except FileNotFoundError:
             return
         except (pa.ArrowException, OSError) as exc:
-            self._troubles[name] = (stamp, " ".join(str(exc).split()))
+            # What the disk refuses now it may give at the next look.
+            refused = getattr(exc, "errno", None) is not None
+            self._troubles[name] = (_UNSEEN if refused else stamp, " ".join(str(exc).split()))
 
     def _standing(self, stamps: Mapping[str, str], *, complete: bool) -> Standing:
         parts = tuple(self._known[name] for name in stamps if name in self._known)

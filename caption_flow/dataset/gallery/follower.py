@@ -2,25 +2,37 @@
 
 import fcntl
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from msgspec import Struct
+
 from caption_flow.dataset.gallery.catalogue import Catalogue, Part, Standing
 from caption_flow.dataset.gallery.entries import entries
-from caption_flow.dataset.gallery.index import Entry, Index, IndexUnusable
+from caption_flow.dataset.gallery.index import Entry, Index, IndexDamaged, IndexUnusable, remove
 from caption_flow.dataset.gallery.rows import Changed, opened, reading
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.errors import CaptionFlowError
+from caption_flow.errors import CaptionFlowError, StorageBlocked
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0  # between two looks at the folder
 _SHARE = 0.05  # of its time that a large folder may be looked at
+_AGAIN_SECONDS = 30.0  # before an index, or a part, that could not be used is tried again
 _WAIT_SECONDS = 6.0  # before whoever asks is told that what he asks for is not there yet
+
+
+class Unread(Struct, frozen=True):
+    """A part whose rows cannot be indexed."""
+
+    stamp: str  # empty: they may be another time
+    rows: int
+    why: str
 
 
 class _Stopped(Exception):
@@ -35,15 +47,20 @@ class Follower:
         self.index: Index | None = None
         self.indexed = 0  # rows of the parts that are there
         self.generation = 0  # another after each change of the index
+        self.unread: Mapping[str, Unread] = {}  # parts that could not be indexed
         self.why = ""  # there is no index
         self.trouble = ""  # with the folder, for now
         self._folder = folder
         self._index_path = index
         self._catalogue = Catalogue(folder, self._show)
         self._lock: IO[bytes] | None = None  # who has it writes the index
+        self._damage: IndexDamaged | None = None  # for which it is to be begun anew
+        self._said = ""  # of the index in the log, at last
+        self._again_at = -math.inf  # on the monotonic clock: the index is tried again
         self._adding = False  # a part, whose rows are found when all are in
         self._followed: tuple[Part, ...] | None = None  # parts as they were indexed last
-        self._bad: dict[str, str] = {}  # stamps of parts that could not be indexed
+        self._followed_until = math.inf  # on the monotonic clock; then parts are tried again
+        self._known: dict[str, str] = {}  # stamps of parts that were in the index
         self._stop = threading.Event()
         self._look = threading.Event()
         self._counting = threading.Condition()
@@ -75,6 +92,11 @@ class Follower:
                 lambda: self.index is not None or bool(self.why) or self._ended, _WAIT_SECONDS
             )
 
+    def doubt(self, damage: IndexDamaged) -> None:
+        """Begin the index anew soon: a search has met something wrong in it."""
+        self._damage = damage
+        self._look.set()
+
     def look_again(self) -> None:
         """Look at the folder soon: something has changed."""
         self._look.set()
@@ -82,7 +104,8 @@ class Follower:
     @property
     def busy(self) -> bool:
         """Whether rows are missing in the index that will be there."""
-        missing = self._adding or self.indexed < self.standing.rows
+        unread = sum(one.rows for one in self.unread.values())
+        missing = self._adding or self.indexed + unread < self.standing.rows
         return self.index is not None and missing
 
     def _show(self, standing: Standing) -> None:
@@ -102,10 +125,7 @@ class Follower:
             with self._counting:
                 self._ended = True
                 self._counting.notify_all()
-            if self.index is not None:
-                self.index.close()
-            if self._lock is not None:
-                self._lock.close()
+            self._let_go()
 
     def _follow(self) -> None:
         while not self._stop.is_set():
@@ -121,64 +141,106 @@ class Follower:
             self._look.wait(max(_LOOK_SECONDS, took / _SHARE))
 
     def _bring_up_to_date(self) -> None:
+        if self.index is None and time.monotonic() < self._again_at:
+            return
         try:
-            if self.index is None and not self.why:
-                self._open_index(Index(self._index_path))
-            if self.index is not None:
-                self._index(self.index)
+            if self.index is not None and self._damage is not None:
+                raise self._damage
+            self._index(self.index or self._open_index())
         except IndexUnusable as exc:
-            logger.warning("%s Rows are not searched; all else works", exc)
-            index, self.index = self.index, None
-            if index is not None:
-                index.close()
-            with self._counting:
-                self.why = str(exc)
-                self._counting.notify_all()
+            self._give_up(exc)
 
-    def _open_index(self, index: Index) -> None:
+    def _open_index(self) -> Index:
+        """Open the index; one that is damaged is begun anew, unless another view writes it."""
+        if self._damage is not None and self._may_write():
+            remove(self._index_path)
+        index = Index(self._index_path)
+        self._damage = None
         with self._counting:
-            self.index = index
+            self.index, self.why = index, ""
+            self._counting.notify_all()
+        return index
+
+    def _give_up(self, exc: IndexUnusable) -> None:
+        """Do without an index for now."""
+        if str(exc) != self._said:
+            logger.warning("%s Rows are not searched till then; all else works", exc)
+        self._said = str(exc)
+        if isinstance(exc, IndexDamaged):
+            self._damage = exc
+        else:
+            self._again_at = time.monotonic() + _AGAIN_SECONDS
+        self._let_go()
+        self._followed = None
+        with self._counting:
+            self.index, self.indexed, self.why = None, 0, str(exc)
             self._counting.notify_all()
 
+    def _let_go(self) -> None:
+        if self.index is not None:
+            self.index.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _may_write(self) -> bool:
+        """Whether no other view of the same parts writes the index."""
+        self._lock = self._lock or _locked(self._index_path.with_suffix(".lock"))
+        return self._lock is not None
+
     def _index(self, index: Index) -> None:
-        standing = self.standing
-        if self._lock and standing.parts == self._followed:
+        index.check()
+        standing, now = self.standing, time.monotonic()
+        if self._lock and standing.parts == self._followed and now < self._followed_until:
             return
         parts = {part.name: part for part in standing.parts}
-        self._lock = self._lock or _locked(self._index_path.with_suffix(".lock"))
-        if self._lock and (gone := index.known().keys() - parts.keys()):
-            index.remove(gone)
-            index.tidy()
-            self.generation += 1
+        if self._may_write() and parts:  # where there is none, the folder may be away for a while
+            _clear(index, parts)
         known = index.known()
+        self.unread = {
+            name: one
+            for name, one in self.unread.items()
+            if name in parts and known.get(name) != parts[name].stamp
+        }
         missing = [part for part in parts.values() if known.get(part.name) != part.stamp]
         self.indexed = standing.rows - sum(part.rows for part in missing)
-        if not self._lock:  # another view of the same parts writes it
+        if known != self._known:
             self.generation += 1
-            return
-        for part in missing:
-            if self._bad.get(part.name) != part.stamp:
-                self._add(index, part)
-        self._followed = standing.parts
+        self._known = known
+        if self._lock:
+            self._followed, self._followed_until = standing.parts, math.inf
+            for part in missing:
+                if part.name not in self.unread or self.unread[part.name].stamp != part.stamp:
+                    self._add(index, part)
 
     def _add(self, index: Index, part: Part) -> None:
         before, self._adding = self.indexed, True
         try:
             with opened(self._folder, part.name, part.stamp) as file:
                 index.add(part, self._counted(part.name, entries(file)))
+        except (_Stopped, IndexUnusable):
+            raise
         except Changed:
             self.indexed = before
             self._look.set()
-        except IndexUnusable:
-            raise
-        except CaptionFlowError as exc:
+        except StorageBlocked as exc:  # it may be read another time
             self.indexed = before
-            self._bad[part.name] = part.stamp
-            logger.warning("%s Its rows are not searched", exc)
+            self._followed_until = time.monotonic() + _AGAIN_SECONDS
+            self._leave_out(part, "", exc)
+        except Exception as exc:  # of any kind: the other parts are searched
+            self.indexed = before
+            self._leave_out(part, part.stamp, exc)
         else:
             self.generation += 1
+            self.unread = {name: one for name, one in self.unread.items() if name != part.name}
         finally:
             self._adding = False
+
+    def _leave_out(self, part: Part, stamp: str, exc: Exception) -> None:
+        why = str(exc)
+        if part.name not in self.unread or self.unread[part.name].why != why:
+            logger.warning("%s: %s Its rows are not searched", part.name, why)
+        self.unread = {**self.unread, part.name: Unread(stamp, part.rows, why)}
 
     def _counted(self, name: str, batches: Iterator[list[Entry]]) -> Iterator[Entry]:
         with reading(self._folder, name):
@@ -187,6 +249,13 @@ class Follower:
                     raise _Stopped
                 yield from batch
                 self.indexed += len(batch)
+
+
+def _clear(index: Index, parts: Collection[str]) -> None:
+    """Leave out of the index what is gone, and make it small again."""
+    if gone := index.known().keys() - set(parts):
+        index.remove(gone)
+    index.tidy()
 
 
 def _locked(path: Path) -> IO[bytes] | None:

@@ -4,7 +4,8 @@ import hashlib
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -12,7 +13,7 @@ from typing import Self, TypeAlias
 from msgspec import Struct, field
 
 from caption_flow.dataset.gallery.follower import Follower
-from caption_flow.dataset.gallery.index import Counted, Facet, Found
+from caption_flow.dataset.gallery.index import Counted, Facet, Found, IndexDamaged
 from caption_flow.dataset.gallery.rows import Changed, Row, opened
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import CaptionFlowError
@@ -53,6 +54,7 @@ class State(Struct, frozen=True):
     counted: bool  # all parts are
     indexed: int  # rows that are searched
     indexing: bool  # more will be
+    generation: int = 0  # another whenever other rows may be found
     search: str = ""  # why there is none
     troubles: Mapping[str, str] = field(default_factory=dict)  # parts that cannot be read, and why
     trouble: str = ""  # with all of them, for now
@@ -80,15 +82,20 @@ class Gallery:
             parts=len(standing.parts),
             counted=standing.complete,
             indexed=min(follower.indexed, standing.rows),
-            indexing=follower.busy,
+            indexing=follower.busy and standing.rows > 0,  # else there is no share
+            generation=follower.generation,
             search=follower.why,
-            troubles=standing.troubles,
+            troubles={
+                **standing.troubles,
+                **{name: one.why for name, one in follower.unread.items()},
+            },
             trouble=follower.trouble,
         )
 
     def page(self, ask: Ask, start: int, count: int, *, newest: bool = False) -> Page:
         """Read some rows; `newest`: counted from the end."""
-        if ask.everything:
+        standing = self._follower.standing
+        if ask.everything or (standing.complete and not standing.parts):
             # The newest can be told only when all are counted.
             self._follower.await_rows(sys.maxsize if newest else start + count)
             return self._browse(start, count, newest=newest)
@@ -112,7 +119,10 @@ class Gallery:
     def choices(self, kind: str, like: str = "", count: int = 100) -> list[Choice]:
         """List values that rows can be filtered by, the most frequent first."""
         index = self._follower.index
-        return index.facets(kind, like, count) if index is not None else []
+        if index is None:
+            return []
+        with self._watching():
+            return index.facets(kind, like, count)
 
     def __enter__(self) -> Self:
         self._follower.start()
@@ -153,12 +163,22 @@ class Gallery:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key]
-        found = index.find(ask.text, ask.facets, newest=newest)
+        with self._watching():
+            found = index.find(ask.text, ask.facets, newest=newest)
         with self._lock:
             self._found[key] = found
             while len(self._found) > _KEPT:
                 self._found.popitem(last=False)
         return found
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Stand around what is looked up in the index; one that is damaged is begun anew."""
+        try:
+            yield
+        except IndexDamaged as exc:
+            self._follower.doubt(exc)
+            raise
 
     def _read(self, wanted: Sequence[_Place]) -> tuple[list[Row], tuple[str, ...]]:
         """Read rows, each part once; answers why some are missing as well."""

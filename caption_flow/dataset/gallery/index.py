@@ -12,8 +12,9 @@ import os
 import sqlite3
 import time
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -22,11 +23,12 @@ from msgspec import Struct
 
 from caption_flow.dataset.gallery.catalogue import Part
 from caption_flow.dataset.gallery.query import EVERY, question
+from caption_flow.dataset.gallery.scripts import spaced
 from caption_flow.errors import CaptionFlowError
 
 Facet: TypeAlias = tuple[str, str]  # kind and value, as in ("shard", "00012.tar")
 
-_VERSION = 1  # of the tables, as _BEGIN says; an index of another is begun anew
+_VERSION = 2  # of the tables, as _BEGIN says; an index of another is begun anew
 _SHIFT = 32  # bits of a row's number in its part
 MOST_FOUND = 5_000_000  # rows that one search gives, 8 bytes each
 _PIECE = 10_000  # rows that are found at a time, at least
@@ -50,7 +52,7 @@ CREATE TABLE tally (
 CREATE VIRTUAL TABLE rows USING fts5 (
   said, about, facets, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2');
 INSERT INTO rows (rows, rank) VALUES ('hashsize', 16777216);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -73,6 +75,10 @@ class IndexUnusable(CaptionFlowError):
     """The index cannot be read or written; the sentence says why. All else works without it."""
 
 
+class IndexDamaged(IndexUnusable):
+    """The index has to be made anew."""
+
+
 class Index:
     """Written by one thread and searched by others."""
 
@@ -81,7 +87,15 @@ class Index:
         self._facets: dict[Facet, int] = {}
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = self._begun()
+            self._writer = self._opened()
+            self._inode = path.stat().st_ino
+
+    def check(self) -> None:
+        """Raise IndexDamaged where the file was deleted, or is not the one that we write."""
+        with told(self._path):
+            found = self._path.stat().st_ino if self._path.exists() else None
+        if found != self._inode:
+            raise IndexDamaged(f"The search index {self._path} was deleted. It is made anew soon.")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -110,16 +124,18 @@ class Index:
             for name in names:
                 _retire(writer, name)
 
-    def tidy(self) -> None:
-        """Begin anew where most of the index is of parts that are gone."""
+    def tidy(self) -> bool:
+        """Begin anew where most of the index is of parts that are gone; says whether it did."""
         with told(self._path):
             sums = "SELECT live, sum(rows) FROM part GROUP BY live"
             rows = dict(self._writer.execute(sums).fetchall())
-            if rows.get(0, 0) > max(rows.get(1, 0), _WASTE):
-                self._facets.clear()
-                with self._writer as writer:
-                    writer.execute("BEGIN IMMEDIATE")
-                    _begin(writer)
+            if rows.get(0, 0) <= max(rows.get(1, 0), _WASTE):
+                return False
+            self._facets.clear()
+            with self._writer as writer:
+                writer.execute("BEGIN IMMEDIATE")
+                _begin(writer)
+            return True
 
     def find(self, typed: str, facets: Sequence[Facet], *, newest: bool = False) -> "Found":
         """Find rows, the first ones first; raises IndexUnusable where that takes too long."""
@@ -132,9 +148,12 @@ class Index:
             order = "DESC" if newest else "ASC"
             sql = f"SELECT rowid FROM rows WHERE rows MATCH ? ORDER BY rowid {order}"  # noqa: S608
             hits, whole = _fetched(reader.execute(sql, (asked,)))
-            if reader.execute("SELECT 1 FROM part WHERE NOT live LIMIT 1").fetchone():
-                hits = array("q", (hit for hit in hits if hit >> _SHIFT in parts))
-            return Found(hits, parts, whole=whole)
+        if newest:
+            hits.reverse()
+        ordered = _by_name(hits, parts)
+        if newest:
+            ordered.reverse()
+        return Found(ordered, parts, whole=whole)
 
     def facets(self, kind: str, like: str, count: int) -> list[Counted]:
         """List the values of a kind that most rows have, and that have this in them."""
@@ -149,16 +168,6 @@ class Index:
             found = reader.execute(sql, (kind, f"%{pattern}%", count))
             return [Counted(value, rows) for value, rows in found]
 
-    def _begun(self) -> sqlite3.Connection:
-        """Open the file; one that is damaged is begun anew."""
-        try:
-            return self._opened()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self._remove_files()
-            return self._opened()
-
     def _opened(self) -> sqlite3.Connection:
         with ExitStack() as failed:
             writer = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
@@ -172,11 +181,6 @@ class Index:
                         _begin(writer)
             failed.pop_all()
             return writer
-
-    def _remove_files(self) -> None:
-        for end in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                os.unlink(f"{self._path}{end}")  # noqa: PTH108
 
     @contextmanager
     def _reader(self, patience: float = 0.0) -> Iterator[sqlite3.Connection]:
@@ -211,7 +215,8 @@ class Index:
             numbers = [self._number(writer, facet) for facet in dict.fromkeys(entry.facets)]
             tally.update(numbers)
             words = " ".join([EVERY, *map(_spelt, numbers)])
-            yield (part << _SHIFT) + number, entry.said, entry.about, words
+            row = (part << _SHIFT) + number
+            yield row, spaced(entry.said), spaced(entry.about), words
 
     def _number(self, writer: sqlite3.Connection, facet: Facet) -> int:
         if facet not in self._facets:
@@ -227,7 +232,7 @@ _REMEMBERED = 50_000  # facets, of which rows that follow one another mostly hav
 
 
 class Found(Struct, frozen=True):
-    """What a search has found, in the order in which parts were indexed, or against it."""
+    """What a search has found, oldest name of a part first, or last."""
 
     hits: "array[int]"
     parts: dict[int, tuple[str, str]]  # names and stamps by number
@@ -239,6 +244,14 @@ class Found(Struct, frozen=True):
         return *self.parts[hit >> _SHIFT], hit & (1 << _SHIFT) - 1
 
 
+def remove(path: Path) -> None:
+    """Remove the file of an index, and what SQLite keeps beside it."""
+    with told(path):
+        for end in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{path}{end}")  # noqa: PTH108
+
+
 @contextmanager
 def told(path: Path) -> Iterator[None]:
     """Stand around what uses the file; what is wrong with it becomes a sentence."""
@@ -247,9 +260,24 @@ def told(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as exc:
         if "interrupted" in str(exc):
             raise IndexUnusable("This search takes too long: say more of what you want.") from exc
-        raise IndexUnusable(f"The search index {path} cannot be used: {exc}.") from exc
-    except (sqlite3.DatabaseError, OSError) as exc:
-        raise IndexUnusable(f"The search index {path} cannot be used: {exc}.") from exc
+        if "no such table" in str(exc):  # the file was deleted, and this is one without anything
+            raise _damaged(path, exc) from exc
+        raise _refused(path, exc) from exc
+    except OSError as exc:
+        raise _refused(path, exc) from exc
+    except sqlite3.DatabaseError as exc:
+        raise _damaged(path, exc) from exc
+
+
+def _refused(path: Path, exc: Exception) -> IndexUnusable:
+    return IndexUnusable(
+        f"The search index {path} cannot be used now: {exc}. See that there is room and that this "
+        "user may write there; it is tried again."
+    )
+
+
+def _damaged(path: Path, exc: Exception) -> IndexDamaged:
+    return IndexDamaged(f"The search index {path} is damaged: {exc}. It is made anew soon.")
 
 
 def _is_begun(writer: sqlite3.Connection) -> bool:
@@ -272,6 +300,25 @@ def _fetched(cursor: sqlite3.Cursor) -> tuple["array[int]", bool]:
         if len(piece) < _PIECE:
             return hits, True
     return hits, False
+
+
+def _by_name(hits: "array[int]", parts: Mapping[int, tuple[str, str]]) -> "array[int]":
+    """Sort what is found by the names of parts, where it is by when they were indexed.
+
+    What is of no part that is live is left out.
+    """
+    runs = []
+    at = 0
+    while at < len(hits):
+        part = hits[at] >> _SHIFT
+        end = bisect_left(hits, (part + 1) << _SHIFT, at)
+        if part in parts:
+            runs.append((parts[part][0], at, end))
+        at = end
+    ordered = array("q")
+    for _, at, end in sorted(runs):
+        ordered += hits[at:end]
+    return ordered
 
 
 def _retire(writer: sqlite3.Connection, name: str) -> None:

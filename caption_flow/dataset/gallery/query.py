@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from caption_flow.dataset.gallery.scripts import spaced
+
 COLUMNS = ("said", "about")  # of the index, in which words are looked for
 FACETS = "facets"  # its other column
 EVERY = "every"  # a facet that all rows have
 
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
-_SPOKEN = re.compile(r"\w")
+_SPOKEN = re.compile(r"[^\W_]")  # what has nothing of that is no word to the index
 _BEGUN = 2  # letters of a word that may be just begun; fewer would mean too much
 _MOST_TERMS = 32
 _LONGEST = 1000  # characters
@@ -47,7 +49,7 @@ def _terms(typed: str) -> Iterator[tuple[bool, str]]:
             term = word.rstrip("*")
             open_ = term != word or (found.end() == len(text) and len(term) >= _BEGUN)
         if _SPOKEN.search(term):
-            yield bool(minus), _quoted(term) + ("*" if open_ else "")
+            yield bool(minus), _quoted(spaced(term)) + ("*" if open_ else "")
 
 
 def _quoted(text: str) -> str:

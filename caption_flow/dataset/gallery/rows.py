@@ -9,8 +9,9 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import IO, Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct, field
@@ -46,6 +47,7 @@ class Row(Struct, frozen=True):
     """A row to be looked at."""
 
     part: str
+    stamp: str  # of the part
     number: int  # of the row in its part
     id: str
     shard: str
@@ -106,15 +108,10 @@ class OpenedPart:
     """A part that is open."""
 
     def __init__(self, name: str, stamp: str, file: pq.ParquetFile) -> None:
-        self.stamp = stamp
         self.shape = Shape.of(file.schema_arrow)
         self._name = name
+        self._stamp = stamp
         self._file = file
-
-    @property
-    def count(self) -> int:
-        """How many rows it has."""
-        return int(self._file.metadata.num_rows)
 
     def rows(self, numbers: Sequence[int], *, whole: bool = False) -> Iterator[Row]:
         """Read some rows, in ascending order; `whole`: with all their columns."""
@@ -166,15 +163,16 @@ class OpenedPart:
         told = {name: plain(value) for name, value in values.items()}
         return Row(
             part=self._name,
+            stamp=self._stamp,
             number=number,
             id=str(told.get("id")),
             shard=told.get("shard") or "",
             source=told.get("source") or "",
-            captions={name: told.get(name) or [] for name in self.shape.outputs},
+            captions={name: _texts(told.get(name)) for name in self.shape.outputs},
             stages=tuple(_made(one) for one in values.get(STAGES) or () if one),
             contributor=told.get("contributor") or "",
-            flags=tuple(told.get("quality_flags") or ()),
-            finish=tuple(told.get("finish_reasons") or ()),
+            flags=tuple(_texts(told.get("quality_flags"))),
+            finish=tuple(_texts(told.get("finish_reasons"))),
             model=told.get("model") or "",
             width=told.get("width") or 0,
             height=told.get("height") or 0,
@@ -193,16 +191,19 @@ _SHOWN = frozenset(_LISTED)  # by fields of a Row of their own
 @contextmanager
 def opened(folder: PartFolder, name: str, stamp: str | None = None) -> Iterator[OpenedPart]:
     """Open a part; raises Changed where it is not the one of this stamp, or is gone."""
-    try:
-        file = folder.file(name).open("rb")
-    except FileNotFoundError as exc:
-        raise Changed from exc
-    with file:
+    with reading(folder, name), _file(folder, name) as file:
         found = stamp_of(os.fstat(file.fileno()))
         if stamp not in {None, found}:
             raise Changed
-        with reading(folder, name), pq.ParquetFile(file, buffer_size=_BUFFER) as parquet:
+        with pq.ParquetFile(file, buffer_size=_BUFFER) as parquet:
             yield OpenedPart(name, found, parquet)
+
+
+def _file(folder: PartFolder, name: str) -> IO[bytes]:
+    try:
+        return folder.file(name).open("rb")
+    except FileNotFoundError as exc:
+        raise Changed from exc
 
 
 @contextmanager
@@ -216,10 +217,25 @@ def reading(folder: PartFolder, name: str) -> Iterator[None]:
             f"{folder.file(name)} has a text that is not UTF-8 ({exc.reason}). "
             "Put a sound copy in its place."
         ) from exc
+    except _ODD as exc:
+        raise StorageUnfit(
+            f"{folder.file(name)} has what is no row of ours ({type(exc).__name__}: {exc}). "
+            "Put a sound copy in its place."
+        ) from exc
+
+
+# What is raised for columns that have our names and other types, and for values that Python has
+# no place for, as dates beyond the year 9999.
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 
 
 def _among(told: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: told[name] for name in names if told.get(name) is not None}
+
+
+def _texts(values: Any) -> list[str]:
+    """List texts; parts that others wrote may have none in the place of one."""
+    return [str(value) for value in values or () if value is not None]
 
 
 def _made(stage: Mapping[str, Any]) -> Made:

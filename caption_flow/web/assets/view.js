@@ -106,6 +106,7 @@ let whole = true; // there are no more than that
 let state = { rows: 0, parts: 0, indexed: 0, indexing: false };
 let latest = 0; // number of the last question
 let loaded = 0; // when it was asked, in ms
+let searched = 0; // which generation of the index was, then
 
 const isDead = () => shown.tab === "dead";
 
@@ -127,6 +128,7 @@ const isFiltered = () => Object.values({ ...finder.asked, ...shown.more }).some(
 async function load() {
   const mine = ++latest;
   loaded = Date.now();
+  searched = state.generation;
   at("tiles").setAttribute("aria-busy", "true");
   const window = { start: shown.start, count: PER_PAGE, order: isDead() ? null : shown.order };
   try {
@@ -243,7 +245,8 @@ class Looked extends Sample {
     try {
       const { part, number, id } = row;
       const found = await ask("api/row", { part, number, id });
-      if (this.row === row && this.dialog.open) this.open(found);
+      // By the key of its tile, though its part may have been rewritten since.
+      if (this.row === row && this.dialog.open) this.open({ ...found, key: row.key });
     } catch (exc) {
       if (this.row === row) this.inside.append(make("p", { class: "soft" }, exc.message));
     }
@@ -261,7 +264,12 @@ class Looked extends Sample {
 
 const sample = new Looked({
   pictureUrl: (row) => pictureOf(row, "large"),
-  neighbour: (row, step) => rows[rows.findIndex((one) => one.key === row.key) + step] ?? null,
+  neighbour: (row, step) => {
+    // Its part may have been rewritten since it was opened.
+    const same = (one) => one.key === row.key || (row.part && one.part === row.part && one.id === row.id);
+    const here = rows.findIndex(same);
+    return here < 0 ? null : (rows[here + step] ?? null);
+  },
   asked: () => ({ ...ANY, text: marking(finder.asked.text) }),
 });
 
@@ -387,9 +395,11 @@ async function look() {
   }
   if (isFiltered()) {
     const due = !state.indexing || Date.now() - loaded >= SEARCH_AGAIN;
-    if (!whole && before.indexed !== state.indexed && due) await load();
+    if (searched !== state.generation && due) await load();
   } else if (before.rows !== state.rows || before.counted !== state.counted) {
-    if (rows.length < PER_PAGE) return load();
+    // Who has turned to a later page of the newest goes on reading what is there.
+    const newer = shown.order === "newest" && shown.start === 0;
+    if (newer || rows.length < PER_PAGE || state.rows < before.rows) return load();
     total = state.rows;
     draw(rows);
   }
