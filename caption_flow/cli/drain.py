@@ -1,6 +1,6 @@
 """`caption-flow drain`: let one process of a job end cleanly, wherever it runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 import click
@@ -10,7 +10,6 @@ from caption_flow.cli.letters import printable
 from caption_flow.cli.ordering import ask_operator, order_of_now
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
-from caption_flow.queue.job import is_gone
 from caption_flow.queue.ports import Member, Operator
 
 _HEARING = {"worker", "feed"}  # roles that ask for orders
@@ -35,11 +34,9 @@ def command(config: JobConfig, worker: str) -> None:
     click.echo(f"{printable(ask_operator(config, order))} ends once it has finished.")
 
 
-def _meant(word: str, members: Collection[Member]) -> str:
+def _meant(word: str, members: Iterable[Member]) -> str:
     """Find the one member that is meant."""
-    # By the newest word, since the clock here may be off.
-    now = max((m.seen for m in members), default=0.0)
-    names = sorted(m.name for m in members if m.role in _HEARING and not is_gone(m, now))
+    names = sorted(m.name for m in members if m.role in _HEARING)
     found = [word] if word in names else [name for name in names if name.startswith(word)]
     if len(found) == 1:
         return found[0]

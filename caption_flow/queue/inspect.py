@@ -145,7 +145,7 @@ class RedisInspector(RedisContributors):
         )
 
     async def _members(self, now: float) -> tuple[Member, ...]:
-        return tuple(m for m in (await self.members()).values() if not is_gone(m, now))
+        return tuple(m for m in (await self.last_words()).values() if not is_gone(m, now))
 
     async def _why(self) -> Mapping[str, int]:
         if self._reasons is None:

@@ -149,13 +149,21 @@ class RedisJob:
         self._ahead = _ahead(before, seconds + micros / 1e6, time.time())
 
     async def members(self) -> dict[str, Member]:
+        """Read the last words of those heard of lately, by the names they are kept under."""
+        with translated():
+            seconds, _ = await self.client.time()
+        last = await self.last_words()
+        return {name: member for name, member in last.items() if not is_gone(member, seconds)}
+
+    async def last_words(self) -> dict[str, Member]:
         """Read the last words that were left, by the names they are kept under."""
         with translated():
             words = await self.client.hgetall(self.keys.members)
         return {name.decode(): _member.decode(word) for name, word in words.items()}
 
     async def _forget_the_gone(self, now: float) -> None:
-        gone = [name for name, member in (await self.members()).items() if is_gone(member, now)]
+        last = await self.last_words()
+        gone = [name for name, member in last.items() if is_gone(member, now)]
         for name in gone:
             await self._forget(name)
 

@@ -180,6 +180,7 @@ async def test_live_members_are_listed(shop: Shop):
     await shop.job.beat(member("live", now))
 
     assert (await shop.inspector.snapshot()).members == (member("live", now),)
+    assert list(await shop.job.members()) == ["worker:live"]
 
 
 async def test_member_that_was_killed_long_ago_is_taken_off_by_the_next(shop: Shop):

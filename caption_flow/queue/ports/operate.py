@@ -21,5 +21,5 @@ class Operator(Protocol):
         ...
 
     async def members(self) -> dict[str, Member]:
-        """Read the last words that were left, by role and name."""
+        """Read the last words of those heard of lately, by role and name."""
         ...
