@@ -11,7 +11,6 @@ second.
 import argparse
 import asyncio
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -23,6 +22,7 @@ import msgspec
 
 from caption_flow.lifecycle import cancel
 from caption_flow.queue.connect import connect
+from tests.bench.roles import cpu_seconds
 from tests.cli.full_screen import Terminal
 from tests.monitor.crowd import beat_all
 from tests.queue.shop import Shop
@@ -90,12 +90,6 @@ class Heard:
         return sum(any(f" {address}]" in line for address in ours) for line in heard)
 
 
-def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def bench(options: argparse.Namespace, folder: Path) -> None:
     with RedisServer(folder / "redis") as server:
         async with connect(server.url, role="bench") as connections:
@@ -117,10 +111,10 @@ async def look(server: RedisServer, options: argparse.Namespace, folder: Path) -
         for key, pane in PANES.items():
             terminal.press(key)
             with Heard(server, folder) as heard:
-                begun, spent = time.monotonic(), cpu(terminal.process.pid)
+                begun, spent = time.monotonic(), cpu_seconds(terminal.process.pid)
                 await asyncio.sleep(options.seconds)
                 span = time.monotonic() - begun
-                share = (cpu(terminal.process.pid) - spent) / span
+                share = (cpu_seconds(terminal.process.pid) - spent) / span
                 told = {"pane": pane, "core_share": round(share, 4)}
                 told |= {"commands_per_second": round(heard.count() / span, 1), **size}
             print(json.dumps(told | {"members": options.members}))

@@ -11,7 +11,6 @@ images per CPU second of all parts together: with the engine, and without what i
 import argparse
 import asyncio
 import json
-import os
 import shutil
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Request
 from caption_flow.engine.simulated import SimulatedEngine
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import MIB, REDIS_OPTIONS, Processes, redis_use
+from tests.bench.roles import MIB, REDIS_OPTIONS, Processes, cpu_seconds, redis_use
 from tests.redis_server import RedisServer, free_port
 
 JOB, TOKEN = "bench", "cf_token_of_the_bench"
@@ -122,12 +121,6 @@ class Bench:
             if part in used:
                 used[part] += cpu_seconds(pid)
         return used
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process so far, all its threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def engine_cost(folder: Path, count: int) -> float:

@@ -94,6 +94,12 @@ class Processes:
         return used
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process so far, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def redis_use(server: RedisServer) -> dict[str, float]:
     """CPU seconds so far and peak memory of a server; memory as it counts it, and as seen."""
     info = dict(line.split(":", 1) for line in server.cli("INFO").splitlines() if ":" in line)

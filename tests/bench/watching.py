@@ -1,19 +1,21 @@
 """Bench: what watching costs a job: images a second with watchers against without, by turns.
 
     python -m tests.bench.watching [--images 3000] [--bytes 16384] [--runs 3]
-                                   [--latency 0.2 0.4] [--members 500]
+                                   [--latency 0.2 0.4] [--members 500] [--pages 1]
 
-One feeder, one worker with a simulated engine of 64 slots, one sink and one Redis, in whose list
-stand many members more. Watchers are `caption-flow monitor` on a terminal, and
-`caption-flow status --json`, started anew a second after it ended. A latency of 0 0 makes the CPU
-the limit, of which watchers then take their share, where all run on one machine.
+One feeder, one worker with a simulated engine of 64 slots, one sink, one proxy and one Redis, in
+whose list stand many members more. Watchers are `caption-flow monitor` on a terminal, and the page
+of the proxy, asked for what an open browser asks for: figures, new captions, and their pictures.
+A latency of 0 0 makes the CPU the limit, of which watchers then take their share, where all run on
+one machine.
 """
 
 import argparse
+import http
+import http.client
 import json
 import os
 import pty
-import resource
 import shutil
 import statistics
 import subprocess
@@ -26,30 +28,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from caption_flow.queue.keys import JobKeys
 from caption_flow.queue.ports import Member
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import REDIS_OPTIONS, Processes
-from tests.redis_server import RedisServer
+from tests.bench.roles import REDIS_OPTIONS, Processes, cpu_seconds
+from tests.redis_server import RedisServer, free_port
 
 JOB = "bench"
-STATUS_SECONDS = 1.0  # between two starts of `status`
+PAGE_SECONDS = 2.0  # between two looks of a page
+TILES = 24  # pictures that it shows
 FROM = 0.1  # share of the images from which on is measured: the start is another matter
 ROWS, COLUMNS = 60, 200
 
 
 class Watchers:
-    """A monitor on a terminal, and `status --json` again and again."""
+    """A monitor on a terminal, and open pages of a proxy."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, proxy: int, pages: int) -> None:
+        """`proxy`: its port. `pages`: how many are open."""
         self._at = ("--redis", url, "--job", JOB)
+        self._proxy = proxy
+        self._pages = pages
         self._over = threading.Event()
         self.seen = 0  # bytes that the monitor has drawn
         self.monitor_cpu = 0.0  # seconds that it has used
-        self.asked = 0  # times that `status` has answered
+        self.asked = 0  # times that pages have looked
+        self.pictures = 0  # that they were given
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -65,10 +73,8 @@ class Watchers:
             start_new_session=True,
         )
         os.close(theirs)
-        helpers = [
-            threading.Thread(target=self._read, args=(terminal,)),
-            threading.Thread(target=self._ask),
-        ]
+        helpers = [threading.Thread(target=self._read, args=(terminal,))]
+        helpers += [threading.Thread(target=self._look) for _ in range(self._pages)]
         for helper in helpers:
             helper.start()
         try:
@@ -93,62 +99,84 @@ class Watchers:
         except OSError:  # so the monitor is gone
             return
 
-    def _ask(self) -> None:
-        while not self._over.wait(STATUS_SECONDS):
-            subprocess.run(
-                [sys.executable, "-m", "caption_flow", "status", "--json", *self._at],
-                stdout=subprocess.DEVNULL,
-                check=True,
-            )
+    def _look(self) -> None:
+        """Ask for what an open page does."""
+        mark, waiting = "", list[str]()
+        while not self._over.wait(PAGE_SECONDS):
+            self._get("/api/state")
+            told = self._get(f"/api/captions?after={quote(mark)}")
+            mark = told["mark"]
+            waiting = [*waiting, *(key for key, _ in told["rows"])][-TILES:]
+            if waiting:
+                keys = ",".join(map(quote, waiting))
+                shown = self._get(f"/api/thumbnails?keys={keys}")
+                self.pictures += len(shown["ready"])
+                waiting = shown["later"]
             self.asked += 1
 
+    def _get(self, path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._proxy, timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise SystemExit(f"The page said {answer.status}: {body.decode()}")
+        return json.loads(body)
 
-def one_run(folder: Path, given: argparse.Namespace, *, watched: bool) -> dict[str, Any]:
+
+def one_run(given: argparse.Namespace, *, watched: bool) -> dict[str, Any]:
     """Run the job once; answers its rate, and what Redis and the watchers used."""
     place = Path(tempfile.mkdtemp(prefix="bench-watching-"))
     with RedisServer(place / "redis", *REDIS_OPTIONS) as server:
-        roles, watchers = Processes(place / "logs"), Watchers(server.url)
+        roles, port = Processes(place / "logs"), free_port()
+        watchers = Watchers(server.url, port, given.pages)
         _add_members(server, given.members)
-        _start(roles, server, folder, place, given.latency)
+        _start(roles, server, place, port, given)
         roles.wait_until(lambda: _completed(server) >= FROM * given.images)
         begun, already = time.monotonic(), _completed(server)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = cpu_seconds(roles.pids["proxy"])
         if watched:
             with watchers.watching():
                 roles.wait_until(lambda: _completed(server) == given.images)
         else:
             roles.wait_until(lambda: _completed(server) == given.images)
         seconds = time.monotonic() - begun
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        proxy_cpu = cpu_seconds(roles.pids["proxy"]) - before
         commands = int(_info(server, "total_commands_processed"))
         redis_s = float(_info(server, "used_cpu_user")) + float(_info(server, "used_cpu_sys"))
         roles.stop()
     shutil.rmtree(place)
-    # Those of redis-cli, by which it is measured, are in both.
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
         "watched": watched,
         "images_per_s": round((given.images - already) / seconds, 1),
         "seconds": round(seconds, 2),
-        "watchers_cpu_s": round(cpu, 2),
+        "proxy_cpu_s": round(proxy_cpu, 2),
         "monitor_cpu_s": round(watchers.monitor_cpu, 2),
         "redis_cpu_s": round(redis_s, 2),
         "redis_commands": commands,
         "monitor_bytes": watchers.seen,
-        "status_asked": watchers.asked,
+        "page_looks": watchers.asked,
+        "page_pictures": watchers.pictures,
     }
 
 
 def _start(
-    roles: Processes, server: RedisServer, folder: Path, place: Path, latency: list[float]
+    roles: Processes, server: RedisServer, place: Path, port: int, given: argparse.Namespace
 ) -> None:
     common = ("--redis", server.url, "--job", JOB)
     settings = ["engine=simulated", "vllm.batch_size=64", "simulated.slots=64"]
-    settings.append(f"simulated.latency={latency}")
-    changes = [word for one in settings for word in ("--set", one)]
-    roles.start("feed", "feed", str(folder), *common, *changes)
+    settings.append(f"simulated.latency={given.latency}")
+    out = _changes([f"storage.data_dir={place / 'out'}"])
+    pictures = _changes([f"dataset.dataset_path={given.folder}"])
+    at = ("--host", "127.0.0.1", "--port", str(port))
+    roles.start("feed", "feed", str(given.folder), *common, *_changes(settings))
     roles.start("worker", "worker", *common)
-    roles.start("sink", "sink", *common, "--data-dir", str(place / "out"))
+    roles.start("sink", "sink", *common, *out)
+    roles.start("proxy", "proxy", *common, *at, *out, *pictures)
+
+
+def _changes(settings: list[str]) -> list[str]:
+    return [word for one in settings for word in ("--set", one)]
 
 
 def _add_members(server: RedisServer, count: int) -> None:
@@ -182,11 +210,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--latency", type=float, nargs=2, default=[0.2, 0.4])
     parser.add_argument("--members", type=int, default=500)
+    parser.add_argument("--pages", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "caption-flow")
     given = parser.parse_args()
-    folder = jpeg_folder(given.cache, given.images, given.bytes)
+    given.folder = jpeg_folder(given.cache, given.images, given.bytes)
     runs = [
-        one_run(folder, given, watched=watched)
+        one_run(given, watched=watched)
         for number in range(given.runs)
         # Each goes first as often as the other: machines grow warm, and others come and go.
         for watched in ((False, True), (True, False))[number % 2]
@@ -196,17 +225,14 @@ def main() -> None:
         watched: statistics.median(r["images_per_s"] for r in runs if r["watched"] is watched)
         for watched in (False, True)
     }
-    used = {
-        watched: statistics.median(
-            r["watchers_cpu_s"] / r["seconds"] for r in runs if r["watched"] is watched
-        )
-        for watched in (False, True)
-    }
-    monitor = statistics.median(r["monitor_cpu_s"] / r["seconds"] for r in runs if r["watched"])
+    monitor, proxy = (
+        statistics.median(run[used] / run["seconds"] for run in runs if run["watched"])
+        for used in ("monitor_cpu_s", "proxy_cpu_s")
+    )
     print(
         f"watching: {rates[True]:,.0f} images/s against {rates[False]:,.0f}, "
         f"ratio {rates[True] / rates[False]:.3f}; "
-        f"watchers took {used[True] - used[False]:.0%} of a core, the monitor {monitor:.0%}"
+        f"the monitor took {monitor:.0%} of a core, the proxy {proxy:.0%}"
     )
 
 
