@@ -60,6 +60,19 @@ def limiting(snapshot: Snapshot) -> list[Table]:
     return lines
 
 
+def standing(snapshot: Snapshot, width: int) -> list[RenderableType]:
+    """Show how far and how fast a job is, who works at it, and where its samples are."""
+    return [
+        progress(snapshot.counts, width),
+        *pace(snapshot),
+        budget(snapshot),
+        crew(snapshot),
+        dead(snapshot),
+        Text(),
+        books(snapshot.counts, width),
+    ]
+
+
 def progress(counts: Counts, width: int) -> RenderableType:
     """Show which share of the job is settled, as a bar with words."""
     settled = counts.completed + counts.dead

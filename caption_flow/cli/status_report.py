@@ -38,13 +38,7 @@ def report(
         overview.headline(job, snapshot),
         Text(),
         *overview.limiting(snapshot),
-        overview.progress(snapshot.counts, width),
-        *overview.pace(snapshot),
-        overview.budget(snapshot),
-        overview.crew(snapshot),
-        overview.dead(snapshot),
-        Text(),
-        overview.books(snapshot.counts, width),
+        *overview.standing(snapshot, width),
     ]
     if graph and len(snapshot.history) > 1:
         room = min(_WIDEST_CHART, width)

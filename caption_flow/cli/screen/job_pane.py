@@ -29,13 +29,7 @@ class JobPane:
         shown: list[RenderableType] = [
             *overview.limiting(snapshot),
             Text(),
-            overview.progress(snapshot.counts, width),
-            *overview.pace(snapshot),
-            overview.budget(snapshot),
-            overview.crew(snapshot),
-            overview.dead(snapshot),
-            Text(),
-            overview.books(snapshot.counts, width),
+            *overview.standing(snapshot, width),
         ]
         if self._graph:
             lines = min(max(height - _REST, _BARS[0]), _BARS[1])
