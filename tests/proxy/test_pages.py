@@ -1,7 +1,9 @@
 """The pages at a proxy's address: who may see them, and what they bear."""
 
 import asyncio
+import os
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from caption_flow.errors import QueueUnreachable
 from caption_flow.grants import Grant, digest
 from caption_flow.proxy import pages
 from caption_flow.proxy.admission.admission import token_admission
+from caption_flow.proxy.watching import watching
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import RedisInspector
 from tests.proxy.client import RawClient
@@ -60,7 +63,7 @@ async def door(connections: Connections, roles: Roles) -> AsyncIterator[House]:
 
 
 async def test_page_is_for_everybody_and_asks_nothing_of_others(door: House):
-    for target in ("/", "/watch.js", "/gallery.js", "/base.css", "/icon.svg"):
+    for target in watching.shell():
         answer = await get(door.port, target, **AFAR)
         assert answer.status == 200
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -121,6 +124,31 @@ async def test_who_sits_at_the_host_needs_no_token(door: House):
 )
 async def test_who_only_seems_to_sit_there_needs_one(door: House, headers: dict[str, str]):
     assert (await get(door.port, "/api/state", **headers)).status == 401
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root asks as another user")
+async def test_what_another_user_passes_on_needs_a_token(door: House):
+    """Such as a balancer that knows nothing of HTTP: then a stranger has chosen all headers."""
+    request = b"GET /api/state HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await passed_on(door.port, 65533, request)).startswith(b"HTTP/1.1 401 ")
+    assert (await passed_on(door.port, 0, request)).startswith(b"HTTP/1.1 200 ")
+    known = request.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer monitor\r\n\r\n")
+    assert (await passed_on(door.port, 65533, known)).startswith(b"HTTP/1.1 200 ")
+
+
+async def passed_on(port: int, user: int, request: bytes) -> bytes:
+    """Ask over a socket of a user."""
+    os.seteuid(user)
+    wire = socket.socket()
+    os.seteuid(0)
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=wire)
+    writer.write(request)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer
 
 
 @pytest.mark.parametrize(
