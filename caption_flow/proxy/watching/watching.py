@@ -49,13 +49,16 @@ def data(
     wall = Wall(inspector, folder, stages)
     passing = Passing(inspector, read, lambda: [*stages()]) if read else None
     thumbnails = Thumbnails(passing.read, kept_bytes=KEPT_BYTES) if passing else None
+    state, captions = _State(inspector, job.job), _Captions(wall, passing)
     try:
         yield {
-            "/api/state": _State(inspector, job.job),
-            "/api/captions": _Captions(wall, passing),
-            "/api/thumbnails": PicturePage(wall, thumbnails),
+            "/api/state": state,
+            "/api/captions": captions,
+            "/api/thumbnails": PicturePage(wall, thumbnails, captions.glance.get),
         }
     finally:
+        state.glance.leave()
+        captions.glance.leave()
         if thumbnails is not None:
             thumbnails.close()
 
@@ -86,13 +89,13 @@ class _State:
     def __init__(self, inspector: RedisInspector, job: str) -> None:
         self._inspector = inspector
         self._job = job
-        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
+        self.glance = Glance(self._look, seconds=FRESH_SECONDS)
 
     async def _look(self) -> _Packed:
         return _Packed.of(document(self._job, await self._inspector.snapshot()))
 
     async def __call__(self, question: Asked) -> Answer:
-        return (await self._glance.get()).answer(question)
+        return (await self.glance.get()).answer(question)
 
 
 class _Captions:
@@ -101,7 +104,7 @@ class _Captions:
     def __init__(self, wall: Wall, passing: Passing | None) -> None:
         self._wall = wall
         self._passing = passing
-        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
+        self.glance = Glance(self._look, seconds=FRESH_SECONDS)
 
     async def _look(self) -> None:
         if self._passing is not None:
@@ -109,5 +112,5 @@ class _Captions:
         await self._wall.look()
 
     async def __call__(self, question: Asked) -> Answer:
-        await self._glance.get()
+        await self.glance.get()
         return _Packed.of(self._wall.after(question.query.get("after", ""))).answer(question)
