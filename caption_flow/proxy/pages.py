@@ -17,7 +17,7 @@ from caption_flow.proxy.admission.here import sits_here, stands_in
 from caption_flow.proxy.admission.origin import Origins
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.refusal import sentence
-from caption_flow.web.http import answered, asked, response
+from caption_flow.web.http import answered, asked, response, wrong_method
 from caption_flow.web.peer import Peer
 from caption_flow.web.site import Answer, Asked, Page, Site, refused, told
 
@@ -52,27 +52,25 @@ class Pages:
         self._inside = 0
 
     async def answer(self, request: Request, peer: Peer) -> Response | None:
-        """Answer a request; None where it is for no page, or asks for a WebSocket."""
-        question = asked(request, peer.address)
-        if "Upgrade" in request.headers or not self._has(question.path):
+        """Answer a request; None where it asks for a WebSocket."""
+        if _asks_for_websocket(request):
             return None
         if self._inside >= MOST_AT_ONCE:
             return response(refused(503, "Too much is asked of this server now.", _AGAIN))
         self._inside += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._answer(request, question, peer)
+                return await self._answer(request, asked(request, peer.address), peer)
         except TimeoutError:
             return response(refused(503, "This takes too long now. Try again.", _AGAIN))
         finally:
             self._inside -= 1
 
-    def _has(self, path: str) -> bool:
-        return path == DOOR or any(site.page(path) for site in (self._public, self._guarded))
-
     async def _answer(self, request: Request, question: Asked, peer: Peer) -> Response:
         if refusal := self._admission.ask(request.headers, question.address):
             return response(_answer_of(refusal))
+        if unfit := wrong_method(request):
+            return response(unfit)
         if question.path == DOOR:
             return response(told({"needs_token": not await self._sits_here(request, peer)}))
         if not self._guarded.page(question.path):
@@ -96,6 +94,12 @@ class Pages:
     async def _sits_here(self, request: Request, peer: Peer) -> bool:
         here = self._open_here and sits_here(request.headers, peer.address)
         return here and await peer.is_our_user()  # last: it reads all sockets of the host
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    """Whether it is for a session. What else may be wished, such as h2c, is no duty of ours."""
+    lines = request.headers.get_all("Upgrade")
+    return any(word.strip().lower() == "websocket" for line in lines for word in line.split(","))
 
 
 def _answer_of(refusal: Refusal) -> Answer:

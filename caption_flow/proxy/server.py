@@ -44,6 +44,7 @@ from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
 from caption_flow.queue.reclaims import Reclaims
+from caption_flow.web.http import fitting
 from caption_flow.web.peer import Peer
 from caption_flow.web.site import Page
 from caption_flow.wire.closing import Close
@@ -145,12 +146,12 @@ class Proxy:
         """Judge a request before anything is upgraded; None: come in."""
         assert isinstance(connection, Door)  # noqa: S101 - for mypy
         if request.path == HEALTH:
-            return connection.respond(http.HTTPStatus.OK, "Up.\n")
+            return fitting(request, connection.respond(http.HTTPStatus.OK, "Up.\n"))
         if self._going:
             return _refused(connection, Refusal(503, "This server ends.\n", _AGAIN))
         if (page := await self._pages.answer(request, _peer(connection))) is not None:
             connection.close_timeout = PAGE_SECONDS
-            return page
+            return fitting(request, page)
         return await self._let_in(connection, request)
 
     async def _let_in(self, connection: Door, request: Request) -> Response | None:

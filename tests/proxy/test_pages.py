@@ -164,6 +164,51 @@ async def test_host_with_a_reverse_proxy_is_not_believed(opened: Ask, config: Pr
     assert (state.status, told.json, good.status) == (401, {"needs_token": True}, 200)
 
 
+@pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "Basic YTpi"}])
+async def test_who_shows_no_token_is_told_what_to_give(door: House, headers: dict[str, str]):
+    for _ in range(9):  # none of which is a failed login
+        answer = await get(door.port, "/api/state", **AFAR, **headers)
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert b"Authorization: Bearer TOKEN" in answer.body
+
+    assert (await get(door.port, "/api/state", **AFAR, **bearing("monitor"))).status == 200
+
+
+async def test_who_shows_a_wrong_token_is_told_so(door: House):
+    answer = await get(door.port, "/api/state", **AFAR, **bearing("nonsense"))
+    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert b"unknown" in answer.body
+
+
+async def test_what_is_no_page_is_not_found(door: House):
+    """And is no handshake of its address, of which there may be two."""
+    for target in ("/favicon.ico", "/api", "/api/state/more", "/metrics.php", "//"):
+        for headers in ({}, bearing("worker")):
+            assert (await get(door.port, target, **AFAR, **headers)).status == 404
+
+    assert await RawClient.open(door.url, "worker")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+async def test_one_can_only_look(door: House, method: str):
+    for target in ("/", "/api/state", "/nowhere"):
+        answer = await get(door.port, target, method=method)
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+async def test_head_of_a_page_may_be_asked_for_alone(door: House):
+    for target in ("/", "/api/state", "/health"):
+        answer = await get(door.port, target, method="HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+        assert int(answer.headers["Content-Length"]) > 0
+
+
+async def test_wish_for_another_protocol_is_passed_over(door: House):
+    """As of curl --http2; only a WebSocket is a session."""
+    answer = await get(door.port, "/api/state", Upgrade="h2c", Connection="Upgrade, HTTP2-Settings")
+    assert answer.status == 200
+
+
 async def test_wrong_tokens_are_failed_logins(door: House):
     told = [(await get(door.port, "/api/state", **bearing(f"guess {n}"))).status for n in range(4)]
     assert told == [401, 401, 401, 429]
@@ -236,7 +281,7 @@ async def test_page_can_be_turned_off(opened: Ask):
         {"target": "/api/state", **bearing("nonsense")},
         {"target": "/health"},
     )
-    assert (index.status, state.status, health.status) == (426, 401, 200)
+    assert (index.status, state.status, health.status) == (404, 404, 200)
 
 
 async def test_workers_come_in_beside_the_page(door: House):

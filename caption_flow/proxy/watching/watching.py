@@ -1,5 +1,6 @@
 """Proxy: the page for people who watch a job, and the JSON that it is drawn from."""
 
+import asyncio
 import gzip
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,4 +114,7 @@ class _Captions:
 
     async def __call__(self, question: Asked) -> Answer:
         await self.glance.get()
-        return _Packed.of(self._wall.after(question.query.get("after", ""))).answer(question)
+        told = self._wall.after(question.query.get("after", ""))
+        # Long captions take 10 ms to pack, for each who looks, and workers are served meanwhile.
+        packed = await asyncio.to_thread(_Packed.of, told)
+        return packed.answer(question)
