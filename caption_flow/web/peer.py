@@ -52,7 +52,10 @@ class Peer(Struct, frozen=True):
     def users(self, rows: str) -> Iterator[int]:
         """Find in a list of sockets whose the one at the other end is."""
         ports = (f":{self.port:04X}", f":{self.our_port:04X}")
-        for row in map(str.split, rows.splitlines()):
+        for line in rows.splitlines():
+            if ports[0] not in line:
+                continue  # of tens of thousands, on a busy host
+            row = line.split()
             if len(row) <= _USER or row[_STATE] != _OPEN or not row[_USER].isdecimal():
                 continue
             ends = row[_OURS], row[_THEIRS]  # as that socket sees them

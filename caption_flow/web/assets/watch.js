@@ -451,9 +451,11 @@ class Wall {
   async look() {
     const { mark, rows } = await ask(`/api/captions?after=${encodeURIComponent(this.mark)}`);
     this.mark = mark;
-    // Another proxy of the job tells again what was found a moment before the mark.
-    const known = new Set(this.rows.map((row) => row.key));
-    const fresh = rows.map(([key, row]) => ({ ...row, key })).filter((row) => !known.has(row.key)).reverse();
+    // Another proxy of the job tells again what was found a moment before the mark. What was
+    // captioned anew is later by a second, as the proxy has it.
+    const known = new Map(this.rows.map((row) => [row.id, row.at]));
+    const isKnown = ([, row]) => row.at - known.get(row.id) < 1;
+    const fresh = rows.filter((one) => !isKnown(one)).map(([key, row]) => ({ ...row, key })).reverse();
     if (!fresh.length) {
       if (!this.rows.length) this.show();
       return;
