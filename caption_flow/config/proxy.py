@@ -100,7 +100,7 @@ class PageConfig(Settings, frozen=True):
     """The page at the proxy's address, for people who watch the job."""
 
     enabled: bool = True
-    loopback: bool = True  # whether a browser on the proxy's own host needs no token
+    loopback: bool = True  # whether the proxy's own user needs no token on its host
     thumbnails: bool = True  # whether images are read again to be shown
     requests_per_minute: Count = 3000  # of one address
 

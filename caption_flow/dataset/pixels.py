@@ -31,6 +31,10 @@ class NoPixels(CaptionFlowError):
     """The image of a sample cannot be shown; the sentence says why, and may be shown instead."""
 
 
+class OutOfReach(NoPixels):
+    """No image of its data set can be read here, and not only this one."""
+
+
 class Pixels:
     """Reads images, from several threads at once."""
 
@@ -56,7 +60,7 @@ class Pixels:
         """Read the encoded image of a sample; raises NoPixels, and nothing else."""
         try:
             if self._opening is not None:
-                return self._read(self._opening.source(), sample)
+                return self._read(_reached(self._opening), sample)
             return self._fetch(self._reference(sample))
         except NoPixels:
             raise
@@ -91,12 +95,12 @@ class Pixels:
         parts = urlsplit(sample.source)
         # A fragment names a file in an archive.
         if parts.scheme not in {"http", "https"} or parts.fragment:
-            raise NoPixels(self._unknown)
+            raise OutOfReach(self._unknown)
         return Reference(sample.source)
 
     def _fetch(self, reference: Reference) -> bytes:
         if reference.hub:
-            raise NoPixels(self._unknown)
+            raise OutOfReach(self._unknown)
         fetched = self._http().get(
             reference.url,
             max_bytes=self._max_bytes,
@@ -112,6 +116,13 @@ class Pixels:
             if self._client is None:
                 self._client = BlockingClient(self._limits, self._networks)
             return self._client
+
+
+def _reached(opening: "_Opening") -> Source:
+    try:
+        return opening.source()
+    except Exception as exc:  # of any kind: a source need not be ours
+        raise OutOfReach(str(exc) or type(exc).__name__) from exc
 
 
 class _Opening:

@@ -26,6 +26,10 @@ _FAILED_SECONDS = 60.0  # before one that could not be had is tried again
 _FAILURE_BYTES = 512  # that a failure counts for
 
 
+class TooMany(NoPixels):
+    """There may be a picture soon: too many others are being read now."""
+
+
 class _Kept(Struct, frozen=True):
     picture: bytes
     why: str = ""  # there is none
@@ -50,7 +54,7 @@ class Thumbnails:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="caption-flow-picture")
 
     def of(self, sample: Sample, size: Size) -> "Future[bytes]":
-        """Give a WebP, now or later; NoPixels where there is none."""
+        """Give a WebP, now or later; NoPixels where there is none, TooMany where none is yet."""
         key = (sample.shard, sample.id, sample.source, size)
         with self._lock:
             if (kept := self._find(key)) is not None:
@@ -58,7 +62,9 @@ class Thumbnails:
             if key in self._made:
                 return self._made[key]
             if len(self._made) >= _MOST_WAITING:
-                return _settled(_Kept(b"", "too many pictures are being read; try again"))
+                full: Future[bytes] = Future()
+                full.set_exception(TooMany("too many pictures are being read; try again"))
+                return full
             self._made[key] = future = self._threads.submit(self._make, sample, key)
             return future
 

@@ -1,8 +1,8 @@
 """Proxy: pages at its address, beside the WebSocket: who may see them, and what is answered.
 
 A request that asks for no upgrade comes here. Public pages hold nothing of a job. Others are for
-who shows a token of a monitor or an admin, in a header, or sits at this host; a token never stands
-in an address or a cookie. Wrong ones count as failed logins.
+who shows a token of a monitor or an admin, in a header, or sits at this host as the user that we
+run as; a token never stands in an address or a cookie. Wrong ones count as failed logins.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from caption_flow.proxy.admission.here import sits_here, stands_in
 from caption_flow.proxy.admission.origin import Origins
 from caption_flow.proxy.ports import Admission, Refusal
 from caption_flow.proxy.refusal import sentence
-from caption_flow.web.http import answered, asked, response
+from caption_flow.web.http import answered, asked, response, wrong_method
+from caption_flow.web.peer import Peer
 from caption_flow.web.site import Answer, Asked, Page, Site, refused, told
 
 logger = logging.getLogger(__name__)
@@ -50,41 +51,39 @@ class Pages:
         self._guarded = Site({path: _told_apart(page) for path, page in guarded.items()})
         self._inside = 0
 
-    async def answer(self, request: Request, address: str) -> Response | None:
-        """Answer a request; None where it is for no page, or asks for a WebSocket."""
-        question = asked(request, address)
-        if "Upgrade" in request.headers or not self._has(question.path):
+    async def answer(self, request: Request, peer: Peer) -> Response | None:
+        """Answer a request; None where it asks for a WebSocket."""
+        if _asks_for_websocket(request):
             return None
         if self._inside >= MOST_AT_ONCE:
             return response(refused(503, "Too much is asked of this server now.", _AGAIN))
         self._inside += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._answer(request, question)
+                return await self._answer(request, asked(request, peer.address), peer)
         except TimeoutError:
             return response(refused(503, "This takes too long now. Try again.", _AGAIN))
         finally:
             self._inside -= 1
 
-    def _has(self, path: str) -> bool:
-        return path == DOOR or any(site.page(path) for site in (self._public, self._guarded))
-
-    async def _answer(self, request: Request, question: Asked) -> Response:
+    async def _answer(self, request: Request, question: Asked, peer: Peer) -> Response:
         if refusal := self._admission.ask(request.headers, question.address):
             return response(_answer_of(refusal))
+        if unfit := wrong_method(request):
+            return response(unfit)
         if question.path == DOOR:
-            return response(told({"needs_token": not self._sits_here(request, question)}))
+            return response(told({"needs_token": not await self._sits_here(request, peer)}))
         if not self._guarded.page(question.path):
             return await answered(self._public, question)
-        if refusal := await self._judge(request, question):
+        if refusal := await self._judge(request, peer):
             return response(_answer_of(refusal))
         return await answered(self._guarded, question)
 
-    async def _judge(self, request: Request, question: Asked) -> Refusal | None:
-        if "Authorization" not in request.headers and self._sits_here(request, question):
+    async def _judge(self, request: Request, peer: Peer) -> Refusal | None:
+        if "Authorization" not in request.headers and await self._sits_here(request, peer):
             return None
         try:
-            grant = await self._admission.look_in(request.headers, question.address)
+            grant = await self._admission.look_in(request.headers, peer.address)
         except CaptionFlowError as exc:
             logger.warning("Nobody can be shown a page. %s", exc)
             return Refusal(503, "It cannot be told now who may look.", _AGAIN)
@@ -92,8 +91,15 @@ class Pages:
             return grant
         return None if grant.role in _SEERS else Refusal(403, _NOT_FOR_PAGES.format(grant.role))
 
-    def _sits_here(self, request: Request, question: Asked) -> bool:
-        return self._open_here and sits_here(request.headers, question.address)
+    async def _sits_here(self, request: Request, peer: Peer) -> bool:
+        here = self._open_here and sits_here(request.headers, peer.address)
+        return here and await peer.is_our_user()  # last: it reads all sockets of the host
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    """Whether it is for a session. What else may be wished, such as h2c, is no duty of ours."""
+    lines = request.headers.get_all("Upgrade")
+    return any(word.strip().lower() == "websocket" for line in lines for word in line.split(","))
 
 
 def _answer_of(refusal: Refusal) -> Answer:

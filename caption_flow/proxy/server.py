@@ -44,6 +44,8 @@ from caption_flow.queue.contributors import RedisContributors
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.news import News
 from caption_flow.queue.reclaims import Reclaims
+from caption_flow.web.http import fitting
+from caption_flow.web.peer import Peer
 from caption_flow.web.site import Page
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import (
@@ -144,12 +146,12 @@ class Proxy:
         """Judge a request before anything is upgraded; None: come in."""
         assert isinstance(connection, Door)  # noqa: S101 - for mypy
         if request.path == HEALTH:
-            return connection.respond(http.HTTPStatus.OK, "Up.\n")
+            return fitting(request, connection.respond(http.HTTPStatus.OK, "Up.\n"))
         if self._going:
             return _refused(connection, Refusal(503, "This server ends.\n", _AGAIN))
-        if (page := await self._pages.answer(request, _address(connection))) is not None:
+        if (page := await self._pages.answer(request, _peer(connection))) is not None:
             connection.close_timeout = PAGE_SECONDS
-            return page
+            return fitting(request, page)
         return await self._let_in(connection, request)
 
     async def _let_in(self, connection: Door, request: Request) -> Response | None:
@@ -157,7 +159,7 @@ class Proxy:
         if len(self._sessions) >= self._common.config.most_connections:
             return _refused(connection, Refusal(503, "This server is full.\n", _AGAIN))
         try:
-            answer = await self._common.admission.admit(request.headers, _address(connection))
+            answer = await self._common.admission.admit(request.headers, _peer(connection).address)
         except CaptionFlowError as exc:
             logger.warning("Nobody can be let in. %s", exc)
             answer = Refusal(503, "It cannot be told now who may come in.\n", _AGAIN)
@@ -252,10 +254,8 @@ def _speaks(offered: Sequence[str]) -> bool:
     return SUBPROTOCOL in {word.strip() for line in offered for word in line.split(",")}
 
 
-def _address(connection: ServerConnection) -> str:
-    """Name the host at the other end; "" where it is gone already."""
-    peer = connection.remote_address
-    return str(peer[0]) if peer else ""
+def _peer(connection: ServerConnection) -> Peer:
+    return Peer.of(connection.remote_address, connection.local_address)
 
 
 def _quiet() -> logging.Logger:

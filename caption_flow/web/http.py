@@ -1,6 +1,6 @@
 """Web: a site on a socket. websockets reads the requests and writes what is answered.
 
-It takes one request a connection, heads of a few KB, and GET only, which is all that a site needs.
+It takes one request a connection, heads of a few KB, and no body, which is all that a site needs.
 """
 
 import asyncio
@@ -29,6 +29,20 @@ def asked(request: Request, address: str) -> Asked:
         name.lower(): value for name, value in request.headers.raw_items()
     }
     return Asked.of(request.path, headers, address)
+
+
+def wrong_method(request: Request) -> Answer | None:
+    """Refuse what is no look at something; None: it is one."""
+    if request.method in {"GET", "HEAD"}:
+        return None
+    return refused(405, "Here one can only look: ask with GET.", {"Allow": "GET, HEAD"})
+
+
+def fitting(request: Request, whole: Response) -> Response:
+    """Leave the body out where only the head of an answer is asked for."""
+    if request.method == "HEAD":
+        whole.body = b""
+    return whole
 
 
 async def answered(site: Site, question: Asked) -> Response:
@@ -60,8 +74,11 @@ async def listening(site: Site, host: str, port: int) -> AsyncIterator[int]:
     """Show a site, and nothing else, for as long as this lasts; gives the port."""
 
     async def answer(connection: ServerConnection, request: Request) -> Response:
+        if refusal := wrong_method(request):
+            return response(refusal)
         peer = connection.remote_address
-        return await answered(site, asked(request, str(peer[0]) if peer else ""))
+        whole = await answered(site, asked(request, str(peer[0]) if peer else ""))
+        return fitting(request, whole)
 
     opened: set[asyncio.BaseTransport] = set()
 

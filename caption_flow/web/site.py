@@ -1,6 +1,6 @@
 """Web: what is asked over HTTP and what is answered, without a socket.
 
-Only GET: a browser can look at things here, and change nothing.
+Only GET and HEAD: a browser can look at things here, and change nothing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from caption_flow.dataset.pixels import NoPixels, Pixels
+from caption_flow.dataset.pixels import NoPixels, OutOfReach, Pixels
 from caption_flow.dataset.source import Source, SourceOptions, open_source
-from caption_flow.dataset.thumbnails import Thumbnails
+from caption_flow.dataset.thumbnails import Thumbnails, TooMany
 from caption_flow.errors import SourceError
 from caption_flow.model import Reference, Sample
 from tests.image.makers import encode, noise, picture
@@ -192,6 +192,30 @@ def test_picture_that_cannot_be_had_says_why(thumbnails: Callable[..., Thumbnail
     pictures = thumbnails(lambda _: b"no image")
     with pytest.raises(NoPixels, match=r"\S"):
         pictures.of(sample("a", "a/b"), "small").result(60)
+
+
+def test_picture_for_which_there_is_no_room_is_not_given_up(
+    thumbnails: Callable[..., Thumbnails], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.dataset.thumbnails._MOST_WAITING", 0)
+    pictures = thumbnails(lambda _: PNG)
+    with pytest.raises(TooMany):
+        pictures.of(sample("a", "a/b"), "small").result(60)
+    monkeypatch.undo()
+
+    assert pictures.of(sample("a", "a/b"), "small").result(60)
+
+
+def test_data_set_out_of_reach_is_told_from_an_image_that_is_missing(folder: Path):
+    def gone() -> Source:
+        raise SourceError("It is gone.")
+
+    for pixels in (Pixels(), Pixels(gone)):
+        with pytest.raises(OutOfReach):
+            pixels.of(sample("cats", "cats/one.png"))
+    with pytest.raises(NoPixels) as missing:
+        of_folder(folder).of(sample("cats", "cats/two.png"))
+    assert not isinstance(missing.value, OutOfReach)
 
 
 _NOISE = encode(noise(64), "PNG")

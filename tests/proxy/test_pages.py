@@ -1,7 +1,9 @@
 """The pages at a proxy's address: who may see them, and what they bear."""
 
 import asyncio
+import os
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from caption_flow.errors import QueueUnreachable
 from caption_flow.grants import Grant, digest
 from caption_flow.proxy import pages
 from caption_flow.proxy.admission.admission import token_admission
+from caption_flow.proxy.watching import watching
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import RedisInspector
 from tests.proxy.client import RawClient
@@ -60,7 +63,7 @@ async def door(connections: Connections, roles: Roles) -> AsyncIterator[House]:
 
 
 async def test_page_is_for_everybody_and_asks_nothing_of_others(door: House):
-    for target in ("/", "/watch.js", "/gallery.js", "/base.css", "/icon.svg"):
+    for target in watching.shell():
         answer = await get(door.port, target, **AFAR)
         assert answer.status == 200
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -123,6 +126,31 @@ async def test_who_only_seems_to_sit_there_needs_one(door: House, headers: dict[
     assert (await get(door.port, "/api/state", **headers)).status == 401
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root asks as another user")
+async def test_what_another_user_passes_on_needs_a_token(door: House):
+    """Such as a balancer that knows nothing of HTTP: then a stranger has chosen all headers."""
+    request = b"GET /api/state HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await passed_on(door.port, 65533, request)).startswith(b"HTTP/1.1 401 ")
+    assert (await passed_on(door.port, 0, request)).startswith(b"HTTP/1.1 200 ")
+    known = request.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer monitor\r\n\r\n")
+    assert (await passed_on(door.port, 65533, known)).startswith(b"HTTP/1.1 200 ")
+
+
+async def passed_on(port: int, user: int, request: bytes) -> bytes:
+    """Ask over a socket of a user."""
+    os.seteuid(user)
+    wire = socket.socket()
+    os.seteuid(0)
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=wire)
+    writer.write(request)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
 @pytest.mark.parametrize(
     "config", [page(loopback=False), ProxyConfig(trust_forwarded=("127.0.0.0/8",))]
 )
@@ -134,6 +162,51 @@ async def test_host_with_a_reverse_proxy_is_not_believed(opened: Ask, config: Pr
         {"target": "/api/state", **bearing("monitor")},
     )
     assert (state.status, told.json, good.status) == (401, {"needs_token": True}, 200)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "Basic YTpi"}])
+async def test_who_shows_no_token_is_told_what_to_give(door: House, headers: dict[str, str]):
+    for _ in range(9):  # none of which is a failed login
+        answer = await get(door.port, "/api/state", **AFAR, **headers)
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert b"Authorization: Bearer TOKEN" in answer.body
+
+    assert (await get(door.port, "/api/state", **AFAR, **bearing("monitor"))).status == 200
+
+
+async def test_who_shows_a_wrong_token_is_told_so(door: House):
+    answer = await get(door.port, "/api/state", **AFAR, **bearing("nonsense"))
+    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert b"unknown" in answer.body
+
+
+async def test_what_is_no_page_is_not_found(door: House):
+    """And is no handshake of its address, of which there may be two."""
+    for target in ("/favicon.ico", "/api", "/api/state/more", "/metrics.php", "//"):
+        for headers in ({}, bearing("worker")):
+            assert (await get(door.port, target, **AFAR, **headers)).status == 404
+
+    assert await RawClient.open(door.url, "worker")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+async def test_one_can_only_look(door: House, method: str):
+    for target in ("/", "/api/state", "/nowhere"):
+        answer = await get(door.port, target, method=method)
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+async def test_head_of_a_page_may_be_asked_for_alone(door: House):
+    for target in ("/", "/api/state", "/health"):
+        answer = await get(door.port, target, method="HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+        assert int(answer.headers["Content-Length"]) > 0
+
+
+async def test_wish_for_another_protocol_is_passed_over(door: House):
+    """As of curl --http2; only a WebSocket is a session."""
+    answer = await get(door.port, "/api/state", Upgrade="h2c", Connection="Upgrade, HTTP2-Settings")
+    assert answer.status == 200
 
 
 async def test_wrong_tokens_are_failed_logins(door: House):
@@ -208,7 +281,7 @@ async def test_page_can_be_turned_off(opened: Ask):
         {"target": "/api/state", **bearing("nonsense")},
         {"target": "/health"},
     )
-    assert (index.status, state.status, health.status) == (426, 401, 200)
+    assert (index.status, state.status, health.status) == (404, 404, 200)
 
 
 async def test_workers_come_in_beside_the_page(door: House):

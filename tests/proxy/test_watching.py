@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import io
+import threading
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,17 @@ import msgspec
 import pytest
 from PIL import Image
 
-from caption_flow.dataset.pixels import NoPixels, Pixels
+from caption_flow.dataset.pixels import NoPixels, OutOfReach, Pixels
+from caption_flow.dataset.thumbnails import Thumbnails
 from caption_flow.errors import QueueUnreachable
 from caption_flow.model import Caption, Sample
 from caption_flow.proxy.watching import passing, row, wall
 from caption_flow.proxy.watching.glance import Glance
+from caption_flow.proxy.watching.pictures import PicturePage
 from caption_flow.proxy.watching.row import of_caption
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import RedisInspector
+from caption_flow.web.site import Asked
 from tests.proxy.house import House, house, publish
 from tests.roles import Roles, caption, folder_source, jpeg, outcome, pictures
 from tests.web.asking import get
@@ -108,8 +113,8 @@ async def test_wall_tells_what_came_after_a_mark(home: House):
     assert ids(await captions(home, told["mark"])) == named(3, 4)
 
 
-@pytest.mark.parametrize("mark", ["nonsense", "-", "ffffffff-2", "-1", "٣-٣"])
-async def test_mark_of_another_proxy_tells_all(home: House, mark: str):
+@pytest.mark.parametrize("mark", ["nonsense", "-", "0", "ffffffff-2", "-1", "٣", "²", "9" * 5000])
+async def test_mark_that_is_none_tells_all(home: House, mark: str):
     await home.roles.finish(range(3))
     assert ids(await captions(home, quote(mark))) == named(0, 1, 2)
 
@@ -141,7 +146,83 @@ async def test_wall_keeps_and_tells_so_many(home: House, monkeypatch: pytest.Mon
     await home.roles.finish(range(9))
     told = await captions(home)
 
-    assert (told["kept"], ids(told)) == (5, named(6, 7, 8))
+    assert ids(told) == named(6, 7, 8)
+    monkeypatch.setattr(wall, "TOLD", 9)
+    assert ids(await captions(home)) == named(4, 5, 6, 7, 8)
+
+
+async def test_picture_of_a_row_that_is_gone_from_the_wall_can_be_had(
+    home: House, monkeypatch: pytest.MonkeyPatch
+):
+    """A page shows rows longer than the wall has them."""
+    monkeypatch.setattr(wall, "KEPT", 2)
+    await home.roles.finish(range(3, 5))
+    keys = [key for key, _ in (await captions(home))["rows"]]
+    await home.roles.finish(range(5, 8))
+    assert ids(await captions(home)) == named(6, 7)
+
+    told = (await get(home.port, f"/api/thumbnails?keys={','.join(keys)}")).json
+    assert set(told["ready"]) == set(keys)
+
+
+async def test_samples_of_rows_take_bounded_room(home: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wall, "KEPT_BYTES", 3 * wall._SAMPLE_BYTES)
+    await home.roles.finish(range(3, 9))
+    keys = [key for key, _ in (await captions(home))["rows"]]
+    told = (await get(home.port, f"/api/thumbnails?keys={','.join(keys)}")).json
+
+    assert set(told["ready"]) == set(keys[-2:])
+
+
+@pytest.fixture
+async def both(
+    home: House, connections: Connections, roles: Roles, tmp_path: Path
+) -> AsyncIterator[tuple[House, House]]:
+    """Two proxies of a job, as behind a balancer."""
+    read = Pixels(lambda: folder_source(tmp_path / "pictures")).of
+    async with house(connections, roles, read=read) as other:
+        yield home, other
+
+
+async def test_each_request_may_come_to_another_proxy(both: tuple[House, House]):
+    """What is told again is told under the same key; nothing is left out, or begins anew."""
+    known: dict[str, str] = {}
+    mark = ""
+    for number in range(ROWS):
+        await both[0].roles.finish([number])
+        told = await captions(both[number % 2], mark)
+        mark = told["mark"]
+        known |= {key: row["id"] for key, row in told["rows"]}
+        assert sorted(known.values()) == named(*range(number + 1))
+
+
+async def test_mark_of_another_proxy_tells_little_again(
+    both: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(wall, "SLACK", 0.0)
+    await both[0].roles.finish(range(3))
+    await captions(both[1])
+    told = await captions(both[0])
+
+    again = await captions(both[1], told["mark"])
+    assert (ids(again), again["mark"]) == ([], told["mark"])
+
+
+async def test_picture_of_a_row_of_another_proxy_can_be_had(both: tuple[House, House]):
+    await both[0].roles.finish(range(3, 6))
+    keys = [key for key, _ in (await captions(both[0]))["rows"]]
+    told = (await get(both[1].port, f"/api/thumbnails?keys={','.join(keys)}")).json
+
+    assert set(told["ready"]) == set(keys)
+
+
+async def test_row_has_the_same_key_in_a_part(both: tuple[House, House]):
+    await both[0].roles.finish(range(3))
+    waiting = await captions(both[0])
+    await write_part(both[0], 3)
+    written = await captions(both[1])
+
+    assert [key for key, _ in written["rows"]] == [key for key, _ in waiting["rows"]]
 
 
 def test_row_of_a_stranger_takes_bounded_room():
@@ -234,6 +315,24 @@ async def test_no_image_is_read_on_its_way_where_none_is_missed(
     assert asked == []
 
 
+async def test_no_image_is_read_on_its_way_for_a_file_that_is_gone(
+    home: House, monkeypatch: pytest.MonkeyPatch
+):
+    """The data set is here, and gives its other images."""
+    asked = []
+
+    async def images(_: RedisInspector, *which: Any, **bounds: Any) -> dict[str, bytes]:
+        asked.append((which, bounds))
+        return {}
+
+    monkeypatch.setattr(RedisInspector, "images", images)
+    await home.roles.finish(range(1, 3))
+    assert await pictured(home) == ([], named(1, 2))
+    await captions(home)
+
+    assert asked == []
+
+
 async def test_images_that_are_kept_take_bounded_room(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(passing, "KEPT_BYTES", 250)
     numbers = count()
@@ -243,7 +342,7 @@ async def test_images_that_are_kept_take_bounded_room(monkeypatch: pytest.Monkey
             return {f"{next(numbers)}": bytes(100)}
 
     def nowhere(_: Sample) -> bytes:
-        raise NoPixels("it lies elsewhere")
+        raise OutOfReach("it lies elsewhere")
 
     keeper = passing.Passing(Endless(), nowhere, lambda: ["caption"])
     sample = caption(1).sample
@@ -255,6 +354,58 @@ async def test_images_that_are_kept_take_bounded_room(monkeypatch: pytest.Monkey
     assert keeper.read(msgspec.structs.replace(sample, id="8")) == bytes(100)
     with pytest.raises(NoPixels):
         keeper.read(msgspec.structs.replace(sample, id="6"))
+
+
+async def test_picture_that_takes_long_is_to_be_asked_for_again(monkeypatch: pytest.MonkeyPatch):
+    """And nothing of the request is left behind."""
+    monkeypatch.setattr("caption_flow.proxy.watching.pictures.WAIT_SECONDS", 0.05)
+    begin = threading.Event()
+
+    def slow(_: Sample) -> bytes:
+        begin.wait(60)
+        return jpeg(1)
+
+    with made_by(slow) as page:
+        before = asyncio.all_tasks()
+        assert await page() == {"ready": {}, "none": [], "later": ["key"]}
+        assert asyncio.all_tasks() == before
+        begin.set()
+        while (told := await page())["later"]:
+            pass
+        assert set(told["ready"]) == {"key"}
+
+
+async def test_picture_that_finds_no_room_is_to_be_asked_for_again(monkeypatch: pytest.MonkeyPatch):
+    with made_by(lambda _: jpeg(1)) as page:
+        monkeypatch.setattr("caption_flow.dataset.thumbnails._MOST_WAITING", 0)
+        assert await page() == {"ready": {}, "none": [], "later": ["key"]}
+        monkeypatch.undo()
+        assert (await page())["later"] == []
+
+
+@contextmanager
+def made_by(
+    read: passing.Read,
+) -> Iterator[Callable[[], Awaitable[dict[str, Any]]]]:
+    """Ask for the picture of one row, which some reading gives."""
+
+    class OneRow:
+        def samples(self, keys: list[str]) -> dict[str, Sample]:
+            return {key: caption(1).sample for key in keys}
+
+    async def look() -> None: ...
+
+    thumbnails = Thumbnails(read)
+    page = PicturePage(OneRow(), thumbnails, look)  # type: ignore[arg-type]
+
+    async def ask() -> dict[str, Any]:
+        told: dict[str, Any] = msgspec.json.decode((await page(Asked("", {"keys": "key"}))).body)
+        return told
+
+    try:
+        yield ask
+    finally:
+        thumbnails.close()
 
 
 async def test_where_no_image_is_at_hand_there_is_no_picture(
@@ -316,3 +467,44 @@ async def test_later_look_is_another():
 
     glance = Glance(look, seconds=0.0)
     assert [await glance.get() for _ in range(3)] == [0, 1, 2]
+
+
+async def test_look_goes_on_though_who_asked_has_gone():
+    looks = 0
+    begin = asyncio.Event()
+
+    async def look() -> int:
+        nonlocal looks
+        looks += 1
+        await begin.wait()
+        return looks
+
+    glance = Glance(look, seconds=1000.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await glance.get()
+    begin.set()
+
+    assert await glance.get() == 1
+    assert looks == 1
+
+
+async def test_look_ends_with_what_it_is_for():
+    looking = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def look() -> None:
+        looking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    glance = Glance(look, seconds=1000.0)
+    asking = asyncio.create_task(glance.get())
+    await looking.wait()
+    glance.leave()
+
+    await ended.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await asking

@@ -19,13 +19,13 @@ class Answered(Struct, frozen=True):
         return msgspec.json.decode(self.body)
 
 
-async def get(port: int, target: str, **headers: str) -> Answered:
+async def get(port: int, target: str, *, method: str = "GET", **headers: str) -> Answered:
     """Ask for a page; underscores in the names of headers are hyphens."""
 
     def ask() -> Answered:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request("GET", target, headers=named)
+        connection.request(method, target, headers=named)
         answer = connection.getresponse()
         return Answered(answer.status, dict(answer.getheaders()), answer.read())
 

@@ -93,3 +93,15 @@ async def test_page_that_fails_says_no_more(port: int, caplog: pytest.LogCapture
     assert status == 500
     assert b"ZeroDivision" not in body
     assert "The page /broken has failed" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get", "BREW"])
+async def test_one_can_only_look(port: int, method: str):
+    status, headers, _ = await get(port, "/echo", method)
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+async def test_head_of_an_answer_may_be_asked_for_alone(port: int):
+    whole, head = await get(port, "/echo"), await get(port, "/echo", "HEAD")
+    assert (head[0], head[2]) == (200, b"")
+    assert head[1]["Content-Length"] == whole[1]["Content-Length"] == str(len(whole[2]))

@@ -27,7 +27,13 @@ logger = logging.getLogger(__name__)
 
 _SCHEME = "bearer "
 _FORWARDED = "X-Forwarded-For"
-_UNKNOWN = Refusal(401, "This token is unknown here, or has expired.\n")
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_UNKNOWN = Refusal(401, "This token is unknown here, or has expired.\n", _CHALLENGE)
+_NONE_SHOWN = Refusal(
+    401,
+    "Give a token of the role monitor in the header Authorization: Bearer TOKEN.\n",
+    _CHALLENGE,
+)
 _NOT_YET = Refusal(
     503, "The queue does not tell which tokens are good. Try again.\n", {"Retry-After": "2"}
 )
@@ -63,6 +69,8 @@ class TokenAdmission:
 
     async def look_in(self, headers: Headers, address: str) -> Grant | Refusal:
         """Judge by its token who asks for a page."""
+        if not _bearer(headers):
+            return _NONE_SHOWN
         return await self._judged(headers, self._origin(headers, address))
 
     def _origin(self, headers: Headers, address: str) -> str:

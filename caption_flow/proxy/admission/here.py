@@ -2,7 +2,8 @@
 
 Two things look like it and are not: a reverse proxy on this host, which asks for somebody else, and
 a page of somebody else in a browser on this host. The first is told by what it adds to a request,
-if it adds anything; the second by the name it asks for, and by what the browser says of it.
+if it adds anything, and else by its user, see web/peer.py; the second by the name it asks for, and
+by what the browser says of it.
 """
 
 from websockets.datastructures import Headers

@@ -6,33 +6,38 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from caption_flow.errors import CaptionFlowError
-
 T = TypeVar("T")
 
 
 class Glance(Generic[T]):
-    """Remembers for a moment what a look has found, or why it has found nothing."""
+    """Remembers for a moment what a look has found, or why it has found nothing.
+
+    A look goes on though whoever asked for it has gone: others may wait for it, or ask soon.
+    """
 
     def __init__(self, look: Callable[[], Awaitable[T]], *, seconds: float) -> None:
         self._look = look
         self._seconds = seconds
         self._looked = -math.inf  # when, on the monotonic clock
-        self._found: T | CaptionFlowError
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[T] | None = None  # the last look
 
     async def get(self) -> T:
         """Give what was found last, after another look where that is old; raises what it raised."""
-        async with self._looking:
-            if time.monotonic() - self._looked >= self._seconds:
-                await self._look_again()
-        if isinstance(self._found, CaptionFlowError):
-            raise self._found
-        return self._found
+        looking = self._looking
+        if looking is None or (looking.done() and self._is_old()):
+            looking = self._looking = asyncio.create_task(self._look_again())
+        return await asyncio.shield(looking)
 
-    async def _look_again(self) -> None:
+    def leave(self) -> None:
+        """Give up a look that goes on."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._looked >= self._seconds
+
+    async def _look_again(self) -> T:
         try:
-            self._found = await self._look()
-        except CaptionFlowError as exc:  # nor is a queue that is away asked by each of them
-            self._found = exc
-        self._looked = time.monotonic()
+            return await self._look()
+        finally:  # nor is a queue that is away asked by each of them
+            self._looked = time.monotonic()

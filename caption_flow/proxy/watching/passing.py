@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from caption_flow.dataset.pixels import NoPixels
+from caption_flow.dataset.pixels import OutOfReach
 from caption_flow.model import Sample
 
 AT_ONCE = 8  # images, in a look
@@ -40,7 +40,7 @@ class Passing:
         self._stages = stages
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0  # bytes of what is kept
-        self._missed = -math.inf  # when a picture was, on the monotonic clock
+        self._missed = -math.inf  # when a picture was out of reach, on the monotonic clock
 
     def read(self, sample: Sample) -> bytes:
         """Read an image, from any thread; NoPixels where there is none."""
@@ -49,7 +49,7 @@ class Passing:
             return kept
         try:
             return self._read(sample)
-        except NoPixels:
+        except OutOfReach:
             self._missed = time.monotonic()
             raise
 

@@ -6,11 +6,13 @@ handshake for each.
 
 import asyncio
 from base64 import b64encode
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from msgspec import Struct
 
-from caption_flow.dataset.thumbnails import Size, Thumbnails
+from caption_flow.dataset.thumbnails import Size, Thumbnails, TooMany
+from caption_flow.errors import CaptionFlowError
 from caption_flow.model import Sample
 from caption_flow.proxy.watching.wall import Wall
 from caption_flow.web.site import Answer, Asked, told
@@ -29,35 +31,59 @@ class Pictures(Struct, frozen=True):
 
 
 class PicturePage:
-    """Page: the thumbnails of rows, `keys=KEY,KEY,…`; with `size=large` a larger one of one row."""
+    """Page: the thumbnails of rows, `keys=KEY,KEY,…`; with `size=large` a larger one of one row.
 
-    def __init__(self, wall: Wall, thumbnails: Thumbnails | None) -> None:
+    `look`: has the wall look for what is new.
+    """
+
+    def __init__(
+        self, wall: Wall, thumbnails: Thumbnails | None, look: Callable[[], Awaitable[None]]
+    ) -> None:
         self._wall = wall
         self._thumbnails = thumbnails
+        self._look = look
 
     async def __call__(self, question: Asked) -> Answer:
         """Answer with the pictures of the first few rows that are named."""
         size: Size = "large" if question.query.get("size") == "large" else "small"
         keys = question.query.get("keys", "").split(",")[: MOST if size == "small" else 1]
-        samples = self._wall.samples(keys) if self._thumbnails is not None else {}
-        if self._thumbnails is None or not samples:
+        if self._thumbnails is None:
             return told(Pictures({}, keys, []))
-        making = {
-            key: asyncio.ensure_future(_looked_at(self._thumbnails, sample, size))
-            for key, sample in samples.items()
-        }
-        await asyncio.wait(making.values(), timeout=WAIT_SECONDS)
-        ready = {key: one.result() for key, one in making.items() if one.done()}
-        pictures = {key: b64encode(data).decode() for key, data in ready.items() if data}
-        later = [key for key in making if key not in ready]
+        samples = await self._samples(keys)
+        making = {key: _begun(self._thumbnails, sample, size) for key, sample in samples.items()}
+        if making:
+            await asyncio.wait(making.values(), timeout=WAIT_SECONDS)
+        made = {key: data for key, one in making.items() if (data := _made(one))}
+        pictures = {key: b64encode(data).decode() for key, data in made.items()}
+        later = [key for key, one in making.items() if key not in pictures and _is_later(one)]
         none = [key for key in keys if key not in pictures and key not in later]
         return told(Pictures(pictures, none, later))
 
+    async def _samples(self, keys: list[str]) -> dict[str, Sample]:
+        """Find what rows are about; another proxy may have shown one before this one saw it."""
+        found = self._wall.samples(keys)
+        if len(found) < len(set(keys)):
+            with suppress(CaptionFlowError):
+                await self._look()
+            found = self._wall.samples(keys)
+        return found
 
-async def _looked_at(thumbnails: Thumbnails, sample: Sample, size: Size) -> bytes:
-    """Wait for a picture; empty where there is none. It is made on, though nobody waits."""
-    making: Future[bytes] = thumbnails.of(sample, size)
-    try:
-        return await asyncio.shield(asyncio.wrap_future(making))
-    except Exception:  # of any kind: a picture that cannot be had
+
+def _begun(thumbnails: Thumbnails, sample: Sample, size: Size) -> "asyncio.Future[bytes]":
+    """Begin a picture. It is made on, though nobody waits: then its failure is no news."""
+    making = asyncio.wrap_future(thumbnails.of(sample, size))
+    making.add_done_callback(lambda one: one.cancelled() or one.exception())
+    return making
+
+
+def _made(making: "asyncio.Future[bytes]") -> bytes:
+    """Give a picture; empty where there is none, or none yet."""
+    if not making.done() or making.cancelled() or making.exception() is not None:
         return b""
+    return making.result()
+
+
+def _is_later(making: "asyncio.Future[bytes]") -> bool:
+    if not making.done():
+        return True
+    return not making.cancelled() and isinstance(making.exception(), TooMany)

@@ -1,5 +1,6 @@
 """Proxy: the page for people who watch a job, and the JSON that it is drawn from."""
 
+import asyncio
 import gzip
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,13 +50,16 @@ def data(
     wall = Wall(inspector, folder, stages)
     passing = Passing(inspector, read, lambda: [*stages()]) if read else None
     thumbnails = Thumbnails(passing.read, kept_bytes=KEPT_BYTES) if passing else None
+    state, captions = _State(inspector, job.job), _Captions(wall, passing)
     try:
         yield {
-            "/api/state": _State(inspector, job.job),
-            "/api/captions": _Captions(wall, passing),
-            "/api/thumbnails": PicturePage(wall, thumbnails),
+            "/api/state": state,
+            "/api/captions": captions,
+            "/api/thumbnails": PicturePage(wall, thumbnails, captions.glance.get),
         }
     finally:
+        state.glance.leave()
+        captions.glance.leave()
         if thumbnails is not None:
             thumbnails.close()
 
@@ -86,13 +90,13 @@ class _State:
     def __init__(self, inspector: RedisInspector, job: str) -> None:
         self._inspector = inspector
         self._job = job
-        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
+        self.glance = Glance(self._look, seconds=FRESH_SECONDS)
 
     async def _look(self) -> _Packed:
         return _Packed.of(document(self._job, await self._inspector.snapshot()))
 
     async def __call__(self, question: Asked) -> Answer:
-        return (await self._glance.get()).answer(question)
+        return (await self.glance.get()).answer(question)
 
 
 class _Captions:
@@ -101,7 +105,7 @@ class _Captions:
     def __init__(self, wall: Wall, passing: Passing | None) -> None:
         self._wall = wall
         self._passing = passing
-        self._glance = Glance(self._look, seconds=FRESH_SECONDS)
+        self.glance = Glance(self._look, seconds=FRESH_SECONDS)
 
     async def _look(self) -> None:
         if self._passing is not None:
@@ -109,5 +113,8 @@ class _Captions:
         await self._wall.look()
 
     async def __call__(self, question: Asked) -> Answer:
-        await self._glance.get()
-        return _Packed.of(self._wall.after(question.query.get("after", ""))).answer(question)
+        await self.glance.get()
+        told = self._wall.after(question.query.get("after", ""))
+        # Long captions take 10 ms to pack, for each who looks, and workers are served meanwhile.
+        packed = await asyncio.to_thread(_Packed.of, told)
+        return packed.answer(question)

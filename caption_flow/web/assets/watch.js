@@ -450,13 +450,16 @@ class Wall {
 
   async look() {
     const { mark, rows } = await ask(`/api/captions?after=${encodeURIComponent(this.mark)}`);
-    if (mark.split("-")[0] !== this.mark.split("-")[0]) this.#begin();
     this.mark = mark;
-    if (!rows.length) {
+    // Another proxy of the job tells again what was found a moment before the mark. What was
+    // captioned anew is later by a second, as the proxy has it.
+    const known = new Map(this.rows.map((row) => [row.id, row.at]));
+    const isKnown = ([, row]) => row.at - known.get(row.id) < 1;
+    const fresh = rows.filter((one) => !isKnown(one)).map(([key, row]) => ({ ...row, key })).reverse();
+    if (!fresh.length) {
       if (!this.rows.length) this.show();
       return;
     }
-    const fresh = rows.map(([key, row]) => ({ ...row, key })).reverse();
     const again = new Set(fresh.map((row) => row.id));
     const all_ = [...fresh, ...this.rows.filter((row) => !again.has(row.id))];
     this.rows = all_.slice(0, MOST_ROWS);
@@ -464,11 +467,6 @@ class Wall {
     this.finder.offer(this.rows);
     if (!this.held && !this.pointed && !this.sample.dialog.open) this.show();
     else this.#miss(fresh.filter((row) => fits(row, this.finder.asked)).length);
-  }
-
-  #begin() {
-    this.pictures.forget(this.rows.map((row) => row.key));
-    this.rows = [];
   }
 
   #found() {
