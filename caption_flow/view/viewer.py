@@ -10,7 +10,7 @@ from msgspec import Struct
 from caption_flow.dataset.gallery import Ask, Gallery, Row
 from caption_flow.dataset.gallery.entries import KINDS
 from caption_flow.dataset.pixels import NoPixels
-from caption_flow.dataset.thumbnails import SIDES, Size, Thumbnails
+from caption_flow.dataset.thumbnails import SIDES, Size, Thumbnails, TooMany
 from caption_flow.model import Sample
 from caption_flow.view.guard import Guard
 from caption_flow.view.letters import Letters
@@ -123,7 +123,7 @@ class Viewer:
             making.add_done_callback(_seen_to)
             return told(_Missing("It is still being read.", again=True))
         except NoPixels as exc:
-            return told(_Missing(str(exc), again=False))
+            return told(_Missing(str(exc), again=isinstance(exc, TooMany)))
         return Answer(picture, "image/webp", headers=_KEPT)
 
     def _sample(self, asked: Asked) -> Sample | None:

@@ -211,6 +211,17 @@ async def test_picture_that_takes_long_is_asked_for_again(
     assert waiting.told["again"] is True
 
 
+async def test_picture_that_waits_behind_too_many_is_asked_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("caption_flow.dataset.thumbnails._MOST_WAITING", 0)
+    async with house.open() as asking:
+        [row] = (await asking.get("/api/rows", count=1)).told["rows"]
+        told = (await asking.get("/api/picture", key=row["key"])).told
+
+    assert told["again"] is True
+
+
 async def test_dead_letters_are_searched_and_counted_by_reason(house: House):
     dead = [letter(1), letter(2, "too_many_pixels"), letter(3)]
     async with house.open(letters=lambda: dead) as asking:
