@@ -97,7 +97,7 @@ class Crew:
         posts = list(self._posts.values())
         now = [post.figures for post in posts]
         known: list[Mapping[str, float]] = [self._past, *(post.past for post in posts), *now]
-        total = {name: float(sum(one.get(name, 0) for one in known)) for name in _COUNTED}
+        total = {name: sum(one.get(name, 0) for one in known) for name in _COUNTED}
         total |= {name: _mean(filter(None, now), name) for name in SHARES}
         return total | dict(_by_stage(posts, now)) if len(posts) > 1 else total
 
