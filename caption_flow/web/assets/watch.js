@@ -8,19 +8,27 @@ import { themed } from "./theme.js";
 import { ago, bytes, clock, count, lasting, percent, rate } from "./words.js";
 
 const EVERY = 2000; // ms between two looks
+const PATIENCE = 10_000; // ms for an answer
 const MOST_ROWS = 600; // that this page keeps
 const AT_FIRST = 24; // tiles
+const PICTURES_AT_ONCE = 24; // that a proxy gives
 const SILENT = 20; // seconds without a word, after which a process is marked
 const TOKEN = "caption-flow.token";
 
 const at = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((done_) => setTimeout(done_, ms));
 
 // Asking
 
 class Refused extends Error {
   constructor(status, sentence) {
     super(sentence);
-    this.status = status;
+    this.status = status; // 0: there was no answer
+  }
+
+  /** Whether this token does not let in. */
+  get barred() {
+    return [401, 403].includes(this.status);
   }
 }
 
@@ -47,9 +55,14 @@ function keep(said) {
 async function ask(path) {
   const said = token();
   const headers = said ? { Authorization: `Bearer ${said}` } : {};
-  const answer = await fetch(path, { headers, cache: "no-store", credentials: "omit" });
-  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
-  return answer.json();
+  const signal = AbortSignal.timeout(PATIENCE); // a connection from before a sleep is silent for minutes
+  try {
+    const answer = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit" });
+    if (answer.ok) return await answer.json();
+    throw new Refused(answer.status, (await answer.text()).trim());
+  } catch (error) {
+    throw error instanceof Refused ? error : new Refused(0, "The proxy does not answer.");
+  }
 }
 
 // Progress
@@ -350,7 +363,7 @@ function showMachines(state, shown) {
 
 class Pictures {
   // Pictures of rows, asked for several at a time, as soon as their tiles are made.
-  #waiting = new Map(); // key -> [resolve, …]
+  #waiting = new Map(); // key -> [resolve, …], in the order in which they are wanted
   #known = new Map(); // key -> URL or null
   #asking = false;
 
@@ -359,7 +372,7 @@ class Pictures {
     return new Promise((resolve) => {
       const others = this.#waiting.get(row.key) ?? [];
       this.#waiting.set(row.key, [...others, resolve]);
-      if (!this.#asking) this.#askAll();
+      this.resume();
     });
   }
 
@@ -374,31 +387,56 @@ class Pictures {
     return this.of(row);
   }
 
+  /** Ask for the pictures of tiles in their order, and for no others any more. */
+  want(visible) {
+    const before = this.#waiting;
+    const keys = visible.map((row) => row.key).filter((key) => before.has(key));
+    this.#waiting = new Map(keys.map((key) => [key, before.get(key)]));
+    for (const [key, others] of before) {
+      if (!this.#waiting.has(key)) for (const resolve of others) resolve(null);
+    }
+    this.resume();
+  }
+
   /** Let go of pictures whose rows are gone. */
   forget(keys) {
-    for (const key of keys) {
-      const url = this.#known.get(key);
-      if (url) URL.revokeObjectURL(url);
-      this.#known.delete(key);
-    }
+    for (const key of keys) this.#known.delete(key);
+  }
+
+  /** Let go of all pictures but those of some rows. */
+  keep(rows) {
+    const keys = new Set(rows.map((row) => row.key));
+    this.forget([...this.#known.keys()].filter((key) => !keys.has(key)));
+  }
+
+  /** Ask for what is waited for, also after a token did not let in. */
+  resume() {
+    if (this.#waiting.size && !this.#asking) this.#askAll();
   }
 
   async #askAll() {
     this.#asking = true;
-    await new Promise((resolve) => setTimeout(resolve, 30)); // for the tiles beside it
-    while (this.#waiting.size) {
-      const keys = [...this.#waiting.keys()].slice(0, 24);
-      try {
-        const { ready, none, later } = await ask(`/api/thumbnails?keys=${keys.map(encodeURIComponent).join(",")}`);
-        for (const [key, data] of Object.entries(ready)) this.#settle(key, await picture(data));
-        for (const key of none) this.#settle(key, null);
-        if (later.length === keys.length) await new Promise((resolve) => setTimeout(resolve, 1000));
-      } catch (error) {
-        for (const key of keys) this.#settle(key, null);
-        if (!(error instanceof Refused)) break;
-      }
+    try {
+      await pause(30); // for the tiles beside it
+      while (this.#waiting.size) await this.#askSome([...this.#waiting.keys()].slice(0, PICTURES_AT_ONCE));
+    } catch (error) {
+      if (!error.barred) throw error;
+    } finally {
+      this.#asking = false;
     }
-    this.#asking = false;
+  }
+
+  async #askSome(keys) {
+    if (document.hidden) return pause(EVERY);
+    try {
+      const { ready, none, later } = await ask(`/api/thumbnails?keys=${keys.map(encodeURIComponent).join(",")}`);
+      for (const [key, data] of Object.entries(ready)) this.#settle(key, picture(data));
+      for (const key of none) this.#settle(key, null);
+      if (later.length === keys.length) await pause(1000);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.barred) throw error;
+      await pause(EVERY); // it passes
+    }
   }
 
   #settle(key, url) {
@@ -408,10 +446,8 @@ class Pictures {
   }
 }
 
-function picture(data) {
-  const raw = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return URL.createObjectURL(new Blob([raw], { type: "image/webp" }));
-}
+// With its data in it: what nobody holds any more takes no memory.
+const picture = (data) => `data:image/webp;base64,${data}`;
 
 class Wall {
   constructor() {
@@ -440,8 +476,9 @@ class Wall {
     });
     at("tiles").addEventListener("pointerleave", () => {
       this.pointed = false;
-      if (this.missed && !this.held) this.show();
+      this.#catchUp();
     });
+    this.sample.dialog.addEventListener("close", () => this.#catchUp());
     at("more").addEventListener("click", () => {
       this.shown += AT_FIRST;
       this.show();
@@ -486,10 +523,16 @@ class Wall {
       asked: this.finder.asked,
       keyOf: (row) => row.key,
     });
+    this.pictures.want(this.visible);
+    this.pictures.keep(this.rows);
     at("more").hidden = found.length <= this.shown;
     at("no-tiles").hidden = found.length > 0;
     write(at("no-tiles"), this.rows.length ? "None of the newest captions is like that." : "No caption has been made yet.");
     this.#count(found);
+  }
+
+  #catchUp() {
+    if (this.missed && !this.held && !this.pointed && !this.sample.dialog.open) this.show();
   }
 
   #count(found) {
@@ -543,6 +586,7 @@ function showAll(state) {
   showRates(state);
   page.chart.show(curve(state), state.at);
   showMachines(state, page.tables);
+  page.wall.pictures.resume();
 }
 
 function showDoor(sentence) {
@@ -554,12 +598,12 @@ function showDoor(sentence) {
   write(at("job"), "caption-flow");
   at("refusal").hidden = !sentence;
   write(at("refusal"), sentence);
+  if (!at("door").hidden) return; // somebody may be typing
   at("door").hidden = false;
   at("token").focus();
 }
 
-function showLost(error) {
-  const why = error instanceof Refused ? error.message : "The proxy does not answer.";
+function showLost(why) {
   at("lost").hidden = false;
   write(at("lost"), `${why} What is shown is of ${latest ? clock(latest) : "before"}; this page goes on by itself.`);
   at("news").classList.add("away");
@@ -570,31 +614,57 @@ let turn = 0; // the newest round of looks; older ones end
 async function watch() {
   const mine = (turn += 1);
   while (mine === turn) {
-    if (!document.hidden) {
-      try {
-        showAll(await ask("/api/state"));
-        await page.wall.look();
-      } catch (error) {
-        if (mine !== turn) return;
-        if (error instanceof Refused && [401, 403].includes(error.status)) {
-          keep("");
-          showDoor(error.message);
-          return;
-        }
-        if (error instanceof Refused && error.status === 429 && !page) {
-          showDoor(error.message);
-          return;
-        }
-        if (!(error instanceof Refused || error instanceof TypeError)) throw error; // a slip of ours
-        if (page) showLost(error);
-        else showDoor(error instanceof Refused ? error.message : "The proxy does not answer.");
-      }
+    try {
+      if (!document.hidden) await look(() => mine === turn);
+    } catch (error) {
+      if (mine !== turn) return;
+      if (!(error instanceof Refused)) reportError(error); // a slip of ours, and not the proxy's
+      else if (!bear(error)) return;
     }
-    await new Promise((resolve) => setTimeout(resolve, EVERY));
+    await pause(EVERY);
   }
 }
 
-async function start() {
+async function look(isMine) {
+  const state = await ask("/api/state");
+  if (!isMine()) return;
+  showAll(state);
+  await page.wall.look();
+}
+
+/** Say that a look was refused; gives whether it is worth another. */
+function bear(error) {
+  if (error.barred) {
+    const had = token();
+    keep("");
+    if (had) enter(error.message); // without it there may be none needed
+    else showDoor(error.message);
+    return false;
+  }
+  if (page) showLost(error.message);
+  else showDoor(error.message);
+  return Boolean(page) || error.status !== 429; // of wrong tokens there were too many
+}
+
+/** Go in, or ask for a token where one is needed, as soon as the proxy says which. */
+async function enter(why = "") {
+  const mine = (turn += 1);
+  while (mine === turn) {
+    try {
+      const needed = !token() && (await ask("/api/door")).needs_token;
+      if (mine !== turn) return;
+      if (needed) showDoor(why);
+      else watch();
+      return;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (mine === turn) showDoor(error.message);
+    }
+    await pause(EVERY);
+  }
+}
+
+function start() {
   themed(at("theme"));
   at("door").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -607,9 +677,7 @@ async function start() {
     keep("");
     location.reload();
   });
-  const needed = token() ? false : (await ask("/api/door")).needs_token;
-  if (needed) showDoor("");
-  else watch();
+  enter();
 }
 
 start();
