@@ -1,13 +1,15 @@
-"""The page of a proxy in a real browser, where the proxy fails."""
+"""The page of a proxy in a real browser, where the proxy fails and its members have troubles."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from caption_flow.queue.ports import Member
 from tests.e2e.desk import wait_until
-from tests.web.acting import Part, acting
+from tests.web.acting import NOW, Part, acting
 from tests.web.browser import Tab, browser
 
 SEEN = "!document.querySelector('#watch').hidden"
@@ -33,6 +35,20 @@ def says(selector: str, text: str) -> str:
 
 async def soon(is_so: Callable[[], object]) -> None:
     await asyncio.to_thread(wait_until, lambda: bool(is_so()), "a request")
+
+
+def member(name: str, captions: float, *, seen: float = NOW, **more: Any) -> Member:
+    figures = {"captions": captions, "samples": 9000.0, **more.pop("figures", {})}
+    state = more.pop("state", "working")
+    return Member("worker", name, "host-a", 7, NOW - 1000, seen, state, figures)
+
+
+def beat(part: Part, seconds: float, **captions: float) -> None:
+    """Let time go by, and members say what they have done; the others are silent."""
+    part.at += seconds
+    known = {one.name: one for one in part.members}
+    said = {name: member(name, done, seen=part.at) for name, done in captions.items()}
+    part.members = tuple((known | said).values())
 
 
 async def opens_once_the_proxy_answers(part: Part, tab: Tab, url: str) -> None:
@@ -64,6 +80,33 @@ async def says_only_of_the_proxy_that_it_does_not_answer(part: Part, tab: Tab) -
     assert "TypeError" in tab.errors[0]
     assert await tab.do("document.querySelector('#lost').hidden")
     part.strange = False
+
+
+async def shows_states_with_their_reasons(part: Part, tab: Tab) -> None:
+    why = "It has no model: of 2, none is there."
+    stages = {f"slots:{stage}": 4.0 for stage in ("look", "tell")} | {"clock_ahead": -75.0}
+    idle = member("ann", 0, state=f"idle: {why}", figures={**stages, "running:look": 3.0})
+    part.members = (idle,)
+    await tab.until(f"document.querySelector('#workers .why')?.title === {why!r}")
+    assert await tab.texts("#workers .badge.warn") == ["idle"]
+    await tab.click("#workers .opener")
+    detail = await tab.text("#workers .below")
+    assert f"idle: {why}" in detail
+    assert "slots 4 · running 3" in detail
+    assert "-1 min 15 s" in detail
+
+
+async def counts_only_on_who_is_heard(part: Part, tab: Tab) -> None:
+    beat(part, 5, cat=0, bob=50_000)
+    await tab.until(says("#workers-sum", "together 49.8 captions"))
+    beat(part, 10, cat=50, bob=50_000)
+    await tab.until(says("#workers-sum", "together 5 captions"))
+    beat(part, 10, cat=20, bob=50_000)  # it began anew
+    await tab.until(says("#workers-sum", "together < 0.1 captions"))
+    beat(part, 10, cat=50, bob=50_000)
+    await tab.until(says("#workers-sum", "together 3 captions"))
+    beat(part, 21, bob=50_000)
+    await tab.until(says("#workers-sum", "together 0 captions"))
 
 
 async def asks_for_the_newest_pictures_and_again_after_a_failure(part: Part, tab: Tab) -> None:
@@ -100,5 +143,7 @@ async def test_page_bears_what_goes_wrong(tab: Tab):
         await opens_once_the_proxy_answers(part, tab, url)
         await forgets_a_token_that_is_not_needed(tab)
         await says_only_of_the_proxy_that_it_does_not_answer(part, tab)
+        await shows_states_with_their_reasons(part, tab)
+        await counts_only_on_who_is_heard(part, tab)
         await asks_for_the_newest_pictures_and_again_after_a_failure(part, tab)
         await shows_what_came_while_one_was_looked_at(part, tab)

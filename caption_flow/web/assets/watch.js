@@ -12,6 +12,7 @@ const PATIENCE = 10_000; // ms for an answer
 const MOST_ROWS = 600; // that this page keeps
 const AT_FIRST = 24; // tiles
 const PICTURES_AT_ONCE = 24; // that a proxy gives
+const WINDOW = 30; // seconds over which a speed is taken
 const SILENT = 20; // seconds without a word, after which a process is marked
 const TOKEN = "caption-flow.token";
 
@@ -132,6 +133,7 @@ function figure(of, value) {
   if (/_(lately|share|use)$/.test(name)) return percent(value);
   if (/bytes|memory/.test(name)) return bytes(value);
   if (name.endsWith("_at")) return ago(value, latest);
+  if (name.endsWith("_ahead")) return `${value < 0 ? "-" : ""}${lasting(Math.abs(value))}`;
   return Number.isInteger(value) ? count(value) : rate(value);
 }
 
@@ -178,28 +180,39 @@ function curve({ throughput, rates, at: now }) {
 // Machines
 
 class Speeds {
-  // What members count, a second, over the last while: they tell a sum, and when.
-  #told = new Map();
+  // What members do a second, by what they said at several looks; as monitor/speeds.py reckons.
+  #told = new Map(); // by member: [when, done until then], …
 
   look(members) {
-    const now = new Map();
-    for (const one of members) {
-      const before = this.#told.get(one.name)?.filter(([when]) => one.seen - when < 60) ?? [];
-      const known = before.at(-1)?.[0] === one.seen ? before : [...before, [one.seen, done(one)]];
-      now.set(one.name, known);
-    }
-    this.#told = now;
+    this.#told = new Map(members.map((one) => [keyOf(one), this.#after(one)]));
   }
 
+  #after(one) {
+    const word = [one.seen, done(one)];
+    const told = this.#told.get(keyOf(one)) ?? [];
+    const last = told.at(-1);
+    // Another process of that name, or one that counts anew.
+    if (!last || word[0] < last[0] || word[1] < last[1]) return [word];
+    const all_ = word[0] > last[0] ? [...told, word] : told;
+    const old = all_.filter(([when]) => one.seen - when >= WINDOW).length;
+    return all_.slice(Math.max(0, old - 1));
+  }
+
+  /** Of a member that was heard once: since it began. */
   of(one) {
-    const told = this.#told.get(one.name) ?? [];
-    const [first, last] = [told[0], told.at(-1)];
-    if (!last || last[0] - first[0] < 1) return NaN;
-    return Math.max(0, last[1] - first[1]) / (last[0] - first[0]);
+    if (isSilent(one)) return 0;
+    const told = this.#told.get(keyOf(one)) ?? [];
+    if (!told.length) return NaN;
+    const [until, now] = told.at(-1);
+    const [since, before] = until - told[0][0] < 1 ? [one.started, 0] : told[0];
+    return until - since < 1 ? NaN : Math.max(0, now - before) / (until - since);
   }
 }
 
-const done = (one) => one.figures.samples ?? one.figures.rows ?? one.figures.captions ?? 0;
+const keyOf = (one) => `${one.role}:${one.name}`;
+const isSilent = (one) => latest - one.seen >= SILENT;
+const DONE = { worker: "captions", sink: "rows", feed: "samples" }; // figures that grow with what is done
+const done = (one) => one.figures[DONE[one.role]] ?? 0;
 const speeds = new Speeds();
 
 const shownState = {
@@ -208,6 +221,7 @@ const shownState = {
   reloading: "accent",
   paused: "warn",
   waiting: "",
+  idle: "warn",
   draining: "warn",
 };
 
@@ -219,11 +233,20 @@ function named(one, cell) {
   write(both.lastChild, one.name.startsWith(one.host) ? "" : one.host);
 }
 
+/** Split what a member says of its state, as "idle: It has no model", into the word and the rest. */
+function stateOf(one) {
+  const [word, ...rest] = one.state.split(":");
+  return [word, rest.join(":").trim()];
+}
+
 function stated(one, cell) {
-  const badge = kept(cell, () => make("span", { class: "badge" }));
-  const silent = latest - one.seen > SILENT;
-  write(badge, silent ? `silent, ${ago(one.seen, latest)}` : one.state);
-  badge.className = `badge ${silent ? "bad" : (shownState[one.state] ?? "")}`;
+  const both = kept(cell, () => make("div", {}, make("span", { class: "badge" }), make("div", { class: "why" })));
+  const [word, why] = stateOf(one);
+  const silent = isSilent(one);
+  write(both.firstChild, silent ? `silent, ${ago(one.seen, latest)}` : word);
+  both.firstChild.className = `badge ${silent ? "bad" : (shownState[word] ?? "")}`;
+  write(both.lastChild, why);
+  both.lastChild.title = why;
 }
 
 function meter(cell, share, words) {
@@ -233,8 +256,8 @@ function meter(cell, share, words) {
 }
 
 function inside(one, cell) {
-  const { running = 0, slots = 0 } = one.figures;
-  meter(cell, slots ? running / slots : 0, slots ? `${count(running)} / ${count(slots)}` : count(running));
+  const { running = 0, slots = 0 } = isSilent(one) ? {} : one.figures;
+  meter(cell, slots ? running / slots : 0, slots ? `${count(running)} / ${count(slots)}` : isSilent(one) ? "–" : count(running));
 }
 
 function gpu(one, cell) {
@@ -258,9 +281,11 @@ function doing(one) {
 }
 
 function all(one) {
+  const [word, why] = stateOf(one);
   return [
+    ["state", why ? `${word}: ${why}` : word],
     ...Object.entries(one.facts).map(([name, value]) => [plain(name), name.endsWith("_at") ? ago(Number(value), latest) : value]),
-    ...Object.entries(one.figures).map(([name, value]) => [plain(name), figure(name, value)]),
+    ...figures(one),
     ["host", one.host],
     ["process", String(one.pid)],
     ["started", ago(one.started, latest)],
@@ -268,26 +293,41 @@ function all(one) {
   ];
 }
 
+/** The figures of a member; what it tells of each stage, as "slots:STAGE", is a line for each. */
+function figures(one) {
+  const of = (name) => name.slice(name.indexOf(":") + 1);
+  const names = Object.keys(one.figures);
+  const many = new Set(names.filter((name) => name.startsWith("slots:")).map(of));
+  const said = (name) => `${plain(name.split(":")[0])} ${figure(name, one.figures[name])}`;
+  const isOf = (name) => name.includes(":") && many.has(of(name));
+  return [
+    ...names.filter((name) => !isOf(name)).map((name) => [plain(name), figure(name, one.figures[name])]),
+    ...[...many].map((stage) => [stage, names.filter((name) => isOf(name) && of(name) === stage).map(said).join(" · ")]),
+  ];
+}
+
 const fact = (name) => (one) => one.facts[name] ?? "";
 const speed = (one) => rate(speeds.of(one));
 const sortable = (value) => (one) => (Number.isFinite(value(one)) ? value(one) : -1);
 
+const idle = (one) => (isSilent(one) ? NaN : (one.figures.idle_lately ?? NaN));
+
 const workerColumns = [
   { title: "Worker", value: (one) => one.name, show: named, sort: true },
-  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "State", value: (one) => stateOf(one)[0], show: stated, sort: true },
   { title: "Model", value: fact("model"), sort: true, optional: true },
   { title: "GPU", value: fact("gpu"), show: gpu, sort: true, optional: true },
   { title: "In the engine", value: (one) => one.figures.running ?? 0, show: inside, sort: true },
-  { title: "Samples/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
-  { title: "Samples", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
-  { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
+  { title: "Captions/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
+  { title: "Captions", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
+  { title: "Idle", value: sortable(idle), show: (one, cell) => write(cell, percent(idle(one))), number: true, sort: true },
   { title: "Failed", value: (one) => one.figures.failed ?? 0, show: failed, number: true, sort: true },
 ];
 
 const otherColumns = [
   { title: "Process", value: (one) => one.name, show: named, sort: true },
   { title: "Role", value: (one) => one.role, sort: true },
-  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "State", value: (one) => stateOf(one)[0], show: stated, sort: true },
   { title: "At", value: doing, optional: true },
   { title: "Done", value: done, show: (one, cell) => write(cell, told(one)), number: true, sort: true },
   { title: "A second", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, one.role === "proxy" ? "" : speed(one)), number: true },
@@ -335,8 +375,8 @@ const deadColumns = [
 
 function tables() {
   return {
-    workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
-    others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false], detail: all }),
+    workers: new Table(at("workers"), workerColumns, { keyOf, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
+    others: new Table(at("others"), otherColumns, { keyOf, empty: "None runs.", sorted: ["Role", false], detail: all }),
     streams: new Table(at("streams"), streamColumns, { keyOf: (one) => one.stream, empty: "There is no stream yet." }),
     shards: new Table(at("shards"), shardColumns, { keyOf: (one) => one.name, empty: "None is fed or captioned now." }),
     board: new Table(at("board"), boardColumns, { keyOf: (one) => `${one.kind} ${one.name}`, empty: "No part is finished yet.", most: 50 }),
@@ -355,7 +395,7 @@ function showMachines(state, shown) {
   shown.board.show(state.leaderboard);
   shown.dead.show(Object.entries(state.dead_reasons));
   const sum = workers.map((one) => speeds.of(one)).filter(Number.isFinite).reduce((a, b) => a + b, 0);
-  write(at("workers-sum"), workers.length ? `${count(workers.length)}, together ${rate(sum)} samples/s` : "");
+  write(at("workers-sum"), workers.length ? `${count(workers.length)}, together ${rate(sum)} captions/s` : "");
   write(at("dead-sum"), state.books.dead ? `${count(state.books.dead)} in all` : "");
 }
 
