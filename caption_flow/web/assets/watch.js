@@ -348,9 +348,15 @@ const streamColumns = [
 
 const settled = (one) => (one.planned ? (one.captioned + one.dead) / one.planned : 0);
 
+function sharded(one, cell) {
+  const both = kept(cell, () => make("div", {}, make("span", { class: "tail" }, make("bdi")), make("div", { class: "host numbers" })));
+  write(both.firstChild.firstChild, one.name);
+  both.firstChild.title = one.name;
+  meter(both.lastChild, settled(one), percent(settled(one)));
+}
+
 const shardColumns = [
-  { title: "Shard", value: (one) => one.name },
-  { title: "Settled", value: settled, show: (one, cell) => meter(cell, settled(one), percent(settled(one))) },
+  { title: "Shard, settled", value: (one) => one.name, show: sharded },
   { title: "Samples", value: (one) => one.planned, show: (one, cell) => write(cell, count(one.planned)), number: true },
   { title: "Dead", value: (one) => one.dead, show: (one, cell) => write(cell, count(one.dead)), number: true, optional: true },
 ];
