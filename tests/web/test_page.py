@@ -203,6 +203,10 @@ async def is_as_wide_as_a_phone_and_as_dark_as_the_night(tab: Tab) -> None:
         await tab.look(width=width, dark=dark)
         assert await tab.do("document.documentElement.scrollWidth") <= width
         assert await is_dark(tab) == dark
+        beside = "getComputedStyle(document.querySelector('.columns')).gridTemplateColumns"
+        assert len((await tab.do(beside)).split()) == (1 if width < 600 else 2)
+        right = "document.querySelector('#workers .below dl').getBoundingClientRect().right"
+        assert await tab.do(right) <= width
     await tab.click("#theme")
     assert not await is_dark(tab)
 

@@ -8,19 +8,28 @@ import { themed } from "./theme.js";
 import { ago, bytes, clock, count, lasting, percent, rate } from "./words.js";
 
 const EVERY = 2000; // ms between two looks
+const PATIENCE = 10_000; // ms for an answer
 const MOST_ROWS = 600; // that this page keeps
 const AT_FIRST = 24; // tiles
+const PICTURES_AT_ONCE = 24; // that a proxy gives
+const WINDOW = 30; // seconds over which a speed is taken
 const SILENT = 20; // seconds without a word, after which a process is marked
 const TOKEN = "caption-flow.token";
 
 const at = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((done_) => setTimeout(done_, ms));
 
 // Asking
 
 class Refused extends Error {
   constructor(status, sentence) {
     super(sentence);
-    this.status = status;
+    this.status = status; // 0: there was no answer
+  }
+
+  /** Whether this token does not let in. */
+  get barred() {
+    return [401, 403].includes(this.status);
   }
 }
 
@@ -47,9 +56,14 @@ function keep(said) {
 async function ask(path) {
   const said = token();
   const headers = said ? { Authorization: `Bearer ${said}` } : {};
-  const answer = await fetch(path, { headers, cache: "no-store", credentials: "omit" });
-  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
-  return answer.json();
+  const signal = AbortSignal.timeout(PATIENCE); // a connection from before a sleep is silent for minutes
+  try {
+    const answer = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit" });
+    if (answer.ok) return await answer.json();
+    throw new Refused(answer.status, (await answer.text()).trim());
+  } catch (error) {
+    throw error instanceof Refused ? error : new Refused(0, "The proxy does not answer.");
+  }
 }
 
 // Progress
@@ -119,6 +133,7 @@ function figure(of, value) {
   if (/_(lately|share|use)$/.test(name)) return percent(value);
   if (/bytes|memory/.test(name)) return bytes(value);
   if (name.endsWith("_at")) return ago(value, latest);
+  if (name.endsWith("_ahead")) return `${value < 0 ? "-" : ""}${lasting(Math.abs(value))}`;
   return Number.isInteger(value) ? count(value) : rate(value);
 }
 
@@ -165,28 +180,39 @@ function curve({ throughput, rates, at: now }) {
 // Machines
 
 class Speeds {
-  // What members count, a second, over the last while: they tell a sum, and when.
-  #told = new Map();
+  // What members do a second, by what they said at several looks; as monitor/speeds.py reckons.
+  #told = new Map(); // by member: [when, done until then], …
 
   look(members) {
-    const now = new Map();
-    for (const one of members) {
-      const before = this.#told.get(one.name)?.filter(([when]) => one.seen - when < 60) ?? [];
-      const known = before.at(-1)?.[0] === one.seen ? before : [...before, [one.seen, done(one)]];
-      now.set(one.name, known);
-    }
-    this.#told = now;
+    this.#told = new Map(members.map((one) => [keyOf(one), this.#after(one)]));
   }
 
+  #after(one) {
+    const word = [one.seen, done(one)];
+    const told = this.#told.get(keyOf(one)) ?? [];
+    const last = told.at(-1);
+    // Another process of that name, or one that counts anew.
+    if (!last || word[0] < last[0] || word[1] < last[1]) return [word];
+    const all_ = word[0] > last[0] ? [...told, word] : told;
+    const old = all_.filter(([when]) => one.seen - when >= WINDOW).length;
+    return all_.slice(Math.max(0, old - 1));
+  }
+
+  /** Of a member that was heard once: since it began. */
   of(one) {
-    const told = this.#told.get(one.name) ?? [];
-    const [first, last] = [told[0], told.at(-1)];
-    if (!last || last[0] - first[0] < 1) return NaN;
-    return Math.max(0, last[1] - first[1]) / (last[0] - first[0]);
+    if (isSilent(one)) return 0;
+    const told = this.#told.get(keyOf(one)) ?? [];
+    if (!told.length) return NaN;
+    const [until, now] = told.at(-1);
+    const [since, before] = until - told[0][0] < 1 ? [one.started, 0] : told[0];
+    return until - since < 1 ? NaN : Math.max(0, now - before) / (until - since);
   }
 }
 
-const done = (one) => one.figures.samples ?? one.figures.rows ?? one.figures.captions ?? 0;
+const keyOf = (one) => `${one.role}:${one.name}`;
+const isSilent = (one) => latest - one.seen >= SILENT;
+const DONE = { worker: "captions", sink: "rows", feed: "samples" }; // figures that grow with what is done
+const done = (one) => one.figures[DONE[one.role]] ?? 0;
 const speeds = new Speeds();
 
 const shownState = {
@@ -195,6 +221,7 @@ const shownState = {
   reloading: "accent",
   paused: "warn",
   waiting: "",
+  idle: "warn",
   draining: "warn",
 };
 
@@ -206,11 +233,20 @@ function named(one, cell) {
   write(both.lastChild, one.name.startsWith(one.host) ? "" : one.host);
 }
 
+/** Split what a member says of its state, as "idle: It has no model", into the word and the rest. */
+function stateOf(one) {
+  const [word, ...rest] = one.state.split(":");
+  return [word, rest.join(":").trim()];
+}
+
 function stated(one, cell) {
-  const badge = kept(cell, () => make("span", { class: "badge" }));
-  const silent = latest - one.seen > SILENT;
-  write(badge, silent ? `silent, ${ago(one.seen, latest)}` : one.state);
-  badge.className = `badge ${silent ? "bad" : (shownState[one.state] ?? "")}`;
+  const both = kept(cell, () => make("div", {}, make("span", { class: "badge" }), make("div", { class: "why" })));
+  const [word, why] = stateOf(one);
+  const silent = isSilent(one);
+  write(both.firstChild, silent ? `silent, ${ago(one.seen, latest)}` : word);
+  both.firstChild.className = `badge ${silent ? "bad" : (shownState[word] ?? "")}`;
+  write(both.lastChild, why);
+  both.lastChild.title = why;
 }
 
 function meter(cell, share, words) {
@@ -220,8 +256,8 @@ function meter(cell, share, words) {
 }
 
 function inside(one, cell) {
-  const { running = 0, slots = 0 } = one.figures;
-  meter(cell, slots ? running / slots : 0, slots ? `${count(running)} / ${count(slots)}` : count(running));
+  const { running = 0, slots = 0 } = isSilent(one) ? {} : one.figures;
+  meter(cell, slots ? running / slots : 0, slots ? `${count(running)} / ${count(slots)}` : isSilent(one) ? "–" : count(running));
 }
 
 function gpu(one, cell) {
@@ -245,9 +281,11 @@ function doing(one) {
 }
 
 function all(one) {
+  const [word, why] = stateOf(one);
   return [
+    ["state", why ? `${word}: ${why}` : word],
     ...Object.entries(one.facts).map(([name, value]) => [plain(name), name.endsWith("_at") ? ago(Number(value), latest) : value]),
-    ...Object.entries(one.figures).map(([name, value]) => [plain(name), figure(name, value)]),
+    ...figures(one),
     ["host", one.host],
     ["process", String(one.pid)],
     ["started", ago(one.started, latest)],
@@ -255,26 +293,41 @@ function all(one) {
   ];
 }
 
+/** The figures of a member; what it tells of each stage, as "slots:STAGE", is a line for each. */
+function figures(one) {
+  const of = (name) => name.slice(name.indexOf(":") + 1);
+  const names = Object.keys(one.figures);
+  const many = new Set(names.filter((name) => name.startsWith("slots:")).map(of));
+  const said = (name) => `${plain(name.split(":")[0])} ${figure(name, one.figures[name])}`;
+  const isOf = (name) => name.includes(":") && many.has(of(name));
+  return [
+    ...names.filter((name) => !isOf(name)).map((name) => [plain(name), figure(name, one.figures[name])]),
+    ...[...many].map((stage) => [stage, names.filter((name) => isOf(name) && of(name) === stage).map(said).join(" · ")]),
+  ];
+}
+
 const fact = (name) => (one) => one.facts[name] ?? "";
 const speed = (one) => rate(speeds.of(one));
 const sortable = (value) => (one) => (Number.isFinite(value(one)) ? value(one) : -1);
 
+const idle = (one) => (isSilent(one) ? NaN : (one.figures.idle_lately ?? NaN));
+
 const workerColumns = [
   { title: "Worker", value: (one) => one.name, show: named, sort: true },
-  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "State", value: (one) => stateOf(one)[0], show: stated, sort: true },
   { title: "Model", value: fact("model"), sort: true, optional: true },
   { title: "GPU", value: fact("gpu"), show: gpu, sort: true, optional: true },
   { title: "In the engine", value: (one) => one.figures.running ?? 0, show: inside, sort: true },
-  { title: "Samples/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
-  { title: "Samples", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
-  { title: "Idle", value: (one) => one.figures.idle_lately ?? 0, show: (one, cell) => write(cell, percent(one.figures.idle_lately ?? NaN)), number: true, sort: true },
+  { title: "Captions/s", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, speed(one)), number: true, sort: true },
+  { title: "Captions", value: done, show: (one, cell) => write(cell, count(done(one))), number: true, sort: true },
+  { title: "Idle", value: sortable(idle), show: (one, cell) => write(cell, percent(idle(one))), number: true, sort: true },
   { title: "Failed", value: (one) => one.figures.failed ?? 0, show: failed, number: true, sort: true },
 ];
 
 const otherColumns = [
   { title: "Process", value: (one) => one.name, show: named, sort: true },
   { title: "Role", value: (one) => one.role, sort: true },
-  { title: "State", value: (one) => one.state, show: stated, sort: true },
+  { title: "State", value: (one) => stateOf(one)[0], show: stated, sort: true },
   { title: "At", value: doing, optional: true },
   { title: "Done", value: done, show: (one, cell) => write(cell, told(one)), number: true, sort: true },
   { title: "A second", value: sortable((one) => speeds.of(one)), show: (one, cell) => write(cell, one.role === "proxy" ? "" : speed(one)), number: true },
@@ -295,9 +348,15 @@ const streamColumns = [
 
 const settled = (one) => (one.planned ? (one.captioned + one.dead) / one.planned : 0);
 
+function sharded(one, cell) {
+  const both = kept(cell, () => make("div", {}, make("span", { class: "tail" }, make("bdi")), make("div", { class: "host numbers" })));
+  write(both.firstChild.firstChild, one.name);
+  both.firstChild.title = one.name;
+  meter(both.lastChild, settled(one), percent(settled(one)));
+}
+
 const shardColumns = [
-  { title: "Shard", value: (one) => one.name },
-  { title: "Settled", value: settled, show: (one, cell) => meter(cell, settled(one), percent(settled(one))) },
+  { title: "Shard, settled", value: (one) => one.name, show: sharded },
   { title: "Samples", value: (one) => one.planned, show: (one, cell) => write(cell, count(one.planned)), number: true },
   { title: "Dead", value: (one) => one.dead, show: (one, cell) => write(cell, count(one.dead)), number: true, optional: true },
 ];
@@ -322,8 +381,8 @@ const deadColumns = [
 
 function tables() {
   return {
-    workers: new Table(at("workers"), workerColumns, { keyOf: (one) => one.name, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
-    others: new Table(at("others"), otherColumns, { keyOf: (one) => one.name, empty: "None runs.", sorted: ["Role", false], detail: all }),
+    workers: new Table(at("workers"), workerColumns, { keyOf, empty: "No worker has come yet.", sorted: ["Worker", false], detail: all }),
+    others: new Table(at("others"), otherColumns, { keyOf, empty: "None runs.", sorted: ["Role", false], detail: all }),
     streams: new Table(at("streams"), streamColumns, { keyOf: (one) => one.stream, empty: "There is no stream yet." }),
     shards: new Table(at("shards"), shardColumns, { keyOf: (one) => one.name, empty: "None is fed or captioned now." }),
     board: new Table(at("board"), boardColumns, { keyOf: (one) => `${one.kind} ${one.name}`, empty: "No part is finished yet.", most: 50 }),
@@ -342,7 +401,7 @@ function showMachines(state, shown) {
   shown.board.show(state.leaderboard);
   shown.dead.show(Object.entries(state.dead_reasons));
   const sum = workers.map((one) => speeds.of(one)).filter(Number.isFinite).reduce((a, b) => a + b, 0);
-  write(at("workers-sum"), workers.length ? `${count(workers.length)}, together ${rate(sum)} samples/s` : "");
+  write(at("workers-sum"), workers.length ? `${count(workers.length)}, together ${rate(sum)} captions/s` : "");
   write(at("dead-sum"), state.books.dead ? `${count(state.books.dead)} in all` : "");
 }
 
@@ -350,7 +409,7 @@ function showMachines(state, shown) {
 
 class Pictures {
   // Pictures of rows, asked for several at a time, as soon as their tiles are made.
-  #waiting = new Map(); // key -> [resolve, …]
+  #waiting = new Map(); // key -> [resolve, …], in the order in which they are wanted
   #known = new Map(); // key -> URL or null
   #asking = false;
 
@@ -359,7 +418,7 @@ class Pictures {
     return new Promise((resolve) => {
       const others = this.#waiting.get(row.key) ?? [];
       this.#waiting.set(row.key, [...others, resolve]);
-      if (!this.#asking) this.#askAll();
+      this.resume();
     });
   }
 
@@ -374,31 +433,56 @@ class Pictures {
     return this.of(row);
   }
 
+  /** Ask for the pictures of tiles in their order, and for no others any more. */
+  want(visible) {
+    const before = this.#waiting;
+    const keys = visible.map((row) => row.key).filter((key) => before.has(key));
+    this.#waiting = new Map(keys.map((key) => [key, before.get(key)]));
+    for (const [key, others] of before) {
+      if (!this.#waiting.has(key)) for (const resolve of others) resolve(null);
+    }
+    this.resume();
+  }
+
   /** Let go of pictures whose rows are gone. */
   forget(keys) {
-    for (const key of keys) {
-      const url = this.#known.get(key);
-      if (url) URL.revokeObjectURL(url);
-      this.#known.delete(key);
-    }
+    for (const key of keys) this.#known.delete(key);
+  }
+
+  /** Let go of all pictures but those of some rows. */
+  keep(rows) {
+    const keys = new Set(rows.map((row) => row.key));
+    this.forget([...this.#known.keys()].filter((key) => !keys.has(key)));
+  }
+
+  /** Ask for what is waited for, also after a token did not let in. */
+  resume() {
+    if (this.#waiting.size && !this.#asking) this.#askAll();
   }
 
   async #askAll() {
     this.#asking = true;
-    await new Promise((resolve) => setTimeout(resolve, 30)); // for the tiles beside it
-    while (this.#waiting.size) {
-      const keys = [...this.#waiting.keys()].slice(0, 24);
-      try {
-        const { ready, none, later } = await ask(`/api/thumbnails?keys=${keys.map(encodeURIComponent).join(",")}`);
-        for (const [key, data] of Object.entries(ready)) this.#settle(key, await picture(data));
-        for (const key of none) this.#settle(key, null);
-        if (later.length === keys.length) await new Promise((resolve) => setTimeout(resolve, 1000));
-      } catch (error) {
-        for (const key of keys) this.#settle(key, null);
-        if (!(error instanceof Refused)) break;
-      }
+    try {
+      await pause(30); // for the tiles beside it
+      while (this.#waiting.size) await this.#askSome([...this.#waiting.keys()].slice(0, PICTURES_AT_ONCE));
+    } catch (error) {
+      if (!error.barred) throw error;
+    } finally {
+      this.#asking = false;
     }
-    this.#asking = false;
+  }
+
+  async #askSome(keys) {
+    if (document.hidden) return pause(EVERY);
+    try {
+      const { ready, none, later } = await ask(`/api/thumbnails?keys=${keys.map(encodeURIComponent).join(",")}`);
+      for (const [key, data] of Object.entries(ready)) this.#settle(key, picture(data));
+      for (const key of none) this.#settle(key, null);
+      if (later.length === keys.length) await pause(1000);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.barred) throw error;
+      await pause(EVERY); // it passes
+    }
   }
 
   #settle(key, url) {
@@ -408,10 +492,8 @@ class Pictures {
   }
 }
 
-function picture(data) {
-  const raw = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return URL.createObjectURL(new Blob([raw], { type: "image/webp" }));
-}
+// With its data in it: what nobody holds any more takes no memory.
+const picture = (data) => `data:image/webp;base64,${data}`;
 
 class Wall {
   constructor() {
@@ -440,8 +522,9 @@ class Wall {
     });
     at("tiles").addEventListener("pointerleave", () => {
       this.pointed = false;
-      if (this.missed && !this.held) this.show();
+      this.#catchUp();
     });
+    this.sample.dialog.addEventListener("close", () => this.#catchUp());
     at("more").addEventListener("click", () => {
       this.shown += AT_FIRST;
       this.show();
@@ -484,10 +567,16 @@ class Wall {
       asked: this.finder.asked,
       keyOf: (row) => row.key,
     });
+    this.pictures.want(this.visible);
+    this.pictures.keep(this.rows);
     at("more").hidden = found.length <= this.shown;
     at("no-tiles").hidden = found.length > 0;
     write(at("no-tiles"), this.rows.length ? "None of the newest captions is like that." : "No caption has been made yet.");
     this.#count(found);
+  }
+
+  #catchUp() {
+    if (this.missed && !this.held && !this.pointed && !this.sample.dialog.open) this.show();
   }
 
   #count(found) {
@@ -541,6 +630,7 @@ function showAll(state) {
   showRates(state);
   page.chart.show(curve(state), state.at);
   showMachines(state, page.tables);
+  page.wall.pictures.resume();
 }
 
 function showDoor(sentence) {
@@ -552,12 +642,12 @@ function showDoor(sentence) {
   write(at("job"), "caption-flow");
   at("refusal").hidden = !sentence;
   write(at("refusal"), sentence);
+  if (!at("door").hidden) return; // somebody may be typing
   at("door").hidden = false;
   at("token").focus();
 }
 
-function showLost(error) {
-  const why = error instanceof Refused ? error.message : "The proxy does not answer.";
+function showLost(why) {
   at("lost").hidden = false;
   write(at("lost"), `${why} What is shown is of ${latest ? clock(latest) : "before"}; this page goes on by itself.`);
   at("news").classList.add("away");
@@ -568,31 +658,57 @@ let turn = 0; // the newest round of looks; older ones end
 async function watch() {
   const mine = (turn += 1);
   while (mine === turn) {
-    if (!document.hidden) {
-      try {
-        showAll(await ask("/api/state"));
-        await page.wall.look();
-      } catch (error) {
-        if (mine !== turn) return;
-        if (error instanceof Refused && [401, 403].includes(error.status)) {
-          keep("");
-          showDoor(error.message);
-          return;
-        }
-        if (error instanceof Refused && error.status === 429 && !page) {
-          showDoor(error.message);
-          return;
-        }
-        if (!(error instanceof Refused || error instanceof TypeError)) throw error; // a slip of ours
-        if (page) showLost(error);
-        else showDoor(error instanceof Refused ? error.message : "The proxy does not answer.");
-      }
+    try {
+      if (!document.hidden) await look(() => mine === turn);
+    } catch (error) {
+      if (mine !== turn) return;
+      if (!(error instanceof Refused)) reportError(error); // a slip of ours, and not the proxy's
+      else if (!bear(error)) return;
     }
-    await new Promise((resolve) => setTimeout(resolve, EVERY));
+    await pause(EVERY);
   }
 }
 
-async function start() {
+async function look(isMine) {
+  const state = await ask("/api/state");
+  if (!isMine()) return;
+  showAll(state);
+  await page.wall.look();
+}
+
+/** Say that a look was refused; gives whether it is worth another. */
+function bear(error) {
+  if (error.barred) {
+    const had = token();
+    keep("");
+    if (had) enter(error.message); // without it there may be none needed
+    else showDoor(error.message);
+    return false;
+  }
+  if (page) showLost(error.message);
+  else showDoor(error.message);
+  return Boolean(page) || error.status !== 429; // of wrong tokens there were too many
+}
+
+/** Go in, or ask for a token where one is needed, as soon as the proxy says which. */
+async function enter(why = "") {
+  const mine = (turn += 1);
+  while (mine === turn) {
+    try {
+      const needed = !token() && (await ask("/api/door")).needs_token;
+      if (mine !== turn) return;
+      if (needed) showDoor(why);
+      else watch();
+      return;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (mine === turn) showDoor(error.message);
+    }
+    await pause(EVERY);
+  }
+}
+
+function start() {
   themed(at("theme"));
   at("door").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -605,9 +721,7 @@ async function start() {
     keep("");
     location.reload();
   });
-  const needed = token() ? false : (await ask("/api/door")).needs_token;
-  if (needed) showDoor("");
-  else watch();
+  enter();
 }
 
 start();
