@@ -1,5 +1,6 @@
 """A proxy that plays its part to the page: it answers what a test wants, or fails."""
 
+import http
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg"
 class Part(Struct):
     """What the proxy says, and what it was asked."""
 
+    job: str = "photos"
     at: float = NOW
     token: str = ""  # that opens; empty: none is needed
     failing: dict[str, int] = field(default_factory=dict)  # path to status
@@ -44,13 +46,13 @@ class Part(Struct):
         return 200, getattr(self, path.removeprefix("/api/"))(query)
 
     def state(self, _: dict[str, list[str]]) -> Any:
-        told = document("photos", Snapshot(self.at, Counts(), tuple(self.members)))
+        told = document(self.job, Snapshot(self.at, Counts(), tuple(self.members)))
         return told | {"books": None} if self.strange else told
 
     def captions(self, query: dict[str, list[str]]) -> Any:
         since = int(query["after"][0].partition("-")[2] or 0) if "after" in query else 0
         rows = [(f"k-{n}", _row(name)) for n, name in enumerate(self.rows, 1) if n > since]
-        return {"mark": f"k-{len(self.rows)}", "kept": len(self.rows), "rows": rows}
+        return {"mark": f"k-{len(self.rows)}", "rows": rows}
 
     def thumbnails(self, query: dict[str, list[str]]) -> Any:
         keys = query["keys"][0].split(",")
@@ -78,8 +80,12 @@ def acting(part: Part) -> Iterator[str]:
                     time.sleep(0.05)
                 said = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 status, told = part.answer(url.path, parse_qs(url.query), said)
-                body = msgspec.json.encode(told) if told is not None else b"Not now."
-                self._send(status, "application/json", body)
+                if told is not None:
+                    self._send(status, "application/json", msgspec.json.encode(told))
+                elif status == http.HTTPStatus.BAD_GATEWAY:  # somebody else's words
+                    self._send(status, "text/html", b"<h1>Bad gateway</h1>")
+                else:
+                    self._send(status, "text/plain", b"Not now.")
                 return
             name = url.path[1:] or "watch.html"
             asset = files("caption_flow.web") / "assets" / name

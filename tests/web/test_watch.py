@@ -68,6 +68,8 @@ async def forgets_a_token_that_is_not_needed(tab: Tab) -> None:
 async def says_only_of_the_proxy_that_it_does_not_answer(part: Part, tab: Tab) -> None:
     part.failing["/api/state"] = 500
     await tab.until(says("#lost", "Not now."))
+    part.failing["/api/state"] = 502
+    await tab.until(says("#lost", "The proxy does not answer (502)."))
     part.failing.clear()
     await tab.until("document.querySelector('#lost').hidden")
     part.hanging = {"/api/state"}
@@ -136,6 +138,13 @@ async def shows_what_came_while_one_was_looked_at(part: Part, tab: Tab) -> None:
     await tab.until(says("#tiles", "another"))
 
 
+async def begins_anew_with_another_job(part: Part, tab: Tab) -> None:
+    await tab.do("window.known = true")
+    part.job, part.rows = "drawings", []
+    await tab.until(f"{says('#job', 'drawings')} && !window.known")
+    await tab.until(says("#no-tiles", "No caption has been made yet."))
+
+
 async def test_page_bears_what_goes_wrong(tab: Tab):
     """From a proxy that does not answer yet to pictures that come late, in one visit."""
     part = Part()
@@ -147,3 +156,4 @@ async def test_page_bears_what_goes_wrong(tab: Tab):
         await counts_only_on_who_is_heard(part, tab)
         await asks_for_the_newest_pictures_and_again_after_a_failure(part, tab)
         await shows_what_came_while_one_was_looked_at(part, tab)
+        await begins_anew_with_another_job(part, tab)

@@ -60,7 +60,10 @@ async function ask(path) {
   try {
     const answer = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit" });
     if (answer.ok) return await answer.json();
-    throw new Refused(answer.status, (await answer.text()).trim());
+    // Whoever stands before a proxy may answer in its place, with a page of its own.
+    const isOurs = answer.headers.get("Content-Type")?.startsWith("text/plain");
+    const sentence = isOurs ? (await answer.text()).trim() : `The proxy does not answer (${answer.status}).`;
+    throw new Refused(answer.status, sentence);
   } catch (error) {
     throw error instanceof Refused ? error : new Refused(0, "The proxy does not answer.");
   }
@@ -612,8 +615,8 @@ class Wall {
 
 let page = null; // what is drawn on, once there is something to draw
 
-function begin() {
-  page = { chart: new Chart(at("chart")), tables: tables(), wall: new Wall() };
+function begin(job) {
+  page = { job, chart: new Chart(at("chart")), tables: tables(), wall: new Wall() };
 }
 
 function showAll(state) {
@@ -623,7 +626,8 @@ function showAll(state) {
   at("nav").hidden = false;
   at("lost").hidden = true;
   at("leave").hidden = !token();
-  if (!page) begin();
+  if (!page) begin(state.job);
+  if (page.job !== state.job) location.reload(); // nothing of another job is of use
   showProgress(state);
   showState(state);
   showLimit(state);
