@@ -2,7 +2,6 @@
 
 import http
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +28,7 @@ class Part(Struct):
     at: float = NOW
     token: str = ""  # that opens; empty: none is needed
     failing: dict[str, int] = field(default_factory=dict)  # path to status
-    hanging: set[str] = field(default_factory=set)  # paths that are not answered
+    speaking: threading.Event = field(default_factory=threading.Event)  # else the state hangs
     made: bool = True  # pictures are
     rows: list[str] = field(default_factory=list)  # names of samples, the oldest first
     members: Sequence[Member] = ()
@@ -71,13 +70,14 @@ def _row(name: str) -> dict[str, Any]:
 @contextmanager
 def acting(part: Part) -> Iterator[str]:
     """Play a part; gives the address."""
+    part.speaking.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             if url.path.startswith("/api/"):
-                while url.path in part.hanging:
-                    time.sleep(0.05)
+                if url.path == "/api/state":
+                    part.speaking.wait()
                 said = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 status, told = part.answer(url.path, parse_qs(url.query), said)
                 if told is not None:
@@ -108,5 +108,6 @@ def acting(part: Part) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
+            part.speaking.set()
             server.shutdown()
             thread.join()

@@ -1,7 +1,7 @@
 """Crew: the engines of one process, and what becomes of them when the settings change."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -197,15 +197,22 @@ def held(model: str, diary: list[str]) -> TellingEngine:
     return engine
 
 
-async def test_stages_of_several_engines_are_told_apart(roles: Roles):
-    await publish(roles, SEE, LIST, TELL)
-    await roles.offer(IMAGES)
+async def figures_with(roles: Roles, images: Sequence[bytes], inside: int) -> dict[str, float]:
+    """Give what a crew counts while so many of the images are in its first engine."""
+    await roles.offer(images)
     host = Host(roles, held)
     async with running(host.run()) as working:
-        await until(lambda: host.engines and host.engines[0].inside == 4)
+        await until(lambda: host.engines and host.engines[0].inside == inside)
         figures = host.crew.figures()
         host.engines[0].gate.set()
         await ends(working)
+    return figures
+
+
+async def test_stages_of_several_engines_are_told_apart(roles: Roles):
+    await publish(roles, SEE, LIST, TELL)
+
+    figures = await figures_with(roles, IMAGES, 4)
 
     assert (figures["running:see"], figures["running:list"], figures["running:tell"]) == (4, 4, 0)
     assert (figures["slots:tell"], figures["slots"]) == (4, 8)
@@ -216,13 +223,8 @@ async def test_figures_of_stages_fit_through_a_proxy(roles: Roles):
     """Which ends a connection that tells more of them, or of longer names."""
     many = [replace(TELL, name=f"{n:02}", output_field=f"told{n}") for n in range(40)]
     await publish(roles, SEE, *many, replace(TELL, name=100 * "t"))
-    await roles.offer(IMAGES[:1])
-    host = Host(roles, held)
-    async with running(host.run()) as working:
-        await until(lambda: host.engines and host.engines[0].inside == 1)
-        figures = host.crew.figures()
-        host.engines[0].gate.set()
-        await ends(working)
+
+    figures = await figures_with(roles, IMAGES[:1], 1)
 
     assert len(figures) <= 100
     assert max(map(len, figures)) <= 100
