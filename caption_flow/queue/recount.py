@@ -4,6 +4,7 @@ Dead letters and parts may be any number, so they are read before, some at a tim
 counts the rest and what came since in one step, if nothing that was read is gone.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from caption_flow.queue.keys import LaneKeys, shard_to
 from caption_flow.queue.pages import pages
 from caption_flow.queue.scripts import Scripts
 from caption_flow.queue.shards import MOST
+
+logger = logging.getLogger(__name__)
 
 _LOOKS = 3  # before it is left for another time, as while letters are tried again by thousands
 _PARTS = 100  # whose records are read at a time
@@ -49,6 +52,10 @@ class Recount:
             answer = await self._look()
             if answer != b"moved":
                 return answer == b"changed"
+        logger.warning(
+            "How far shards are was not counted anew: dead letters or parts are taken off all the "
+            "time. Do it again once nobody does so"
+        )
         return False
 
     async def _look(self) -> bytes:

@@ -376,3 +376,20 @@ async def test_snapshot_names_the_shards_at_work(shop: Shop):
     assert found == (Shard("first", 1, 0, 0), Shard("last", 1, 0, 0), Shard("fed", 1, 0, 0))
     assert len(await letters_of(shop.dead)) == 1
     assert await sink.records() == {}
+
+
+async def test_shards_are_left_and_that_is_said_where_letters_keep_being_taken_off(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    letters = await shop.give_up(4, shard="a")
+    await shop.redis.hincrby(shop.lane.shards, "a:planned", 7)
+
+    async def drop() -> None:
+        await shop.dead.drop([letters.pop()])
+
+    between(monkeypatch, drop, drop, drop)
+
+    assert not await auditor(shop).mend_shards()
+    assert "was not counted anew" in caplog.text
+    assert await auditor(shop).mend_shards()
+    await shop.check_shards()
