@@ -17,7 +17,7 @@ from caption_flow.monitor.budget import ceiling
 from caption_flow.monitor.chart import EIGHTHS, PLAIN, chart, columns, known
 from caption_flow.monitor.limits import Limit, limit
 from caption_flow.monitor.living import is_silent, live
-from caption_flow.monitor.rates import MINUTE, Pace, rates
+from caption_flow.monitor.rates import MINUTE, SHORTEST, Pace, rates
 from caption_flow.monitor.report import BOOKS
 from caption_flow.queue.ports import Member, Snapshot
 
@@ -172,7 +172,7 @@ def _figures(found: Limit) -> Iterator[str]:
 
 
 def _rate(pace: Pace) -> str:
-    return wording.rate(pace.samples if pace.seconds else None)
+    return wording.rate(pace.samples if pace.seconds >= SHORTEST else None)
 
 
 def _crowd(snapshot: Snapshot, role: str, names: tuple[str, str]) -> str:

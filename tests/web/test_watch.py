@@ -57,6 +57,7 @@ async def opens_once_the_proxy_answers(part: Part, tab: Tab, url: str) -> None:
     await tab.until(says("#refusal", "Not now."))
     part.failing.clear()
     await tab.until(SEEN)
+    assert (await tab.texts("#rates b"))[0] == "\N{EN DASH}"  # too early for a rate
 
 
 async def forgets_a_token_that_is_not_needed(tab: Tab) -> None:
@@ -72,9 +73,9 @@ async def says_only_of_the_proxy_that_it_does_not_answer(part: Part, tab: Tab) -
     await tab.until(says("#lost", "The proxy does not answer (502)."))
     part.failing.clear()
     await tab.until("document.querySelector('#lost').hidden")
-    part.hanging = {"/api/state"}
+    part.speaking.clear()
     await tab.until(says("#lost", "The proxy does not answer."))
-    part.hanging = set()
+    part.speaking.set()
     await tab.until("document.querySelector('#lost').hidden")
     tab.errors.clear()  # a browser notes what is refused
     part.strange = True

@@ -13,6 +13,7 @@ const MOST_ROWS = 600; // that this page keeps
 const AT_FIRST = 24; // tiles
 const PICTURES_AT_ONCE = 24; // that a proxy gives
 const WINDOW = 30; // seconds over which a speed is taken
+const SHORTEST = 5; // seconds over which there is a rate
 const SILENT = 20; // seconds without a word, after which a process is marked
 const TOKEN = "caption-flow.token";
 
@@ -152,11 +153,14 @@ function showLimit({ limit }) {
   );
 }
 
+/** A rate, where it is taken over long enough to be one. */
+const paced = (pace, what) => (pace.seconds < SHORTEST ? ["–", ""] : [rate(pace[what]), "/s"]);
+
 const RATES = [
-  ["Last minute", ({ rates }) => [rate(rates.minute.samples), "/s"]],
-  ["Last 5 minutes", ({ rates }) => [rate(rates.five_minutes.samples), "/s"]],
-  ["Last hour", ({ rates }) => [rate(rates.hour.samples), "/s"]],
-  ["Tokens, last minute", ({ rates }) => [rate(rates.minute.tokens), "/s"]],
+  ["Last minute", ({ rates }) => paced(rates.minute, "samples")],
+  ["Last 5 minutes", ({ rates }) => paced(rates.five_minutes, "samples")],
+  ["Last hour", ({ rates }) => paced(rates.hour, "samples")],
+  ["Tokens, last minute", ({ rates }) => paced(rates.minute, "tokens")],
   ["Time left", ({ rates, done }) => [done ? "done" : rates.left === null ? "–" : lasting(rates.left), ""]],
 ];
 
