@@ -67,6 +67,10 @@ class StorageUnfit(CaptionFlowError):
     exit_code = 2
 
 
+class UploadFailed(CaptionFlowError):
+    """The hub has not taken a data set (yet); who starts again goes on from there."""
+
+
 class EngineFailed(CaptionFlowError):
     """The engine could not caption this one request; others are unharmed."""
 

@@ -1,4 +1,4 @@
-"""Data set: who stands in the parts, at some 50 bytes a row, however many parts there are.
+"""Data set: who stands in the parts, at some 20 bytes a row, however many parts there are.
 
 Of each row only the sample's id, shard and chunk are read, part by part, and the id is kept as its
 digest.
@@ -15,12 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from caption_flow.dataset.known import DIGEST_BYTES, Known, digest
+from caption_flow.dataset.known import KEPT, KEPT_BYTES, Known, digest
 from caption_flow.errors import CaptionFlowError
 
 _COLUMNS = ("id", "shard", "chunk")
 _WORDS = ", ".join(_COLUMNS)
 _ROWS = 65_536  # read at a time, for a part may be of any length
+# Rows in the order of these bytes are in the order of their ids, and of their own where these are
+# the same: so they are sorted where they are, and no list of their order is needed.
+_ENTRY = np.dtype([("id", KEPT), ("row", ">u4")])
+_SORTED = f"S{_ENTRY.itemsize}"
+_COUNTED = 1 << 20  # codes counted at a time: numpy makes larger numbers of them
 
 
 class PartUnreadable(CaptionFlowError):
@@ -46,7 +51,7 @@ class Census:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._digests = bytearray()  # of each row's id
+        self._entries = bytearray()  # of each row
         self._codes = array("i")  # of each row's home
         self._homes: dict[Home, int] = {}  # home -> its code
         self._files: list[tuple[str, Path]] = []  # name and place of each part
@@ -59,15 +64,17 @@ class Census:
             for rows in _read(file):
                 self._add(rows)
         except PartUnreadable:
-            del self._digests[before * DIGEST_BYTES :], self._codes[before:]
+            del self._entries[before * _ENTRY.itemsize :], self._codes[before:]
             self.rows = before
             raise
         self._files.append((part, file))
         self._ends.append(self.rows)
 
     def _add(self, rows: "_Rows") -> None:
-        for id_ in rows.ids:
-            self._digests += digest(id_)
+        entries = np.empty(len(rows.ids), dtype=_ENTRY)
+        entries["id"] = [digest(id_)[:KEPT_BYTES] for id_ in rows.ids]
+        entries["row"] = np.arange(self.rows, self.rows + len(rows.ids))
+        self._entries += entries.tobytes()
         codes = [self._homes.setdefault(home, len(self._homes)) for home in rows.homes]
         self._codes.frombytes(np.array(codes, dtype=np.intc)[rows.indices].tobytes())
         self.rows += len(rows.ids)
@@ -75,12 +82,11 @@ class Census:
     def close(self) -> None:
         """Put the rows in order; no part comes after this."""
         pa.default_memory_pool().release_unused()  # Arrow is done; it would keep 200 MB
-        digests = np.frombuffer(self._digests, dtype=f"S{DIGEST_BYTES}")
-        # Stable: of rows with the same id the oldest part's comes first.
-        order = np.argsort(digests, kind="stable")
-        ordered = digests[order]
-        self._known = Known.of(ordered)
-        self._digests = bytearray()
+        entries = np.frombuffer(self._entries, dtype=_ENTRY)
+        together = entries.view(_SORTED)
+        together.sort()  # of rows with the same id the oldest part's comes first
+        self._known = Known.of(together)
+        ordered, order = entries["id"], entries["row"]
         repeats = np.zeros(self.rows + 1, dtype=bool)  # whether a row has the id of the one before
         repeats[1 : self.rows] = ordered[1:] == ordered[:-1]
         self._repeated = order[np.flatnonzero(repeats[:-1])]
@@ -128,7 +134,10 @@ class Census:
         return np.frombuffer(self._codes, dtype=np.intc)[rows]
 
     def _by_code(self, codes: Any) -> Any:
-        return np.bincount(codes, minlength=len(self._homes))
+        counts = np.zeros(len(self._homes), dtype=np.int64)
+        for first in range(0, len(codes), _COUNTED):
+            counts += np.bincount(codes[first : first + _COUNTED], minlength=len(self._homes))
+        return counts
 
 
 class _Rows(Struct, frozen=True):
@@ -165,7 +174,9 @@ def _rows(batch: pa.RecordBatch) -> _Rows:
     """Pair the dictionaries of shards and chunks; the columns are never spelled out."""
     shard, chunk = batch.column("shard"), batch.column("chunk")
     shards, chunks = shard.dictionary.to_pylist(), chunk.dictionary.to_pylist()
-    pairs = shard.indices.to_numpy().astype(np.int64) * len(chunks) + chunk.indices.to_numpy()
+    # By DLPack: `to_numpy` would import pandas, where that is installed, which takes 35 MB.
+    first, second = np.from_dlpack(shard.indices), np.from_dlpack(chunk.indices)
+    pairs = first.astype(np.int64) * len(chunks) + second
     distinct, indices = np.unique(pairs, return_inverse=True)
     homes = [Home(shards[p // len(chunks)], chunks[p % len(chunks)]) for p in distinct.tolist()]
     return _Rows(batch.column("id").to_pylist(), homes, indices)

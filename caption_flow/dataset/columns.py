@@ -59,6 +59,15 @@ class ColumnSchema(Struct, frozen=True):
     fields: dict[str, str] = field(default_factory=dict)  # of answers that have a form; likewise
     later: tuple[str, ...] = ()  # of LATER, those that the parts have
 
+    def together(self, other: "ColumnSchema") -> "ColumnSchema":
+        """Say what is in the parts of two jobs; texts are JSON only where they are so in both."""
+        return ColumnSchema(
+            tuple(dict.fromkeys((*self.outputs, *other.outputs))),
+            _kinds(self.columns, other.columns),
+            _kinds(self.fields, other.fields),
+            tuple(dict.fromkeys((*self.later, *other.later))),
+        )
+
     def encode(self) -> bytes:
         """Write as JSON, the same bytes for the same schema."""
         return msgspec.json.encode(self, order="sorted")
@@ -67,6 +76,11 @@ class ColumnSchema(Struct, frozen=True):
     def decode(cls, text: bytes) -> "ColumnSchema":
         """Read what `encode` wrote."""
         return msgspec.json.decode(text, type=cls)
+
+
+def _kinds(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    clashing = {name for name, kind in one.items() if other.get(name, kind) != kind}
+    return {**one, **other} | dict.fromkeys(clashing, "string")
 
 
 def infer(

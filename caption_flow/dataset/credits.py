@@ -5,9 +5,9 @@ a job that an earlier version began, the whole row is taken for the work of its 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,14 +23,26 @@ _WHOLE = {
     "output_tokens": pa.int32(),
     "captioned_at": pa.timestamp("us", tz="UTC"),
 }
+CREDITED = frozenset({STAGES, *_WHOLE})  # columns that say who made what
 
 
 def tally(file: Path) -> Tally:
     """Count what each contributor made of the rows of a part."""
     found: Tally = {}
     for made, _ in _stages(file):
-        for name, credit in _sums(made):
-            found[name] = found.get(name, Credit()) + credit
+        add(found, _sums(made))
+    return found
+
+
+def tally_of(batch: pa.RecordBatch) -> Tally:
+    """Count what each contributor made of some rows."""
+    return add({}, _sums(_flat(batch)[0]))
+
+
+def add(found: Tally, more: Iterable[tuple[str, Credit]]) -> Tally:
+    """Add credits to those of a tally, which is changed and given back."""
+    for name, credit in more:
+        found[name] = found.get(name, Credit()) + credit
     return found
 
 
@@ -46,7 +58,7 @@ def rows_by_shard(file: Path) -> dict[str, int]:
     return dict(found)
 
 
-def by_day(file: Path, contributor: str) -> dict[str, int]:
+def by_day(file: Path | IO[bytes], contributor: str) -> dict[str, int]:
     """Count the captions of a contributor by the day (UTC) on which they were made."""
     found: dict[str, int] = {}
     for made, _ in _stages(file):
@@ -68,7 +80,7 @@ def made_by(batch: pa.RecordBatch, contributor: str, since: float) -> Any:
     return pc.is_in(pa.array(range(batch.num_rows), rows.type), value_set=touched)
 
 
-def _stages(file: Path) -> Iterator[tuple[pa.Table, Any]]:
+def _stages(file: Path | IO[bytes]) -> Iterator[tuple[pa.Table, Any]]:
     with pq.ParquetFile(file) as opened:
         names = opened.schema_arrow.names
         columns = [STAGES] if STAGES in names else [name for name in names if name in _WHOLE]

@@ -13,7 +13,7 @@ def read_ids(file: Path) -> list[str]:
     """Read the sample ids of a finished part; raise StorageUnfit where it is somebody else's."""
     with pq.ParquetFile(file) as opened:
         named = "id" in opened.schema_arrow.names
-        column = opened.read(columns=["id"]).column("id") if named else None
+        column = opened.read(columns=["id"], use_threads=False).column("id") if named else None
     if column is None or not _is_text(column):
         raise StorageUnfit(
             f"{file} is no part: it has no column id with a text in every row. "

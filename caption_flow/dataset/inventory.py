@@ -19,6 +19,7 @@ class Inventory(Struct, frozen=True):
     published: frozenset[str]
     writing: frozenset[str]  # under a temporary name, and the writer lives
     abandoned: frozenset[str]  # under a temporary name, and the writer is gone
+    superseded: frozenset[str] = frozenset()  # merged into one of the published, which has the rows
 
 
 def take_inventory(folder: PartFolder) -> Inventory:
@@ -26,18 +27,20 @@ def take_inventory(folder: PartFolder) -> Inventory:
     with on_disk(folder.path):
         # Temporary parts first: one that is renamed meanwhile is seen under its final name.
         held = {part: _is_held(folder.temporary(part)) for part in folder.unpublished()}
-        published = frozenset(folder.published())
+        look = folder.look()
+    published = look.published
     return Inventory(
         published=published,
         writing=frozenset(part for part in held if held[part]) - published,
         abandoned=frozenset(part for part in held if held[part] is False) - published,
+        superseded=frozenset(look.superseded),
     )
 
 
 def use_file(folder: PartFolder, part: str, use: Callable[[Path], None]) -> bool:
     """Use the file of a part, whichever name it has; False where there is none."""
-    # The temporary name first: it may be renamed just now.
-    for file in (folder.temporary(part), folder.file(part)):
+    # In this order: it may be renamed just now.
+    for file in (folder.temporary(part), folder.file(part), folder.retired(part)):
         try:
             use(file)
         except FileNotFoundError:

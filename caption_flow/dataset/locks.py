@@ -1,5 +1,6 @@
 """Data set: locks on hidden files, which tell that their writer lives; and names made durable."""
 
+import ctypes
 import fcntl
 import os
 from contextlib import ExitStack
@@ -45,5 +46,17 @@ def sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_disk(folder: str) -> None:
+    """Make all that was written to the disk of a folder durable; where it can be, no other's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Python has no name for it, and other systems than Linux do not have it.
+        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)
+        if syncfs is None or syncfs(descriptor):
+            os.sync()
     finally:
         os.close(descriptor)

@@ -1,22 +1,16 @@
-"""Data set: the folder of a job's parts, and how a part comes to be in it.
+"""Data set: the folder of a job's parts: those that are finished, merged, written, abandoned.
 
-A part is written under a hidden temporary name that is locked while its writer lives, made
-durable (`prepare`), and renamed once the queue has recorded it (`publish`). What the disk refuses
-is raised in our words, see disk; every step may then be repeated, but for those of a part that is
-not recorded, which is given up.
+A part is hidden and locked while its writer lives, see open_part, and renamed once the queue has
+recorded it. What the disk refuses is raised in our words, see disk; every step may then be
+repeated, but for those of a part that is not recorded, which is given up.
 """
 
 import errno
-import fcntl
 import os
-import secrets
-import shutil
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,14 +19,17 @@ from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.credits import rows_by_shard, tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.ids import read_ids
-from caption_flow.dataset.locks import is_at, lock, sync
-from caption_flow.dataset.rows import LOW_CARDINALITY, arrow_schema, table
+from caption_flow.dataset.locks import lock, sync
+from caption_flow.dataset.merged import Look, Lookout, merged_name, read_replaced
+from caption_flow.dataset.open_part import AGREED, OpenPart
+from caption_flow.dataset.snapshot import shared
+from caption_flow.dataset.temporary import begin, new_name
 from caption_flow.errors import StorageBlocked, StorageUnfit
-from caption_flow.model import Caption, EntryId, Tally
+from caption_flow.model import Tally
 
-SUFFIX = ".parquet"
-AGREED = b"caption_flow.columns"  # key of the agreed columns in a file's metadata
-ROWS_PER_GROUP = 5000
+T = TypeVar("T")
+
+_FILE_END = ".parquet"
 TRIAL_BYTES = 64 * 1024  # less space than this is none
 
 
@@ -42,6 +39,7 @@ class PartFolder:
     def __init__(self, data_dir: Path, job: str) -> None:
         self.path = data_dir / job
         self._made = False  # by us; it is not made again: it may be a disk that is not mounted
+        self._lookout = Lookout(self._finished, self.file)
 
     def make(self) -> None:
         """Make the folder; raise StorageUnfit where parts cannot be written to it."""
@@ -56,9 +54,19 @@ class PartFolder:
             self._write_trial(size)
 
     def published(self) -> list[str]:
-        """Name the finished parts, oldest name first."""
-        names = self._names("part-", SUFFIX)
-        return sorted(name.removesuffix(SUFFIX) for name in names)
+        """Name the finished parts, oldest name first; those left out that were merged."""
+        return sorted(self.look().published)
+
+    def look(self) -> Look:
+        """Find the finished parts, and those that were merged into them."""
+        with on_disk(self.path):
+            seen = self._lookout.look()
+        if seen is None:
+            raise StorageBlocked(
+                f"{self.path} lists merged parts that are not there. See to its disk; nothing is "
+                "lost."
+            )
+        return seen
 
     def unpublished(self) -> list[str]:
         """Name the parts that stand under their temporary name."""
@@ -67,18 +75,34 @@ class PartFolder:
 
     def file(self, part: str) -> Path:
         """Where a finished part stands."""
-        return self.path / f"{part}{SUFFIX}"
+        return self.path / f"{part}{_FILE_END}"
 
     def temporary(self, part: str) -> Path:
         """Where a part stands until it is published: hidden from every reader of the folder."""
         return self.path / f".{part}.tmp"
 
-    def open(self, agreed: ColumnSchema) -> "OpenPart":
+    def retired_parts(self) -> list[str]:
+        """Name the parts that were merged, and whose rows may still be read by some."""
+        return sorted(name[1:].removesuffix(".merged") for name in self._names(".part-", ".merged"))
+
+    def retired(self, part: str) -> Path:
+        """Where a part stands that was merged, for those who listed it before."""
+        return self.path / f".{part}.merged"
+
+    def open(self, agreed: ColumnSchema) -> OpenPart:
         """Begin a part under a new name."""
         with on_disk(self.path):
             if not self._made:
                 self.path.mkdir(parents=True, exist_ok=True)
-            return OpenPart(self, _new_name(), agreed)
+            return OpenPart(self, new_name(), agreed)
+
+    def begin_merged(self, newest: str) -> tuple[str, IO[bytes]]:
+        """Begin a part that others are merged into; answers its name, and its file, locked.
+
+        It is called after the newest of them, so that the parts keep their order.
+        """
+        with on_disk(self.path):
+            return begin(self.temporary, merged_name(newest))
 
     def abandoned(self) -> list["AbandonedPart"]:
         """Take over the temporary parts whose writer is gone; each must be settled."""
@@ -118,16 +142,31 @@ class PartFolder:
         # In this order: it may be renamed just now.
         return self.is_unpublished(part) or self.is_published(part)
 
+    def replaced_by(self, part: str) -> dict[str, str] | None:
+        """Name the parts that a merged one replaces, each with its revision; None without it."""
+        with on_disk(self.path), suppress(FileNotFoundError):
+            return self._use(part, read_replaced)
+        return None
+
+    def opened(self, part: str) -> IO[bytes]:
+        """Open a finished part, or what is kept of one that was merged since it was listed."""
+        with on_disk(self.path):
+            return self._use_finished(part, lambda file: file.open("rb"))
+
+    def read(self, part: str, read: Callable[[Path], T]) -> T:
+        """Read something of a part that is finished, if perhaps not renamed yet."""
+        with self.reading(part):
+            return self._use(part, read)
+
     def ids(self, part: str) -> list[str]:
         """Read the sample ids of a part that is finished, if perhaps not renamed yet."""
-        with self.reading(part):
-            return self._ids(part)
+        return self.read(part, read_ids)
 
     def ids_if_prepared(self, part: str) -> list[str] | None:
         """Read the sample ids of a part that others write; None while it is not finished."""
         with on_disk(self.path):
             try:
-                return self._ids(part)
+                return self._use(part, read_ids)
             except StorageUnfit:
                 return None  # somebody else's
             except (pa.ArrowException, OSError) as exc:
@@ -137,45 +176,33 @@ class PartFolder:
 
     def tally(self, part: str) -> Tally:
         """Count what each contributor made of a part that is finished, if perhaps not renamed."""
-        with self.reading(part):
-            try:
-                return tally(self.temporary(part))
-            except FileNotFoundError:  # so it is renamed: the usual case
-                return tally(self.file(part))
+        return self.read(part, tally)
 
     def shards(self, part: str) -> dict[str, int]:
         """Count the rows of each shard in a part that is finished, if perhaps not renamed."""
-        with self.reading(part):
-            try:
-                return rows_by_shard(self.temporary(part))
-            except FileNotFoundError:  # so it is renamed: the usual case
-                return rows_by_shard(self.file(part))
-
-    def newest(self, count: int) -> list[tuple[str, list[str]]]:
-        """Read a few samples of the newest part: id, and the texts of all its outputs."""
-        agreed, published = self.agreed(), self.published()
-        if agreed is None or not published:
-            return []
-        file = pq.ParquetFile(self.file(published[-1]))
-        batches = file.iter_batches(count, columns=["id", *agreed.outputs])
-        return [
-            (row["id"], [text for name in agreed.outputs for text in row[name] or ()])
-            for batch in islice(batches, 1)  # a part may have lost all its rows
-            for row in batch.to_pylist()
-        ]
+        return self.read(part, rows_by_shard)
 
     def rows(self) -> int:
         """Count the rows of all finished parts."""
+        with on_disk(self.path), shared(self.path):
+            return sum(map(self._rows, self.published()))
+
+    def rows_of(self, part: str) -> int | None:
+        """Count the rows of a finished part; None where it cannot be read."""
         with on_disk(self.path):
-            return sum(pq.read_metadata(self.file(part)).num_rows for part in self.published())
+            try:
+                return self._rows(part)
+            except pa.ArrowException:
+                return None
 
     def agreed(self) -> ColumnSchema | None:
         """Read the columns that the finished parts have; None while there is no part."""
-        for part in self.published():
-            with self.reading(part):
-                metadata = pq.read_schema(self.file(part)).metadata or {}
-            if AGREED in metadata:
-                return ColumnSchema.decode(metadata[AGREED])
+        with shared(self.path):
+            for part in self.published():
+                with self.reading(part):
+                    metadata = self._use_finished(part, pq.read_schema).metadata or {}
+                if AGREED in metadata:
+                    return ColumnSchema.decode(metadata[AGREED])
         return None
 
     @contextmanager
@@ -190,6 +217,9 @@ class PartFolder:
                 f"{self.file(part)} cannot be read ({why}). Put a sound copy in its place."
             ) from exc
 
+    def _finished(self, end: str = "") -> set[str]:
+        return {name.removesuffix(_FILE_END) for name in self._names("part-", f"{end}{_FILE_END}")}
+
     def _names(self, begin: str, end: str) -> list[str]:
         with on_disk(self.path):
             try:
@@ -198,15 +228,26 @@ class PartFolder:
                 return []
         return [name for name in names if name.startswith(begin) and name.endswith(end)]
 
-    def _ids(self, part: str) -> list[str]:
-        try:
-            return read_ids(self.temporary(part))
-        except FileNotFoundError:  # so it is renamed: the usual case
-            return read_ids(self.file(part))
+    def _rows(self, part: str) -> int:
+        rows: int = self._use_finished(part, pq.read_metadata).num_rows
+        return rows
+
+    def _use(self, part: str, read: Callable[[Path], T]) -> T:
+        """Read the file of a part that is finished, if perhaps not renamed yet."""
+        # In this order: it may be renamed just now.
+        with suppress(FileNotFoundError):
+            return read(self.temporary(part))
+        return self._use_finished(part, read)
+
+    def _use_finished(self, part: str, read: Callable[[Path], T]) -> T:
+        """Read the file of a finished part, or what is kept of one that was merged since."""
+        with suppress(FileNotFoundError):
+            return read(self.file(part))
+        return read(self.retired(part))
 
     def _write_trial(self, size: int) -> None:
         # Named and locked like a part: who is killed here leaves what recovery deletes.
-        name, file = _begin(self, _new_name())
+        name, file = begin(self.temporary, new_name())
         path = self.temporary(name)
         try:
             with file:
@@ -237,145 +278,3 @@ class AbandonedPart:
     def close(self) -> None:
         """Let go of the part, settled or not."""
         self._file.close()
-
-
-class OpenPart:
-    """A part being written. Not safe for two threads at once."""
-
-    def __init__(self, folder: PartFolder, name: str, agreed: ColumnSchema) -> None:
-        self.name, self._file = _begin(folder, name)
-        self.entries: list[EntryId] = []  # of the rows, in their order
-        self.ids: list[str] = []  # of their samples, likewise
-        self._folder = folder
-        self._agreed = agreed
-        self._schema = arrow_schema(agreed).with_metadata({AGREED: agreed.encode()})
-        self._buffer: list[Caption] = []
-        self._writer = pq.ParquetWriter(
-            self._file,
-            self._schema,
-            compression="zstd",
-            use_dictionary=list(LOW_CARDINALITY),
-        )
-
-    @property
-    def size(self) -> int:
-        """Bytes of it that the disk has taken so far."""
-        return os.fstat(self._file.fileno()).st_size
-
-    def append(self, captions: Sequence[Caption]) -> None:
-        """Add rows; they reach the file a row group at a time."""
-        self.entries += [caption.entry for caption in captions]
-        self.ids += [caption.sample.id for caption in captions]
-        self._buffer += captions
-        if len(self._buffer) >= ROWS_PER_GROUP:
-            with on_disk(self._folder.path):
-                self._flush()
-
-    def prepare(self) -> None:
-        """Make the part complete and durable under its temporary name."""
-        with on_disk(self._folder.path):
-            self._finish()
-            os.fsync(self._file.fileno())
-            path = self._folder.temporary(self.name)
-            if not is_at(self._file, path):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-            sync(self._folder.path)
-
-    def tally(self) -> Tally:
-        """Count what each contributor made of the rows of the prepared part."""
-        with on_disk(self._folder.path):
-            return tally(self._folder.temporary(self.name))
-
-    def shards(self) -> dict[str, int]:
-        """Count the rows of each shard in the prepared part."""
-        with on_disk(self._folder.path):
-            return rows_by_shard(self._folder.temporary(self.name))
-
-    def publish(self) -> None:
-        """Give the prepared part its final name."""
-        with on_disk(self._folder.path):
-            if not self._folder.exists(self.name):
-                self._restore()
-        self._folder.publish(self.name)
-        self._file.close()
-
-    def without(self, lost: Collection[EntryId]) -> "OpenPart":
-        """Replace this prepared part by one without the rows of some entries."""
-        with on_disk(self._folder.path):
-            with pq.ParquetFile(self._folder.temporary(self.name)) as file:
-                rows = file.read()
-            keep = [entry not in lost for entry in self.entries]
-            rest = self._folder.open(self._agreed)
-            rest.entries = [entry for entry, kept in zip(self.entries, keep, strict=True) if kept]
-            rest.ids = [id_ for id_, kept in zip(self.ids, keep, strict=True) if kept]
-            try:
-                rest._writer.write_table(rows.filter(pa.array(keep)))
-            except OSError:
-                rest.discard()
-                raise
-        self.discard()
-        return rest
-
-    def discard(self) -> None:
-        """Give the part up; its entries stay in the queue."""
-        # A disk that refuses even this leaves it to whoever recovers.
-        with suppress(StorageBlocked):
-            self._folder.delete(self.name)
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Leave the part to whoever recovers: it may or may not be recorded."""
-        with suppress(OSError):
-            self._writer.close()
-        with suppress(OSError):
-            self._file.close()
-
-    def _flush(self) -> None:
-        self._writer.write_table(table(self._buffer, self._agreed, self._schema))
-        self._buffer = []
-
-    def _finish(self) -> None:
-        if self._buffer:
-            self._flush()
-        self._writer.close()
-        self._file.flush()
-
-    def _restore(self) -> None:
-        """Write the part once more, from our descriptor: its file was deleted, with its name."""
-        # Under a name that is not recorded, or a crash would have half a part published.
-        with ExitStack() as failed:
-            name, copy = _begin(self._folder, f"{self.name}-again")
-            failed.enter_context(copy)
-            self._file.seek(0)
-            shutil.copyfileobj(self._file, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-            self._folder.temporary(name).rename(self._folder.temporary(self.name))
-            failed.pop_all()
-        self._file.close()
-        self._file = copy
-
-
-def _new_name() -> str:
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"part-{stamp}-{secrets.token_hex(4)}"
-
-
-def _begin(folder: PartFolder, name: str) -> tuple[str, IO[bytes]]:
-    """Create a temporary file and lock it, until it is closed: how others know that we live.
-
-    Answers its name too: another one, where a sink took the first for abandoned before we had
-    the lock. A part of that name would not be recorded any more.
-    """
-    while True:
-        path = folder.temporary(name)
-        file = path.open("w+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            file.close()
-            raise
-        if is_at(file, path):
-            return name, file
-        file.close()
-        name = _new_name()

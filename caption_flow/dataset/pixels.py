@@ -7,7 +7,8 @@ that lead out of its data set, and a download those that lead into our network.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from msgspec import UNSET
 from caption_flow.dataset.source import Listed, Source
 from caption_flow.errors import CaptionFlowError, SourceError
 from caption_flow.fetch import DownloadLimits, FetchFailed
-from caption_flow.model import Reference, Sample, sample_name
+from caption_flow.model import Raw, Reference, Sample, sample_name
 
 if TYPE_CHECKING:
     from caption_flow.fetch import BlockingClient
@@ -70,10 +71,45 @@ class Pixels:
             # Around one sample: whatever a source, perhaps not ours, does not bear.
             raise NoPixels(str(exc) or type(exc).__name__) from exc
 
+    def several(self, samples: Sequence[Sample]) -> list[bytes | NoPixels]:
+        """Read the images of samples of one shard; for one that cannot be read comes the reason.
+
+        All in one go, which most sources have less to do for.
+        """
+        found: list[bytes | NoPixels] = []
+        with suppress(Exception):  # then those that are missing are asked for one by one
+            self._read_together(samples, found)
+        return [*found, *map(self._tried, samples[len(found) :])]
+
     def close(self) -> None:
         """Leave what is being fetched."""
         if self._client is not None:
             self._client.leave()
+
+    def _read_together(self, samples: Sequence[Sample], found: list[bytes | NoPixels]) -> None:
+        names = [sample_name(one.shard, one.id) for one in samples]
+        wanted = [Listed(name) for name in names if name is not None]
+        if self._opening is None or len(wanted) < len(samples):
+            return
+        given = self._opening.source().samples(samples[0].shard, wanted)
+        for sample, raw in zip(samples, given, strict=False):
+            if raw.id != sample.id:
+                return
+            found.append(self._taken(raw))
+
+    def _tried(self, sample: Sample) -> bytes | NoPixels:
+        try:
+            return self.of(sample)
+        except NoPixels as exc:
+            return exc
+
+    def _taken(self, raw: Raw) -> bytes | NoPixels:
+        try:
+            return self._image(raw)
+        except NoPixels as exc:
+            return exc
+        except FetchFailed as exc:
+            return NoPixels(exc.detail)
 
     def _read(self, source: Source, sample: Sample) -> bytes:
         name = sample_name(sample.shard, sample.id)
@@ -82,6 +118,9 @@ class Pixels:
         raw = next(iter(source.samples(sample.shard, [Listed(name)])), None)
         if raw is None:
             raise NoPixels("the data set does not give it")
+        return self._image(raw)
+
+    def _image(self, raw: Raw) -> bytes:
         if raw.error:
             raise NoPixels(raw.error)
         if raw.reference is not None:

@@ -20,7 +20,8 @@ from msgspec import Struct
 from caption_flow.dataset.credits import made_by, rows_by_shard, tally
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.locks import is_at, lock, sync
-from caption_flow.dataset.parts import ROWS_PER_GROUP, PartFolder
+from caption_flow.dataset.open_part import ROWS_PER_GROUP
+from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rows import LOW_CARDINALITY
 from caption_flow.model import Tally, sample_name
 
@@ -81,8 +82,11 @@ class Rewriting:
             return tally(written), rows_by_shard(written)
 
     def replace(self) -> bool:
-        """Put what was written in the place of the part, durably; False where it is gone."""
+        """Put what was written in the place of the part, durably; False where either is gone."""
         with on_disk(self._folder.path):
+            if not self._folder.is_published(self.part):  # but merged since
+                self.discard()
+                return False
             _replace(self._folder, self.part)
             return _revision(self._path) == self.token
 
@@ -124,6 +128,8 @@ def find(folder: PartFolder, part: str, token: str) -> Found:
     """Tell how far a rewriting came; one whose writer is gone is brought to its end."""
     path = _hidden(folder, part)
     with on_disk(folder.path):
+        if merged := folder.look().superseded.get(part):
+            return _find_merged(folder, part, token, merged)
         if path.exists():
             file = lock(path)
             if file is None:
@@ -136,6 +142,13 @@ def find(folder: PartFolder, part: str, token: str) -> Found:
         if not folder.is_published(part):
             return "absent"
         return "replaced" if _revision(folder.file(part)) == token else "undone"
+
+
+def _find_merged(folder: PartFolder, part: str, token: str, merged: str) -> Found:
+    """Tell it of a part that was merged since: its rows went as they were then."""
+    clear(folder, part)
+    last = (folder.replaced_by(merged) or {}).get(part)
+    return "replaced" if last == token else "undone"
 
 
 def revision(folder: PartFolder, part: str) -> str:
@@ -191,7 +204,11 @@ def _replace(folder: PartFolder, part: str) -> None:
 
 def _revision(file: Path) -> str:
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        return revision_in(pq.read_schema(file))
     except pa.ArrowException:  # torn
         return ""
-    return str(metadata.get(_REVISION, b"").decode())
+
+
+def revision_in(schema: pa.Schema) -> str:
+    """Read of a part's schema which rewriting was its last; empty where there was none."""
+    return str((schema.metadata or {}).get(_REVISION, b"").decode())

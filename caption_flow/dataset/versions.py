@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.snapshot import snapshot
 
 _COLUMN = "settings_version"
 
@@ -23,14 +24,16 @@ def newest_version(folder: PartFolder) -> int:
     """
     with on_disk(folder.path, first=True), suppress(FileNotFoundError):
         os.scandir(folder.path).close()
-    return max((v for part in folder.published() for v in _highest(folder, part)), default=0)
+    with snapshot(folder) as parts:
+        return max((v for part in parts.names for v in _highest(folder, part)), default=0)
 
 
 def _highest(folder: PartFolder, part: str) -> Iterator[int]:
     """Yield the highest version of each row group."""
     with on_disk(folder.path):
         try:
-            footer = pq.read_metadata(folder.file(part))
+            with folder.opened(part) as file:
+                footer = pq.read_metadata(file)
         except pa.ArrowException:
             return  # whoever plans needs its rows, and names it
     for group in map(footer.row_group, range(footer.num_row_groups)):

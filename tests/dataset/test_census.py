@@ -1,5 +1,7 @@
 """Census: each row of the parts is counted once, under the chunk it came with."""
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from caption_flow.dataset import census as module
 from caption_flow.dataset.census import Census, Double, Home, PartUnreadable
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import PartFolder
-from tests.roles import caption
+from tests.made import caption
 
 Row = tuple[str, str, str]  # id, shard, chunk
 
@@ -187,4 +189,15 @@ def test_hundred_thousand_rows_take_few_bytes_each(tmp_path: Path):
         tracemalloc.stop()
 
     assert census.rows == 100_000
-    assert peak < 100_000 * 60
+    assert peak < 100_000 * 30
+
+
+def test_a_part_is_read_without_pandas_which_would_take_more_than_a_million_rows(tmp_path: Path):
+    file = write(tmp_path, "part-1", rows("s/1", "s/2"))
+    program = "import sys; from pathlib import Path; from caption_flow.dataset.census import Census"
+    program += "; Census().add('part-1', Path(sys.argv[1])); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True
+    )
+
+    assert "pandas" not in done.stdout.split()

@@ -18,7 +18,7 @@ from caption_flow.dataset.columns import (
     split,
 )
 from caption_flow.dataset.rows import arrow_schema, column_names, table
-from tests.roles import caption
+from tests.made import caption
 
 SCALARS = st.one_of(
     st.none(),

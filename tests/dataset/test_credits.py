@@ -12,7 +12,7 @@ from caption_flow.dataset.columns import ColumnSchema, infer
 from caption_flow.dataset.credits import by_day, made_by, rows_by_shard, tally
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import Caption, Credit
-from tests.roles import caption, outcome
+from tests.made import caption, outcome
 
 DAY = 86_400.0
 

@@ -13,7 +13,7 @@ from caption_flow.dataset.columns import ColumnSchema, infer
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rows import arrow_schema, column_names, table
 from caption_flow.model import Caption
-from tests.roles import caption, outcome
+from tests.made import caption, outcome
 
 FIELDS = {
     "shape": "string",

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from caption_flow.dataset.gallery import Ask, Gallery, follower, index
+from caption_flow.dataset.gallery.catalogue import Catalogue
 from caption_flow.dataset.gallery.entries import entries
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.retiring import sweep
 from caption_flow.dataset.rewriting import begin
+from caption_flow.dataset.snapshot import snapshot
 from tests.dataset.galleries import (
     PER_PART,
     ROWS,
@@ -24,6 +27,7 @@ from tests.dataset.galleries import (
     opening,
     searched,
 )
+from tests.dataset.mergers import merged
 from tests.e2e.desk import wait_until
 from tests.view.parts import NEEDLE, numbered, part_name, write_part
 
@@ -182,3 +186,59 @@ def test_index_does_not_grow_with_parts_that_are_rewritten(
         wasted = reader.execute("SELECT sum(rows) FROM part WHERE NOT live").fetchone()[0] or 0
     assert wasted <= 2 * ROWS
     assert found(gallery, "afternoon ") == list(range(8, ROWS))
+
+
+def test_part_that_lost_rows_counts_as_indexed_when_it_is(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """There are as many rows then as were indexed before, and yet they are others."""
+    seen, go_on = threading.Event(), threading.Event()
+    clear = follower._clear
+
+    def clear_later(*given: Any) -> None:
+        seen.set()
+        assert go_on.wait(20)
+        clear(*given)
+
+    monkeypatch.setattr(follower, "_clear", clear_later)
+    write_part(folder, part_name(0), numbered(0, PER_PART)[1:])
+    assert seen.wait(20)
+
+    assert gallery.state().rows == ROWS - 1
+    assert gallery.state().indexing
+    go_on.set()
+    searched(gallery, ROWS - 1)
+
+
+def test_rows_stay_while_parts_are_merged(gallery: Gallery, folder: Path):
+    parts = PartFolder(folder.parent, folder.name)
+    [row] = gallery.page(Ask(), 39, 1).rows
+    with snapshot(parts):
+        merged(parts, parts.published())
+        assert numbers(gallery.page(Ask(), 0, ROWS)) == list(range(ROWS))
+        wait_until(lambda: gallery.state().parts == 1, "the merged part")
+        searched(gallery)
+    sweep(parts)
+
+    assert numbers(gallery.page(Ask(), 0, ROWS)) == list(range(ROWS))
+    assert found(gallery, "00000039 ") == [39]
+    moved = gallery.row(row.part, row.number, row.id)
+    assert moved is not None
+    assert (moved.number, moved.id) == (39, row.id)
+
+
+def test_a_look_during_which_parts_are_merged_lacks_no_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    parts = PartFolder(folder.parent, folder.name)
+    published = parts.published
+
+    def merge_then() -> list[str]:
+        names = published()
+        monkeypatch.setattr(parts, "published", published)
+        merged(parts, names)
+        return names
+
+    monkeypatch.setattr(parts, "published", merge_then)
+
+    assert Catalogue(parts, lambda _: None).look().rows == ROWS

@@ -6,8 +6,9 @@ import pytest
 
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.inventory import Inventory, take_inventory, use_file
-from caption_flow.dataset.parts import OpenPart, PartFolder
-from tests.roles import caption
+from caption_flow.dataset.open_part import OpenPart
+from caption_flow.dataset.parts import PartFolder
+from tests.made import caption
 
 AGREED = ColumnSchema(("captions",))
 

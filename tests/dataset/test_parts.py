@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caption_flow.dataset import parts
+from caption_flow.dataset import open_part, temporary
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.dataset.open_part import OpenPart
+from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import StorageBlocked, StorageUnfit
-from tests.roles import caption
+from tests.made import caption
 
 AGREED = ColumnSchema(("captions",))
 
@@ -57,7 +58,7 @@ def test_a_part_has_its_rows_in_order(folder: PartFolder):
 def test_rows_of_more_than_one_group_are_in_order(
     folder: PartFolder, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(parts, "ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(open_part, "ROWS_PER_GROUP", 2)
     part = folder.open(AGREED)
     for first in range(0, 9, 3):
         part.append([caption(n) for n in range(first, first + 3)])
@@ -235,7 +236,9 @@ def test_a_writer_waits_for_who_looks_at_its_new_part(folder: PartFolder):
     with path.open("wb") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)
         made = []
-        writer = threading.Thread(target=lambda: made.append(parts._begin(folder, "part-race")))
+        writer = threading.Thread(
+            target=lambda: made.append(temporary.begin(folder.temporary, "part-race"))
+        )
         writer.start()
         while descriptors_of(path) < 2:  # until it waits for the lock
             pass

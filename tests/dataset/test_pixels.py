@@ -2,10 +2,11 @@
 
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ from caption_flow.dataset.pixels import NoPixels, OutOfReach, Pixels
 from caption_flow.dataset.source import Source, SourceOptions, open_source
 from caption_flow.dataset.thumbnails import Thumbnails, TooMany
 from caption_flow.errors import SourceError
-from caption_flow.model import Reference, Sample
+from caption_flow.model import Listed, Raw, Reference, Sample
 from tests.image.makers import encode, noise, picture
 
 PNG = encode(picture(), "PNG")
@@ -131,6 +132,42 @@ def test_reference_is_read_where_it_lies(url: str):
     asked = replace(sample("images", "images/one"), reference=Reference(url, 6, len(PNG)))
 
     assert Pixels(allow_networks=["127.0.0.1"]).of(asked) == PNG
+
+
+def test_images_of_a_shard_are_read_in_one_go_and_those_that_cannot_be_say_why(folder: Path):
+    asked: list[int] = []
+
+    class Counting:
+        def __init__(self, source: Source) -> None:
+            self._source = source
+
+        def samples(self, shard: str, wanted: Sequence[Listed]) -> Iterator[Raw]:
+            asked.append(len(wanted))
+            return self._source.samples(shard, wanted)
+
+    (folder / "cats" / "two.png").write_bytes(PNG + b"two")
+    opened = Counting(open_source("folder", SourceOptions(path=str(folder))))
+    names = ("two", "gone", "one")
+    samples = [sample("cats", f"cats/{name}.png") for name in names]
+    found = Pixels(lambda: cast("Source", opened)).several(samples)
+
+    assert asked == [3]
+    assert (found[0], found[2]) == (PNG + b"two", PNG)
+    assert isinstance(found[1], NoPixels)
+
+
+def test_a_source_that_breaks_amid_several_images_is_asked_for_the_others_one_by_one():
+    class Broken:
+        def samples(self, shard: str, wanted: Sequence[Listed]) -> Iterator[Raw]:
+            for one in wanted:
+                if one.name == "bad":
+                    raise RuntimeError("oh")
+                yield Raw(f"{shard}/{one.name}", "", one.name.encode())
+
+    samples = [sample("a", f"a/{name}") for name in ("one", "bad", "two")]
+    one, bad, two = Pixels(lambda: cast("Source", Broken())).several(samples)
+
+    assert (one, str(bad), two) == (b"one", "oh", b"two")
 
 
 def test_source_that_cannot_be_opened_says_why_and_is_not_asked_again_at_once():

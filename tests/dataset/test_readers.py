@@ -17,7 +17,8 @@ import pytest
 
 from caption_flow.dataset.columns import ColumnSchema, infer
 from caption_flow.dataset.parts import PartFolder
-from tests.roles import caption
+from caption_flow.dataset.tail import newest
+from tests.made import caption
 
 COLUMNS: list[dict[str, Any]] = [
     {"title": "one", "n": 1, "score": 0.5, "tags": ["a", "b"], "box": [1.5, 2], "info": {"k": 1}},
@@ -154,7 +155,7 @@ def test_the_newest_rows_are_shown_with_all_their_texts(folder: PartFolder):
     part.prepare()
     part.publish()
 
-    assert last.newest(2) == [
+    assert newest(last, 2) == [
         ("00000.jpg", ["c", "t", "u"]),
         ("00001.jpg", ["c", "t", "u"]),
     ]

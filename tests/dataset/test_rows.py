@@ -10,7 +10,7 @@ import pyarrow as pa
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.rows import arrow_schema, column_names, table
 from caption_flow.model import Caption
-from tests.roles import caption, outcome
+from tests.made import caption, outcome
 
 
 def row(of: Caption, agreed: ColumnSchema) -> dict[str, Any]:

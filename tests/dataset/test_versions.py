@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.versions import newest_version
-from tests.roles import caption
+from tests.made import caption
 
 
 def publish(folder: PartFolder, *versions: int) -> str:

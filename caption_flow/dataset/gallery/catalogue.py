@@ -5,9 +5,10 @@ A look at the folder gives a new standing; whoever holds an older one goes on wi
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from time import monotonic
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from caption_flow.dataset.disk import on_disk
 from caption_flow.dataset.parts import PartFolder
 
 _SHOW_SECONDS = 0.25  # between two standings while footers are read
+_LISTINGS = 3  # of a folder in which parts come and go
 _UNSEEN = ""  # the stamp of a file that the disk does not show us
 
 
@@ -59,6 +61,14 @@ def stamp_of(facts: os.stat_result) -> str:
     return f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
 
 
+def file_of(folder: PartFolder, name: str) -> IO[bytes]:
+    """Open a part that was seen, though it may be merged since; FileNotFoundError without it."""
+    try:
+        return folder.file(name).open("rb")
+    except FileNotFoundError:
+        return folder.retired(name).open("rb")
+
+
 class Catalogue:
     """Looks at a folder, again and again; used by one thread."""
 
@@ -71,7 +81,7 @@ class Catalogue:
     def look(self, go_on: Callable[[], bool] = lambda: True) -> Standing:
         """Find what is there now; on the way, show what is counted so far."""
         with on_disk(self._folder.path):
-            stamps = dict(self._stamps())
+            stamps = self._stamps_of_all()
         self._known = {n: p for n, p in self._known.items() if stamps.get(n) == p.stamp}
         self._troubles = {n: t for n, t in self._troubles.items() if stamps.get(n) == t[0]}
         shown = 0.0
@@ -88,8 +98,17 @@ class Catalogue:
         self._show(standing)
         return standing
 
-    def _stamps(self) -> Iterator[tuple[str, str]]:
-        for name in self._folder.published():
+    def _stamps_of_all(self) -> dict[str, str]:
+        """Stamp all parts; where some are gone since they were listed, list what replaces them."""
+        for _ in range(_LISTINGS):
+            names = self._folder.published()
+            stamps = dict(self._stamps(names))
+            if len(stamps) == len(names):
+                break
+        return stamps
+
+    def _stamps(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for name in names:
             try:
                 yield name, stamp_of(self._folder.file(name).stat())
             except FileNotFoundError:  # just now
@@ -99,7 +118,7 @@ class Catalogue:
 
     def _count(self, name: str, stamp: str) -> None:
         try:
-            with self._folder.file(name).open("rb") as file:
+            with file_of(self._folder, name) as file:
                 if stamp_of(os.fstat(file.fileno())) == stamp:  # else it is met the next time
                     self._known[name] = Part(name, stamp, pq.read_metadata(file).num_rows)
         except FileNotFoundError:

@@ -5,7 +5,8 @@ from typing import Any
 
 from caption_flow.dataset.columns import EXTRA, STAGES
 from caption_flow.dataset.gallery.index import Entry, Facet
-from caption_flow.dataset.gallery.rows import WHO_MADE, OpenedPart, Shape
+from caption_flow.dataset.gallery.rows import WHO_MADE, OpenedPart
+from caption_flow.dataset.shape import Shape
 
 KINDS = ("shard", "stage", "contributor", "flag", "finish", "model")  # of facets
 

@@ -104,9 +104,12 @@ class Follower:
     @property
     def busy(self) -> bool:
         """Whether rows are missing in the index that will be there."""
+        if self.index is None:
+            return False
         unread = sum(one.rows for one in self.unread.values())
-        missing = self._adding or self.indexed + unread < self.standing.rows
-        return self.index is not None and missing
+        # By rows alone a part that has lost some would seem to be there already.
+        behind = self._lock is not None and self.standing.parts != self._followed
+        return self._adding or behind or self.indexed + unread < self.standing.rows
 
     def _show(self, standing: Standing) -> None:
         with self._counting:

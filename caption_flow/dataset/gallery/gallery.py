@@ -103,12 +103,15 @@ class Gallery:
 
     def row(self, part: str, number: int, id_: str) -> Row | None:
         """Read all of a row; where its part was rewritten, by its id; None where it is gone."""
-        if part not in {one.name for one in self._follower.standing.parts}:
+        parts = {one.name for one in self._follower.standing.parts}
+        if part not in parts:
+            part = self._folder.look().superseded.get(part, "")
+        if part not in parts:
             return None
         try:
             with opened(self._folder, part) as file:
                 found = next(file.rows([number], whole=True), None)
-                if found is None or found.id != id_:  # the part was rewritten
+                if found is None or found.id != id_:  # the part was rewritten, or merged
                     moved = file.number_of(id_)
                     found = None if moved is None else next(file.rows([moved], whole=True))
                 return found

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct, field
 
-from caption_flow.dataset.columns import LATER, STAGES, ColumnSchema
-from caption_flow.dataset.gallery.catalogue import stamp_of
+from caption_flow.dataset.columns import STAGES
+from caption_flow.dataset.gallery.catalogue import file_of, stamp_of
 from caption_flow.dataset.gallery.plain import plain
-from caption_flow.dataset.parts import AGREED, PartFolder
-from caption_flow.dataset.rows import OURS
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.shape import Shape
 from caption_flow.errors import StorageUnfit
 from caption_flow.model import Sample
 
@@ -77,33 +77,6 @@ class Changed(Exception):
     """Another file stands where the part was, or none."""
 
 
-class Shape(Struct, frozen=True):
-    """What the columns of a part are."""
-
-    outputs: tuple[str, ...]
-    fields: tuple[str, ...]
-    own: tuple[str, ...]  # of the samples
-    ours: tuple[str, ...]  # all others
-
-    @classmethod
-    def of(cls, schema: pa.Schema) -> "Shape":
-        """Tell by what the sinks agreed on; where that was lost in merging, by names and types."""
-        agreed = (schema.metadata or {}).get(AGREED)
-        known = ColumnSchema.decode(agreed) if agreed else None
-        ours = [name for name in schema.names if name in OURS or name in LATER]
-        rest = [name for name in schema.names if name not in ours]
-        outputs = [n for n in rest if (n in known.outputs if known else _is_texts(schema, n))]
-        fields = [n for n in rest if known and n in known.fields and n not in outputs]
-        own = [n for n in rest if n not in outputs and n not in fields]
-        return cls(tuple(outputs), tuple(fields), tuple(own), tuple(ours))
-
-    @property
-    def listed(self) -> list[str]:
-        """Name the columns of a row in a list of many."""
-        stages = WHO_MADE if STAGES in self.ours else ()
-        return [*(name for name in _LISTED if name in self.ours), *stages, *self.outputs]
-
-
 class OpenedPart:
     """A part that is open."""
 
@@ -115,7 +88,7 @@ class OpenedPart:
 
     def rows(self, numbers: Sequence[int], *, whole: bool = False) -> Iterator[Row]:
         """Read some rows, in ascending order; `whole`: with all their columns."""
-        columns = None if whole else self.shape.listed
+        columns = None if whole else _listed(self.shape)
         for number, values in self._values(sorted(numbers), columns):
             yield self._row(number, values)
 
@@ -201,7 +174,7 @@ def opened(folder: PartFolder, name: str, stamp: str | None = None) -> Iterator[
 
 def _file(folder: PartFolder, name: str) -> IO[bytes]:
     try:
-        return folder.file(name).open("rb")
+        return file_of(folder, name)
     except FileNotFoundError as exc:
         raise Changed from exc
 
@@ -227,6 +200,12 @@ def reading(folder: PartFolder, name: str) -> Iterator[None]:
 # What is raised for columns that have our names and other types, and for values that Python has
 # no place for, as dates beyond the year 9999.
 _ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
+
+
+def _listed(shape: Shape) -> list[str]:
+    """Name the columns of a row in a list of many."""
+    stages = WHO_MADE if STAGES in shape.ours else ()
+    return [*(name for name in _LISTED if name in shape.ours), *stages, *shape.outputs]
 
 
 def _among(told: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -258,8 +237,3 @@ def _timeless(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _indices(places: Sequence[int]) -> pa.Array:
     # pa.array() would ask pandas what they are.
     return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(array("q", places))])
-
-
-def _is_texts(schema: pa.Schema, name: str) -> bool:
-    kind = schema.field(name).type
-    return bool(pa.types.is_list(kind) and pa.types.is_string(kind.value_type))

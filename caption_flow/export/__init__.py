@@ -1,0 +1,1 @@
+"""Export: finished captions in the formats that people train from."""

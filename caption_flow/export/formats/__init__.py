@@ -1,0 +1,1 @@
+"""Export: the formats, a file each."""

@@ -1,0 +1,1 @@
+"""Export to the Hugging Face hub: files, and a card that says what is in them."""
