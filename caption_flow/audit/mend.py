@@ -87,6 +87,8 @@ class Mender:
             # The books are not touched: where no source tells, they alone know what is missing.
             return replace(mended, left=(reissued.stopped,))
         await self._forget(scan)
+        if findings.parts.gone:
+            await self._recovery.run()  # parts from a backup can be recorded only now
         if findings.differences:
             await self._queue.mend_books()
         shards_changed = await self._queue.mend_shards()
@@ -162,7 +164,9 @@ async def _merged(lost: AsyncIterator[Chunk], most: int) -> AsyncIterator[Chunk]
 
 def _is_another(folder: PartFolder, inventory: Inventory, recorded: Mapping[str, int]) -> bool:
     """Whether the folder is not that of the sinks: it has none of their parts, but others."""
-    if not recorded or any(folder.exists(part) for part in recorded):
+    if not recorded or recorded.keys() & inventory.superseded:
+        return False
+    if any(folder.exists(part) for part in recorded):
         return False
     return bool(inventory.published) or not folder.path.exists()
 

@@ -50,7 +50,7 @@ def _shards(source: Source, position: Position | None) -> Iterator[tuple[str, st
     """Give the shards that are planned, each with the first name that is not; None: all are."""
     if position is None or position.done:
         yield from ((shard, None) for shard in source.shards())
-    elif position.shard:
+    elif position.shard and not position.fresh_only:  # then what is left is planned after it
         # What was planned last may be gone; what comes after it is where to stop.
         border = next(source.shards(position.shard), None)
         for shard in source.shards():

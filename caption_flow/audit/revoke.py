@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from caption_flow.audit.rewrite import Excerpt, Rewriter
 from caption_flow.audit.seeing import See, unseen
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.retiring import sweep
 from caption_flow.dataset.rewriting import clear, leftovers
 from caption_flow.feed.again import retry
 from caption_flow.queue.ports import DeadLetters, LetterFilter
@@ -73,6 +74,12 @@ class Revocation:
         """Take it back; again, until nothing more is found."""
         await self._clear_up()
         await self._rewriter.survey()  # which refuses a folder that is not the one
+        done = await self._take_back()
+        # Files of parts that were merged before have these rows, too.
+        kept = await asyncio.to_thread(sweep, self._folder)
+        return _sum(done, Revoked(left=(_KEPT.format(kept=kept),))) if kept else done
+
+    async def _take_back(self) -> Revoked:
         done = Revoked()
         for _ in range(MOST_ROUNDS):
             found, parts = await self._round()
@@ -125,5 +132,9 @@ def _sum(one: Revoked, other: Revoked) -> Revoked:
 _FULL = (
     "Not all is taken back: chunks enough wait in Redis. Let a feeder feed them, and run this "
     "again."
+)
+_KEPT = (
+    "Files of merged parts that may have such rows are kept until those who read them are done: "
+    "{kept:,}. Run this again then, or compact."
 )
 _BUSY = "Something of it comes still, or is being published by others: run this again."

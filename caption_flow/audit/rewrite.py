@@ -8,8 +8,9 @@ it was, or a rewriting that this command, a sink or the auditor finishes.
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,11 +19,13 @@ from caption_flow.audit.seeing import See, unseen
 from caption_flow.codec import records
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rewriting import Rewriting, Taken, begin, count
-from caption_flow.errors import QueueForgot, StorageUnfit
+from caption_flow.errors import QueueForgot, StorageBlocked, StorageUnfit
 from caption_flow.model import Chunk, sample_name
 from caption_flow.queue.keys import shard_to
 from caption_flow.queue.ports.recall import Recall, Rewrite
-from caption_flow.sink.recovery import read_record, record
+from caption_flow.sink.records import read_record, record
+
+T = TypeVar("T")
 
 TOGETHER = 32  # parts: so many files are open at once
 # Until a server that writes to its disk every second has, and cannot forget what was written down.
@@ -91,6 +94,7 @@ class Rewriter:
         """Name the parts that may have such rows, by what is recorded of them."""
         told = await self._recall.records()
         suspects = {part: told[part] for part in sorted(told) if self._is_suspect(told[part])}
+        suspects = await self._merged(suspects, told)
         missing = [part for part in suspects if not self._folder.exists(part)]
         if missing:
             raise StorageUnfit(
@@ -100,6 +104,13 @@ class Rewriter:
             )
         return suspects
 
+    async def _merged(self, suspects: dict[str, bytes], told: dict[str, bytes]) -> dict[str, bytes]:
+        """Name merged parts in the place of those that stand in them by now."""
+        superseded = (await asyncio.to_thread(self._folder.look)).superseded
+        merged = {superseded[part] for part in suspects if part in superseded}
+        rest = {part: seen for part, seen in suspects.items() if part not in superseded}
+        return rest | {part: told.get(part, b"{}") for part in sorted(merged)}
+
     def _is_suspect(self, value: bytes) -> bool:
         told = read_record(value)
         # An earlier version recorded no tally.
@@ -108,7 +119,20 @@ class Rewriter:
     async def _count(self, part: str) -> int:
         if not await asyncio.to_thread(self._folder.is_published, part):
             return 0
-        return await asyncio.to_thread(count, self._folder, part, self._contributor, self._since)
+        found = await self._unless_merged(
+            part, lambda: count(self._folder, part, self._contributor, self._since)
+        )
+        return found or 0
+
+    async def _unless_merged(self, part: str, read: Callable[[], T]) -> T | None:
+        """Read a part; None where it is merged meanwhile, which is to be looked at later."""
+        try:
+            return await asyncio.to_thread(read)
+        except StorageBlocked:
+            if self._folder.is_published(part):
+                raise
+            self._busy += 1
+            return None
 
     async def _take_out(self, suspects: Sequence[tuple[str, bytes]]) -> list[int]:
         with ExitStack() as files:
@@ -131,7 +155,12 @@ class Rewriter:
             self._busy += 1
             return None
         files.callback(rewriting.close)
-        taken = await asyncio.to_thread(rewriting.write, self._contributor, self._since)
+        taken = await self._unless_merged(
+            part, lambda: rewriting.write(self._contributor, self._since)
+        )
+        if taken is None:
+            await asyncio.to_thread(rewriting.discard)
+            return None
         rewrite = await self._rewrite(rewriting, taken, again=read_record(seen).again)
         ids = [row.id for row in taken]
         answer = await self._recall.begin_rewrite(part, seen, rewrite, ids, most=MOST_WAITING)

@@ -17,7 +17,7 @@ from caption_flow.queue.recall import RedisRecall
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.recovery import Recovery
 from tests.audit.office import CHUNK, Office
-from tests.roles import LEASE, outcome
+from tests.made import LEASE, outcome
 
 EARLY, LATE = 1_000.0, 2_000.0  # when captions were made
 

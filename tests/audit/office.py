@@ -13,13 +13,20 @@ from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
 from caption_flow.audit.tally import Findings, Mended
 from caption_flow.dataset.columns import infer
-from caption_flow.dataset.parts import OpenPart
+from caption_flow.dataset.open_part import OpenPart
 from caption_flow.feed.look import offers
 from caption_flow.model import ChunkLease
 from caption_flow.queue.audit import RedisAuditQueue
 from caption_flow.queue.feed import RedisFeedQueue
-from caption_flow.sink.recovery import Recovery, record
-from tests.roles import AMPLE, LEASE, Roles, folder_source, outcome, pictures, until
+from caption_flow.sink.records import record
+from caption_flow.sink.recovery import Recovery
+from tests.made import (
+    LEASE,
+    folder_source,
+    outcome,
+    pictures,
+)
+from tests.roles import AMPLE, Roles, until
 from tests.worker.engines import CountingEngine
 
 CHUNK = 4

@@ -16,7 +16,7 @@ from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.ports import LetterFilter
 from caption_flow.queue.ports.audit import Sighting
 from tests.audit.office import ALL, Office
-from tests.roles import LEASE, pictures
+from tests.made import LEASE, pictures
 
 
 def figures(tally: Tally) -> dict[str, int]:

@@ -14,7 +14,8 @@ from caption_flow.lifecycle import Drain
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.ports import Budget, LetterFilter
 from tests.audit.office import Office
-from tests.roles import PATIENCE, pictures, running, until
+from tests.made import PATIENCE, pictures
+from tests.roles import running, until
 from tests.worker.engines import CountingEngine
 
 PICTURES = 400

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from caption_flow.audit.tally import Mended
+from caption_flow.feed.selection import Selection
 from caption_flow.model import Chunk
 from tests.audit.office import ALL, CHUNK, Office
-from tests.roles import pictures
+from tests.made import pictures
 
 PLACES = ["chunks", "samples", "captions"]
 
@@ -200,9 +201,9 @@ async def test_feeder_that_has_read_what_is_known_does_not_plan_it_too(office: O
     """It looked before, and plans after the mending: its position is not the plan's any more."""
     await office.finish()
     pictures(office.root, [500])
-    planner = office.roles.planner(office.source)
+    planner = office.roles.planner(office.source, selection=Selection(limit=ALL + 1))
     position = await planner._begin()
-    planner._known = await planner._read_undisturbed(position)
+    await planner._make_ready(position)
     await office.fix()
 
     await planner._plan_from(position)

@@ -10,12 +10,20 @@ from caption_flow.audit import rewrite
 from caption_flow.audit.revoke import Revoked
 from caption_flow.config.vllm import Stage
 from caption_flow.dataset.rewriting import revision
+from caption_flow.dataset.tail import newest
 from caption_flow.errors import StorageUnfit
 from caption_flow.lifecycle import Drain
-from caption_flow.sink.recovery import Recovery, read_record, record
+from caption_flow.sink.records import read_record, record
+from caption_flow.sink.recovery import Recovery
 from tests.audit.archive import EARLY, LATE, STEPS, Archive
 from tests.audit.office import ALL, Office
-from tests.roles import Roles, ends, pictures, running, settings, until
+from tests.made import pictures, settings
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 
@@ -117,7 +125,7 @@ async def test_part_of_which_nothing_is_left_stays_without_rows(archive: Archive
 
     [part] = archive.roles.folder.published()
     assert archive.roles.folder.ids(part) == []
-    assert archive.roles.folder.newest(3) == []
+    assert newest(archive.roles.folder, 3) == []
     await archive.finish()
 
 
@@ -332,7 +340,7 @@ async def test_samples_come_again_that_a_sink_took_for_doubles(archive: Archive)
     drain = Drain()
     sink = archive.roles.sink(seconds=0.01, exit_when_done=False, drain=drain)
     async with running(sink.run()) as task:
-        await until(lambda: part in sink._recovery._rows)
+        await until(lambda: part in sink._recovery._read)
         assert (await archive.revoke()).rows == 3
         await archive.office.offer(1, samples=3)
         await archive.caption("bob", ALL)
