@@ -6,8 +6,11 @@ import signal
 import socket
 import subprocess
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Self
+
+import redis
 
 from tests import require
 
@@ -36,6 +39,11 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @cached_property
+    def client(self) -> redis.Redis:
+        """A connection that is kept, where many questions are asked: each of `cli` is a process."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
 
     @property
     def log(self) -> Path:
@@ -138,6 +146,8 @@ class RedisServer:
             return False
 
     def _end(self, how: signal.Signals) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(_PATIENCE)
@@ -149,5 +159,14 @@ def free_port() -> int:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        if port <= _HIGHEST_PORT:
+        if port <= _HIGHEST_PORT and _is_free(port + 10_000):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

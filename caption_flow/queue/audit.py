@@ -1,5 +1,6 @@
 """Queue: AuditQueue on Redis. It reads every entry but the images, and compares with the books."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ class RedisAuditQueue(RedisJob):
     """AuditQueue, see ports. `stages` are those of the job, in order."""
 
     def __init__(self, job: RedisJob, *, stages: Sequence[str], lease_seconds: float) -> None:
-        super().__init__(job.connections, job.job)
+        super().__init__(job.connections, job.job, lane=job.lane.lane)
         self._stages = tuple(stages)
         self._lease_ms = int(lease_seconds * 1000)
 
@@ -141,8 +142,8 @@ class RedisAuditQueue(RedisJob):
     async def forget_part(self, part: str, lost: int = 0) -> None:
         """Take a part that is gone off the committed ones, and its lost rows off the books."""
         lane = self.lane
-        at = [lane.parts, lane.counts, lane.contributors, lane.shards]
-        await self.scripts.run("forget", at, [part, lost])
+        at = [lane.parts, lane.counts, lane.contributors, lane.shards, lane.epoch]
+        await self.scripts.run("forget", at, [part, lost, secrets.token_hex(8)])
 
     async def _balance(self, arguments: list[str]) -> Books:
         lane = self.lane

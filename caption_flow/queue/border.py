@@ -57,15 +57,20 @@ _BY_KIND: tuple[tuple[_Kinds, _Ours, str], ...] = (
         "{host} is a replica that has lost its primary. " + _LATER,
     ),
     (
-        (foreign.ClusterDownError, foreign.TryAgainError),
+        foreign.ClusterDownError,
         QueueUnreachable,
-        "{host} waits for its cluster. " + _LATER,
+        "The cluster of {host} is not whole: a master without a replica is gone, or no node serves "
+        "some slots (redis-cli --cluster check tells). " + _LATER,
     ),
     (
-        (foreign.AskError, foreign.ClusterCrossSlotError),
-        QueueUnfit,
-        "{host} is one of several nodes of a Redis Cluster, and not the one of this lane. "
-        "Use a server of its own.",
+        foreign.TryAgainError,
+        QueueUnreachable,
+        "{host} is handing keys of this job over to another node of its cluster. " + _LATER,
+    ),
+    (
+        foreign.AskError,
+        QueueUnreachable,
+        "The nodes of the cluster of {host} do not agree yet which of them has this job. " + _LATER,
     ),
     (
         foreign.InvalidResponse,
@@ -101,6 +106,17 @@ _BY_OPENING: tuple[tuple[str, _Ours, str], ...] = (
         "WRONGTYPE",
         QueueUnfit,
         "{host} holds a key of this job's name that is not ours. Use another name or server.",
+    ),
+    (
+        "SELECT is not allowed in cluster mode",
+        QueueUnfit,
+        "{host} is a node of a Redis Cluster, which has only the database 0. Leave the number at "
+        "the end of `redis` out.",
+    ),
+    (
+        "This instance has cluster support disabled",
+        QueueUnfit,
+        "{host} is no node of a Redis Cluster: name it alone in `redis`.",
     ),
     (
         "DB index",

@@ -1,7 +1,7 @@
 """Queue: CaptionQueue on Redis. Finished samples are leased until a part holds them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from caption_flow.codec import records
@@ -21,7 +21,7 @@ class RedisCaptionQueue(RedisRewrites):
     """CaptionQueue, see ports."""
 
     def __init__(self, job: RedisJob, *, name: str, lease_seconds: float) -> None:
-        super().__init__(job.connections, job.job)
+        super().__init__(job.connections, job.job, lane=job.lane.lane)
         self._name = name
         self._consumer = Consumer(
             self.connections,
@@ -76,11 +76,28 @@ class RedisCaptionQueue(RedisRewrites):
         at = [self.lane.parts, self.lane.forbidden]
         return bool(await self.scripts.run("forbid", at, [part, FORBIDDEN_SECONDS]))
 
-    async def record_part(self, part: str, record: bytes) -> bool:
+    async def record_part(self, part: str, record: bytes, merged: Iterable[str] = ()) -> bool:
         """Record a published part that the queue has forgotten; False when it has not."""
         lane = self.lane
         at = [lane.parts, lane.epoch, lane.contributors, lane.shards, lane.shard_names]
-        return bool(await self.scripts.run("record", at, [part, record, secrets.token_hex(8)]))
+        told = [part, record, secrets.token_hex(8), *merged]
+        return bool(await self.scripts.run("record", [*at, lane.merged], told))
+
+    async def merge_parts(self, merged: str, record: bytes, seen: Mapping[str, bytes]) -> bool:
+        """Record a part in the place of those it was merged of; False where these have changed."""
+        lane = self.lane
+        at = [lane.parts, lane.rewrites, lane.forbidden, lane.merged, lane.merged_at]
+        told = [told for pair in seen.items() for told in pair]
+        head = [merged, record, FORBIDDEN_SECONDS]
+        return bool(await self.scripts.run("merge", at, [*head, *told]))
+
+    async def unmerge_parts(self, merged: str, seen: Mapping[str, bytes]) -> None:
+        """Record the parts as they were, and never the one that they were merged into."""
+        lane = self.lane
+        at = [lane.parts, lane.forbidden, lane.merged, lane.merged_at, lane.epoch]
+        told = [told for pair in seen.items() for told in pair]
+        head = [merged, FORBIDDEN_SECONDS, secrets.token_hex(8)]
+        await self.scripts.run("unmerge", at, [*head, *told])
 
     async def agree(self, schema: bytes) -> bytes:
         """Propose a schema for the sample columns; answers the one that holds for the job."""

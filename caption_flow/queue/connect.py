@@ -8,7 +8,7 @@ import re
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -22,6 +22,9 @@ from caption_flow.queue.border import (
     translation,
 )
 from caption_flow.queue.fitness import ServerFacts, check_server
+from caption_flow.queue.nodes import Opener, seeds_of
+from caption_flow.queue.routing import RoutedClient
+from caption_flow.queue.server import Server
 
 __all__ = [
     "BLOCK_MS",
@@ -39,7 +42,7 @@ __all__ = [
 # The longest BLOCK of any command. A stop waits for it at most, and so does what was handed back.
 BLOCK_MS = 300
 
-_COMMAND_TIMEOUT = 10.0  # seconds for one answer
+_COMMAND_TIMEOUT = 10.0  # seconds for what is sent together, and all its answers
 _CONNECT_TIMEOUT = 5.0  # seconds
 _MAX_CONNECTIONS = 1_000  # of each client; opened only as commands overlap
 # redis-py reads 32 KiB at a time. Reading images by 256 KiB takes a third of the CPU off at
@@ -85,43 +88,51 @@ class Connections:
 def connect(url: str, *, role: str, most: int | None = None) -> Connections:
     """Make the clients of a process; nothing is sent before the first command.
 
+    `url`: of a server, or of a node of a Redis Cluster, or of several with commas between them.
+
     `most`: connections for commands, where more commands than that may overlap: they take turns.
     """
-    parts = _checked(url)
+    seeds = seeds_of(url)
+    parts = [_checked(seed) for seed in seeds]
+    if len(seeds) > 1 and any(map(_database, parts)):
+        raise ConfigError(
+            f'redis: "{redact(url)}" names several nodes of a Redis Cluster, which has only the '
+            "database 0; leave the number out"
+        )
     options: dict[str, Any] = {
         "client_name": f"caption-flow:{role}",
         "decode_responses": False,
         "protocol": 2,  # one shape of answers with every release of redis-py
         "retry": Retry(NoBackoff(), 0),
         "retry_on_timeout": False,
+        "socket_timeout": None,  # see Server
         "socket_connect_timeout": _CONNECT_TIMEOUT,
         "socket_read_size": _READ_SIZE,
         "max_connections": _MAX_CONNECTIONS,
     }
-    if parts.scheme != "unix":
+    if parts[0].scheme != "unix":
         # Finds peers that are silently gone; a PING before commands would find them no sooner.
         options["socket_keepalive"] = True
-    patience = BLOCK_MS / 1000 + _COMMAND_TIMEOUT
+    commands = _opener(_COMMAND_TIMEOUT, most, options)
+    blocking = _opener(BLOCK_MS / 1000 + _COMMAND_TIMEOUT, None, options)
     connections = Connections(
-        _in_turns(url, most, options)
-        if most is not None
-        else Redis.from_url(url, socket_timeout=_COMMAND_TIMEOUT, **options),
-        Redis.from_url(url, socket_timeout=patience, **options),
-        url=url,
-        role=role,
+        RoutedClient(seeds, commands), RoutedClient(seeds, blocking), url=url, role=role
     )
     known_host.set(connections.host)
     return connections
 
 
-def _in_turns(url: str, most: int, options: dict[str, Any]) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        socket_timeout=_COMMAND_TIMEOUT,
-        timeout=_COMMAND_TIMEOUT,
-        **(options | {"max_connections": most}),
-    )
-    return Redis.from_pool(pool)
+def _opener(patience: float, most: int | None, options: dict[str, Any]) -> Opener:
+    """Make what makes clients of one server each."""
+
+    def opened(url: str) -> Server:
+        if most is None:
+            return Server(ConnectionPool.from_url(url, **options), patience=patience)
+        turns = {"max_connections": most, "timeout": patience}
+        pool = BlockingConnectionPool.from_url(url, **options | turns)
+        return Server(pool, patience=2 * patience)  # and as long for its turn
+
+    return opened
 
 
 def redact(url: str) -> str:
@@ -170,6 +181,11 @@ def _mistake(parts: SplitResult) -> str:
         ),
     )
     return next((said for wrong, said in checks if wrong), "") or _mistaken_option(parts)
+
+
+def _database(parts: SplitResult) -> int:
+    told = dict(parse_qsl(parts.query)).get("db") or parts.path.strip("/")
+    return int(told or 0)
 
 
 def _mistaken_option(parts: SplitResult) -> str:

@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 # Between two looks for leases that ran out: less than BLOCK_MS, so that a look follows each wait.
 RECLAIM_SECONDS = 0.25
-RECLAIM_STEPS = 500  # of XAUTOCLAIM in a look; each examines ten entries for each one wanted
 HISTORY_COUNT = 1000  # own pending entries read at a time
 FORGET_MS = 600_000  # a consumer that holds nothing is forgotten when idle for this long
 LEAVE_SECONDS = 2.0  # for a courtesy; whoever must end may be in a hurry
@@ -77,7 +76,8 @@ class Consumer:
         """`reclaims`: shared with others, where there are many in one process.
 
         `renews`: what is in hand is renewed here, for as long as it is. Else somebody far away
-        does; what it lets run out is given once more, since it may never have had it.
+        does; what it lets run out is given once more, since it may never have had it, and that
+        is a delivery.
         """
         # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
         self._connections = connections
@@ -131,6 +131,16 @@ class Consumer:
         """Run a script on what we hold; None where the group is gone, and all leases with it."""
         try:
             return await self._scripts.run(script, at, arguments)
+        except GroupGone:
+            self._lose_groups()
+            return None
+
+    async def settle_after(
+        self, commands: Iterable[tuple[Any, ...]], script: str, at: list[str], arguments: list[Any]
+    ) -> Any:
+        """Run a script on what we hold as `settle` does, in one step with commands before it."""
+        try:
+            return await self._scripts.run_after(commands, script, at, arguments)
         except GroupGone:
             self._lose_groups()
             return None
@@ -279,7 +289,7 @@ class Consumer:
         ]
 
     async def _reclaim(self, count: int) -> list[Delivery]:
-        """Take over what nobody renews, following the cursor so that no lease hides others."""
+        """Take over what nobody renews, following the cursor so that nothing hides the rest."""
         taken: list[Delivery] = []
         for stream in self._streams:
             if len(taken) < count and self._reclaims.due(stream, RECLAIM_SECONDS):
@@ -288,13 +298,12 @@ class Consumer:
 
     async def _reclaim_from(self, stream: str, count: int) -> list[Delivery]:
         cursors = self._reclaims.cursors
-        cursor, taken = await self._scripts.run(
-            "reclaim",
-            [stream],
-            [self._group, self._name, self._lease_ms, cursors[stream], count, RECLAIM_STEPS],
-        )
+        head = [self._group, self._name, self._lease_ms, cursors[stream]]
+        arguments = [*head, count, "1" if self._renews else "0"]
+        cursor, taken = await self._scripts.run("reclaim", [stream], arguments)
         cursors[stream] = cursor.decode()
-        # Our own leases that ran out are in hand still: this was as good as a renewal.
+        # Our own leases that ran out are in hand still: this was as good as a renewal, and counted
+        # no more than one.
         held = self._held[stream] if self._renews else frozenset[EntryId]()
         found = [
             Delivery(stream, entry.decode(), _pairs(fields), attempts)

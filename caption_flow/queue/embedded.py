@@ -338,6 +338,7 @@ def _arguments(directory: Path, record: _Record) -> list[str]:
         # would rewrite all the time, more would fill small disks.
         "auto-aof-rewrite-min-size": "512mb",
         "auto-aof-rewrite-percentage": "100",
+        "rdbcompression": "no",  # of that file; images are not made smaller, which takes long
         "save": "",
         "maxmemory": "0",  # the budget of the job bounds it
         "maxmemory-policy": "noeviction",

@@ -1,16 +1,20 @@
 """Queue: FeedQueue on Redis. Chunks are planned once and offered once, sample by sample."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from caption_flow.codec import records
+from caption_flow.codec.weight import footprint
 from caption_flow.errors import CaptionFlowError, QueueUnfit
 from caption_flow.keeper import Renew
 from caption_flow.model import Chunk, ChunkLease, EntryId, Offer
 from caption_flow.queue import keys
 from caption_flow.queue.border import translated
+from caption_flow.queue.committed import never_forgotten
 from caption_flow.queue.consumer import Consumer, Delivery, readable
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.pages import PAGE, pages
@@ -18,9 +22,15 @@ from caption_flow.queue.ports import Begun, Budget, Offered, Planned, Room, Sett
 from caption_flow.queue.reclaims import Reclaims
 from caption_flow.queue.renewals import renewed
 
+logger = logging.getLogger(__name__)
+
 # Versions between settings that were seen and those that take their place once they are forgotten:
 # more than anybody publishes in the moments in which a feeder has not looked.
 APART = 100
+
+# Of the ids of all images, which are counted within it, see offer.lua. It is beyond any clock, so
+# that it is also beyond the ids that earlier versions gave, and exact as a number of Lua.
+IMAGE_MILLIS = 2**53 - 1
 
 
 class RedisFeedQueue(RedisJob):
@@ -36,7 +46,7 @@ class RedisFeedQueue(RedisJob):
         host: str = "",
         reclaims: Reclaims | None = None,
     ) -> None:
-        super().__init__(job.connections, job.job)
+        super().__init__(job.connections, job.job, lane=job.lane.lane)
         self._name = name
         self._host = host or socket.gethostname()
         self._brought: bytes | None = None  # the document that we were given
@@ -153,6 +163,10 @@ class RedisFeedQueue(RedisJob):
                     ids.append(keys.id_from(member))
         return ids
 
+    async def parts_of_this_plan(self) -> set[str]:
+        """Name the parts that were committed when they were written, and never forgotten since."""
+        return await never_forgotten(self.client, self.lane)
+
     async def claim_chunk(self, *, wait: bool = True) -> ChunkLease | None:
         """Lease a chunk; None when none came for a moment, or without `wait` is there."""
         taken = await self._consumer.take(1, wait=wait)
@@ -176,8 +190,21 @@ class RedisFeedQueue(RedisJob):
 
     async def offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Offered:
         """Add the chunk's next samples and move its cursor past them."""
+        while (answer := await self._offer(lease, offers, budget)) and answer[0] == b"again":
+            logger.warning("The images of the job were deleted; those of new samples are not")
+        if answer is None:
+            self._consumer.forget(self.lane.chunks, [lease.entry])
+            return Offered("lost", 0, await self.room())
+        offered = Offered(answer[0].decode(), answer[1], Room(bytes=answer[2], samples=answer[3]))
+        if offered.status == "lost" or offered.cursor >= lease.chunk.count:
+            self._consumer.forget(self.lane.chunks, [lease.entry])
+        return offered
+
+    async def _offer(self, lease: ChunkLease, offers: Sequence[Offer], budget: Budget) -> Any:
         lane = self.lane
-        answer = await self._consumer.settle(
+        images = [offer.image for offer in offers if offer.failure is None]
+        return await self._consumer.settle_after(
+            [("XADD", lane.images, f"{IMAGE_MILLIS}-*", "image", image) for image in images],
             "offer",
             [
                 *(lane.chunks, lane.cursors, self._samples),
@@ -194,16 +221,10 @@ class RedisFeedQueue(RedisJob):
                 budget.bytes,
                 budget.samples,
                 keys.shard_to(lease.chunk.shard),
+                IMAGE_MILLIS,
                 *_arguments(offers),
             ],
         )
-        if answer is None:
-            self._consumer.forget(lane.chunks, [lease.entry])
-            return Offered("lost", 0, await self.room())
-        offered = Offered(answer[0].decode(), answer[1], Room(bytes=answer[2], samples=answer[3]))
-        if offered.status == "lost" or offered.cursor >= lease.chunk.count:
-            self._consumer.forget(lane.chunks, [lease.entry])
-        return offered
 
     async def begin_look(self, lease: ChunkLease) -> Begun:
         """Note that the sample at the cursor is about to be looked at, alone."""
@@ -282,9 +303,10 @@ class RedisFeedQueue(RedisJob):
             await self.client.sadd(keys.JOBS, self.job)
 
 
-def _arguments(offers: Sequence[Offer]) -> list[bytes]:
-    arguments: list[bytes] = []
+def _arguments(offers: Sequence[Offer]) -> list[bytes | int]:
+    arguments: list[bytes | int] = []
     for offer in offers:
         why = records.encode(offer.failure) if offer.failure else b""
-        arguments += (records.encode(offer.sample), offer.image, why)
+        sample = records.encode(offer.sample)
+        arguments += (sample, footprint(len(sample), len(offer.image)), why)
     return arguments

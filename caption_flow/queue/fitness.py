@@ -16,6 +16,7 @@ from redis.asyncio import Redis, SSLConnection
 from caption_flow.config.sizes import MIB
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue.border import host_of, translated, translation
+from caption_flow.queue.routing import RoutedClient
 
 FLOORS = {"redis": (7, 0), "valkey": (7, 2)}  # oldest versions with all commands we use
 ROOM = 2  # memory of the server, in budgets of a job; samples are not all it keeps
@@ -42,7 +43,32 @@ class ServerFacts(Struct, frozen=True):
 
 
 async def check_server(client: Redis) -> ServerFacts:
-    """Learn what the server is; raise QueueUnfit, with the cure, where it would lose samples."""
+    """Learn what the server is; raise QueueUnfit, with the cure, where it would lose samples.
+
+    Of a Redis Cluster, every master is looked at: what holds of one holds of the cluster.
+    """
+    facts = await _checked(client)
+    if not facts.cluster_enabled or not isinstance(client, RoutedClient):
+        return facts
+    with translated():
+        masters = await client.masters()
+    return _together({host_of(master): await _checked(master) for master in masters}, facts)
+
+
+def _together(found: Mapping[str, ServerFacts], asked: ServerFacts) -> ServerFacts:
+    """Tell of a cluster what is least, and the warnings of each node with its name."""
+    limits = [facts.maxmemory for facts in found.values() if facts.maxmemory]
+    return replace(
+        asked,
+        replica=False,
+        maxmemory=min(limits, default=asked.maxmemory),
+        warnings=tuple(
+            f"{host}: {warning}" for host, facts in found.items() for warning in facts.warnings
+        ),
+    )
+
+
+async def _checked(client: Redis) -> ServerFacts:
     with translated(host_of(client)):
         info = await _asked(client.info()) or {}
         if info.get("loading"):  # it answers INFO then, but with its AOF turned off

@@ -1,6 +1,7 @@
 """Queue: Inspector on Redis. It reads lengths and books and a few entries, so it costs little."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,9 @@ from caption_flow.queue.reasons import Reasons
 from caption_flow.queue.shards import Shards
 
 MOST_RANKED = 100  # contributors that a snapshot names
+# Ten thousand take 40 ms of the server's time, in which it answers nobody else.
+MANY = 1000  # contributors, from which on they are not read anew for each look
+MANY_SECONDS = 10.0  # until they are
 
 _moment = msgspec.json.Decoder(Moment)
 
@@ -37,6 +41,8 @@ class RedisInspector(RedisContributors):
     """Inspector, see ports. One that is asked again and again remembers what does not change."""
 
     _reasons: Reasons | None = None
+    _board: Sequence[Standing] = ()
+    _board_until = 0.0  # on the monotonic clock
 
     async def snapshot(self) -> Snapshot:
         """Read the state of the job."""
@@ -47,8 +53,8 @@ class RedisInspector(RedisContributors):
         at = seconds + micros / 1e6
         places, members = await self._places(settings), await self._members(at)
         stages = [place.stream for place in places if place.name.startswith(STAGE)]
-        board = leaderboard(await self.contributors())
-        first = tuple(_first(board))
+        board = await self._ranks()
+        first = tuple(first_of(board))
         return Snapshot(
             at,
             counts,
@@ -60,7 +66,7 @@ class RedisInspector(RedisContributors):
             leaderboard=first,
             paused=(await self.standing_orders()).paused is not None,
             shards=tuple(await self._shards.at_work(stages, members)),
-            unranked=_captions(board) - _captions(first),
+            unranked=captions_of(board) - captions_of(first),
         )
 
     async def captions(self, count: int) -> list[Caption]:
@@ -76,6 +82,10 @@ class RedisInspector(RedisContributors):
     async def shards(self, after: str, count: int) -> list[Shard]:
         """Read so many shards that come after one, by name; "": from the first on."""
         return await self._shards.page(after, count)
+
+    async def shards_named(self, names: Iterable[str]) -> list[Shard]:
+        """Read these shards, as far as they are known, in this order."""
+        return await self._shards.named(names)
 
     async def columns(self, count: int) -> list[str] | None:
         """Name the columns of so many samples that are in a stage; None where none is."""
@@ -147,6 +157,13 @@ class RedisInspector(RedisContributors):
     async def _members(self, now: float) -> tuple[Member, ...]:
         return tuple(m for m in (await self.last_words()).values() if not is_gone(m, now))
 
+    async def _ranks(self) -> Sequence[Standing]:
+        if time.monotonic() >= self._board_until:
+            known = await self.contributors()
+            self._board = leaderboard(known)
+            self._board_until = time.monotonic() + MANY_SECONDS if len(known) > MANY else 0.0
+        return self._board
+
     async def _why(self) -> Mapping[str, int]:
         if self._reasons is None:
             self._reasons = Reasons(self.client, self.lane.dead)
@@ -157,13 +174,14 @@ def _is_here(sample: Sample, most: int) -> bool:
     return sample.reference is UNSET and 0 < sample.bytes <= most
 
 
-def _first(board: Sequence[Standing]) -> Iterator[Standing]:
+def first_of(board: Sequence[Standing]) -> Iterator[Standing]:
     """Leave out those beyond the first ranks; who is not named is in few lines anyway."""
     yield from islice((line for line in board if line.rank), MOST_RANKED)
     yield from (line for line in board if not line.rank)
 
 
-def _captions(board: Sequence[Standing]) -> int:
+def captions_of(board: Sequence[Standing]) -> int:
+    """Count the captions of these lines."""
     return sum(line.credit.captions for line in board)
 
 

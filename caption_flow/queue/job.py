@@ -40,15 +40,15 @@ _NOTED = Moment.__struct_fields__[1:]  # without the time
 
 
 class RedisJob:
-    """One job on one Redis; the roles' queues stand on it."""
+    """One lane of a job; the roles' queues stand on it. Most jobs have but the one."""
 
-    def __init__(self, connections: Connections, job: str) -> None:
+    def __init__(self, connections: Connections, job: str, *, lane: int = 0) -> None:
         self.connections = connections
         # Any: redis-py types its answers by every protocol it speaks; ours are bytes, by connect.
         self.client: Any = connections.commands
         self.job = job
         self.keys = JobKeys(job)
-        self.lane = LaneKeys(job)
+        self.lane = LaneKeys(job, lane)
         self.scripts = Scripts(connections.commands)
         self._tidied = False  # the list of members, by us
         self._note_at = 0.0  # on the monotonic clock
@@ -118,7 +118,9 @@ class RedisJob:
 
     async def sample_streams(self, stages: Sequence[str]) -> list[str]:
         """Name the streams of samples: of the stages in order, and of those there were once."""
-        streams = [self.lane.samples(stage) for stage in stages]
+        # By their names too: a scan looks at one node, and misses what is on its way to another.
+        former = await self.former_stages(stages)
+        streams = [self.lane.samples(stage) for stage in (*stages, *former)]
         with translated():
             async for key in self.client.scan_iter(match=self.lane.samples("*"), count=STREAMS):
                 if key.decode() not in streams:

@@ -149,7 +149,7 @@ class LaneKeys(Struct, frozen=True):
 
     @property
     def cursors(self) -> str:
-        """Hash: how far each chunk is offered, how far the source is planned, the last move."""
+        """Hash: how far chunks are offered and the source is planned; the last move and image."""
         return self._key("cursors")
 
     @property
@@ -216,6 +216,16 @@ class LaneKeys(Struct, frozen=True):
     def forbidden(self) -> str:
         """Set: parts that were deleted since nobody had committed them, and must not be."""
         return self._key("forbidden")
+
+    @property
+    def merged(self) -> str:
+        """Hash: parts that were merged lately, each with the one that it was merged into."""
+        return self._key("merged")
+
+    @property
+    def merged_at(self) -> str:
+        """Sorted set: these parts, by when they were merged."""
+        return self._key("merged_at")
 
     @property
     def epoch(self) -> str:

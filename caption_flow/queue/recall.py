@@ -22,7 +22,7 @@ class RedisRecall(RedisRewrites):
     """Recall, see ports. `stages` are those of the job, in order."""
 
     def __init__(self, job: RedisJob, *, stages: Sequence[str]) -> None:
-        super().__init__(job.connections, job.job)
+        super().__init__(job.connections, job.job, lane=job.lane.lane)
         self._stages = tuple(stages)
 
     async def hand_back(self, contributor: str) -> int:

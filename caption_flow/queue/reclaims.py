@@ -12,7 +12,7 @@ class Reclaims:
 
     def __init__(self, *, grace: float) -> None:
         """`grace`: seconds for others to renew, when the server was away."""
-        self.cursors: dict[str, str] = defaultdict(lambda: "0-0")  # of XAUTOCLAIM
+        self.cursors: dict[str, str] = defaultdict(lambda: "-")  # see reclaim.lua
         self.grouped: set[str] = set()  # streams whose groups are there, and tidy
         self._grace = grace
         self._next: dict[str, float] = {}  # on the monotonic clock

@@ -31,7 +31,7 @@ class Holding(Struct, frozen=True):
     attempt: int
     passed: tuple[str, ...]
     elsewhere: bool  # its image does not lie in the queue: a reference says where
-    bytes: int  # what the queue holds for it, its image first of all
+    bytes: int  # of what is said of it, and of its image; a queue needs more memory for them
     noted: int  # bytes that its failures take so far
 
 
@@ -48,6 +48,7 @@ class _Seen(Struct):
     """What is looked at in a sample."""
 
     reference: Raw | UnsetType = UNSET
+    bytes: int = 0  # of its image
 
 
 _seen = msgspec.json.Decoder(_Seen)
@@ -112,14 +113,15 @@ class RelayQueue(RedisWorkQueue):
         why = failures.get(entry, b"")
         try:
             sample = fields[b"sample"]
+            seen = _seen.decode(sample)
             holding = Holding(
                 entry=entry,
                 stage=self._stage_of[delivery.stream],
                 image=fields.get(b"image", entry.encode()).decode(),
                 attempt=delivery.attempt,
                 passed=tuple(name.removeprefix(OUTCOME_PREFIX).decode() for name in made),
-                elsewhere=_seen.decode(sample).reference is not UNSET,
-                bytes=int(fields.get(b"bytes", 0)),
+                elsewhere=seen.reference is not UNSET,
+                bytes=len(sample) + seen.bytes,
                 noted=len(why),
             )
         except (KeyError, ValueError, RecursionError) as exc:

@@ -5,7 +5,7 @@ last step, and once.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -23,6 +23,15 @@ class RedisRewrites(RedisJob):
         with translated():
             records = await self.client.hgetall(self.lane.parts)
         return {name.decode(): record for name, record in records.items()}
+
+    async def records_of(self, parts: Sequence[str]) -> dict[str, bytes]:
+        """Read what is recorded of these, as far as they are."""
+        if not parts:
+            return {}
+        with translated():
+            records = await self.client.hmget(self.lane.parts, list(parts))
+        told = zip(parts, records, strict=True)
+        return {part: record for part, record in told if record is not None}
 
     async def begin_rewrite(
         self, part: str, seen: bytes, rewrite: Rewrite, ids: Iterable[str], *, most: int

@@ -36,7 +36,7 @@ class RedisWorkQueue(RedisJob):
         reclaims: Reclaims | None = None,
     ) -> None:
         """`reclaims`: shared with other queues of the process, see Consumer."""
-        super().__init__(job.connections, job.job)
+        super().__init__(job.connections, job.job, lane=job.lane.lane)
         self._name = name
         self._contributor = contributor
         self._reclaims = reclaims
@@ -73,11 +73,14 @@ class RedisWorkQueue(RedisJob):
         else:
             self._consumer.follow(list(streams))
 
-    async def claim(self, count: int, *, new: bool = True) -> list[Lease]:
-        """Lease up to `count` samples; empty when none came for a moment, or nothing `new` may."""
+    async def claim(self, count: int, *, new: bool = True, wait: bool = True) -> list[Lease]:
+        """Lease up to `count` samples; empty when none came for a moment, or nothing `new` may.
+
+        Without `wait` also when none is there.
+        """
         if not new:
             return []
-        taken, failures = await self._take(count, wait=True)
+        taken, failures = await self._take(count, wait=wait)
         return readable(taken, lambda delivery: self._lease(delivery, failures))
 
     async def _take(
@@ -112,14 +115,12 @@ class RedisWorkQueue(RedisJob):
     async def images(self, leases: Sequence[Claimed]) -> dict[EntryId, bytes]:
         """Read the encoded images of the samples, by entry; one that is gone is left out."""
         pipe = self.client.pipeline(transaction=False)
-        for lease in leases:
-            pipe.xrange(self.lane.images, lease.image, lease.image)
-        found_images = await answers(pipe)
-        return {
-            lease.entry: found[0][1][b"image"]
-            for lease, found in zip(leases, found_images, strict=True)
-            if found
-        }
+        # Ids of images count on, so that of those claimed together many stand side by side.
+        for first, last in runs(lease.image for lease in leases):
+            pipe.xrange(self.lane.images, first, last)
+        pages = await answers(pipe)
+        found = {entry.decode(): fields[b"image"] for page in pages for entry, fields in page}
+        return {lease.entry: found[lease.image] for lease in leases if lease.image in found}
 
     def renewals(self) -> AbstractAsyncContextManager[Renew[Lease]]:
         """Open a way to renew leases, in whatever event loop asks."""
@@ -129,6 +130,11 @@ class RedisWorkQueue(RedisJob):
         """Note that leases were lost."""
         for lease in leases:
             self._source.forget(self.lane.samples(lease.stage), [lease.entry])
+
+    def again(self, leases: Sequence[Claimed]) -> None:
+        """Let the next claim give leases once more: the caller could not use them yet."""
+        for lease in leases:
+            self._source.let_go(self.lane.samples(lease.stage), [lease.entry])
 
     async def complete(self, done: Sequence[tuple[Claimed, Outcomes]]) -> list[bool]:
         """Move samples on; False where the lease was lost and nothing happened."""
@@ -229,6 +235,20 @@ class RedisWorkQueue(RedisJob):
         if answer is None:
             return dict.fromkeys(entries, False)
         return {entry: bool(done) for entry, done in zip(entries, answer, strict=True)}
+
+
+def runs(entries: Iterable[EntryId]) -> list[tuple[EntryId, EntryId]]:
+    """Find the first and the last of each run of ids that follow one another, in their order."""
+    found: list[tuple[EntryId, EntryId]] = []
+    next_ = ""  # the id that would go on with the last run
+    for entry in entries:
+        if entry == next_:
+            found[-1] = (found[-1][0], entry)
+        else:
+            found.append((entry, entry))
+        millis, _, number = entry.partition("-")
+        next_ = f"{millis}-{int(number) + 1}" if number.isdecimal() else ""
+    return found
 
 
 def by_stage(things: Iterable[T], lease_of: Callable[[T], Claimed]) -> dict[str, list[T]]:

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from caption_flow import traces
 from caption_flow.dataset.columns import ColumnSchema, infer
-from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.dataset.open_part import OpenPart
+from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import QueueForgot, StorageBlocked
 from caption_flow.keeper import Keeper
 from caption_flow.lifecycle import Drain
@@ -23,7 +24,9 @@ from caption_flow.logs import about
 from caption_flow.model import Caption, EntryId
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import CaptionQueue
-from caption_flow.sink.recovery import Recovery, record
+from caption_flow.sink.records import record
+from caption_flow.sink.recovery import Recovery
+from caption_flow.sink.surveys import Surveys
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,9 @@ class Sink:
         lease_seconds: float,
         drain: Drain,
         exit_when_done: bool,
+        surveys: Surveys | None = None,
     ) -> None:
+        """`surveys`: shared by the sinks of the job's other lanes."""
         self._queue = queue
         self._folder = folder
         self._outputs = tuple(outputs)
@@ -67,7 +72,7 @@ class Sink:
         self._keeper = Keeper(
             queue.renewals, held=lambda: self._held, lost=_say_lost, lease_seconds=lease_seconds
         )
-        self._recovery = Recovery(queue, folder)
+        self._recovery = Recovery(queue, folder, surveys=surveys)
         self._recover_at = 0.0
         self._agreed: ColumnSchema | None = None
         self._part: OpenPart | None = None

@@ -49,16 +49,22 @@ def _given() -> tuple[Plan, Path | None]:
         "flush": "how often Redis is emptied",
         "ungroup": "how often a group is destroyed",
         "failover": "how often a replica takes Redis' place",
+        "migrate": "how often the slot of a lane goes to another master, on a cluster",
+        "lanes": "of the job, on a cluster",
     }
     for name, what in told.items():
         parser.add_argument(
             f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")), help=what
         )
     parser.add_argument("--aof", choices=["everysec", "always"], default=defaults.aof)
+    parser.add_argument("--cluster", action="store_true", help="on a Redis Cluster")
     parser.add_argument("--place", type=Path, help="work in this new folder, and leave it there")
     given = vars(parser.parse_args())
     place = given.pop("place")
-    return Plan(**given), place
+    plan = Plan(**given)
+    if plan.lanes > 1 and (plan.proxies or plan.remote or not plan.cluster):
+        parser.error("--lanes needs --cluster --remote 0 --proxies 0")
+    return plan, place
 
 
 if __name__ == "__main__":

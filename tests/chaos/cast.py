@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,10 @@ from pathlib import Path
 
 from tests.chaos.mischief import ROLES, Deed
 from tests.e2e.desk import environment
+from tests.warm.start import start_cold, start_warm
 
+# Started from a new Python each time, as all are where users run them: it takes much of our CPU.
+COLD = {"sink-1"}
 GOODBYE = 60.0  # seconds that a process may take to end when asked
 _ENDED_WELL = {0, -signal.SIGTERM}  # asked before it listened, it ends by the signal itself
 
@@ -24,25 +26,27 @@ class Actor:
         self.log = folder / f"{name}.log"
         self.falls: list[str] = []  # how it ended when nobody had asked it to
         self.starts = 0
-        self._command = [sys.executable, "-m", "caption_flow", *words]
+        self._words = words
         self._folder = folder
         self._resumes_at: float | None = None
         self._asked_at: float | None = None
         self.start()
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                env=environment(self._folder),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        start = start_cold if self.name in COLD else start_warm
+        self._process = start(
+            self._words,
+            folder=self._folder,
+            environ=environment(self._folder),
+            out=self.log,
+            err=self.log,
+        )
         self.starts += 1
         self._resumes_at = self._asked_at = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def is_on(self) -> bool:
@@ -98,7 +102,7 @@ class Actor:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.wait(GOODBYE)
 
     @property
     def last_line(self) -> str:
@@ -133,11 +137,14 @@ class Cast:
         ]
         self.done: Counter[tuple[str, str]] = Counter()  # deeds and those who suffered them
 
-    def suffer(self, deed: Deed) -> None:
-        """Do it to the n-th of those who are on; to another role's where this one is done."""
+    def victim(self, deed: Deed) -> Actor:
+        """Name the n-th of those who are on; another role's where this one is done."""
         roles = (deed.whom, *ROLES)
         victims = next(v for v in map(self._on, roles) if v)
-        victim = victims[deed.nth % len(victims)]
+        return victims[deed.nth % len(victims)]
+
+    def suffer(self, deed: Deed, victim: Actor) -> None:
+        """Do it."""
         match deed.what:
             case "kill":
                 victim.kill()

@@ -48,7 +48,11 @@ def document(path: Path) -> Path:
 
 def credited(job: Job) -> Counter[str]:
     """Read how many captions Redis counts of each, the operator's own under an empty name."""
-    lines = job.cli("HGETALL", job.key("contributors")).splitlines()
+    return sum(map(_credited, job.lanes), Counter())
+
+
+def _credited(lane: Job) -> Counter[str]:
+    lines = lane.cli("HGETALL", lane.key("contributors")).splitlines()
     counters = dict(zip(lines[::2], lines[1::2], strict=True))
     return Counter(
         {

@@ -52,6 +52,8 @@ _KINDS = (
     _Kind("flush", 0.0, {REDIS: 1}),
     _Kind("ungroup", 0.0, {REDIS: 1}),
     _Kind("failover", 0.0, {REDIS: 1}, (0.0, 1.0)),
+    # On a cluster: the slot of the lane goes to another master.
+    _Kind("migrate", 0.0, {REDIS: 1}),
 )
 
 

@@ -33,6 +33,16 @@ class Report(Struct, frozen=True):
         """Rows of each contributor."""
         return Counter(row.contributor for row in self.found.rows)
 
+    @property
+    def again(self) -> int:
+        """Deliveries beyond the first, of all rows."""
+        return sum(row.attempt - 1 for row in self.found.rows)
+
+    @property
+    def forgot(self) -> bool:
+        """Whether others should have had the work of the dead, and did not."""
+        return self.ending.estate.due > 0 and self.again == 0
+
     def complaints(self) -> list[str]:
         """Everything that should not be; nothing where the run was a success."""
         verdict, books = self.verdict, self.ending.books
@@ -44,6 +54,7 @@ class Report(Struct, frozen=True):
             *_imbalance(books),
             *_miscounted(self.ending.credited, self.made),
             *(f"the verdict overlooks {what}" for what in self.unseen),
+            *(["workers died with samples in hand, and none came again"] * self.forgot),
             *([f"only {self.kills} kills before all was done"] * (self.kills < self.plan.kills)),
         ]
 
@@ -51,7 +62,7 @@ class Report(Struct, frozen=True):
         """Tell all of it."""
         plan, verdict = self.plan, self.verdict
         dead = Counter(letter.reason for letter in self.found.letters)
-        again = sum(row.attempt - 1 for row in self.found.rows)
+        left, again = self.ending.estate, self.again
         rows = len(self.found.rows)
         return [
             f"seed {plan.seed}: {plan.samples:,} samples, {self.kills:,} kills, "
@@ -60,6 +71,8 @@ class Report(Struct, frozen=True):
             f"captioned {rows:,} in {self.parts:,} parts",
             f"made by   {_told(Counter({n or 'own': c for n, c in self.made.items()}))}",
             f"dead      {len(self.found.letters):,}: {_told(dead)}",
+            f"left      {left.samples:,} samples by {len(left.left)} workers that were killed; "
+            f"{left.idle} held none; {left.due:,} were in parts before Redis forgot anything",
             f"again     {again:,} deliveries beyond the first ({again / max(1, rows):.1%})",
             f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, wrong {len(verdict.wrong)}",
             *self.complaints(),

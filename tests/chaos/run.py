@@ -7,11 +7,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tests.chaos import contributors
-from tests.chaos.cast import Cast
+from tests.chaos import contributors, mischief
+from tests.chaos.cast import Actor, Cast
+from tests.chaos.cluster import ClusterServer
+from tests.chaos.estate import Estate
 from tests.chaos.images import Fed
 from tests.chaos.line import Line
-from tests.chaos.mischief import LINE, REDIS, Pace
+from tests.chaos.mischief import Deed, Pace
 from tests.chaos.parts import Parts
 from tests.chaos.plan import Plan
 from tests.chaos.server import JOB, Server
@@ -21,10 +23,17 @@ from tests.redis_server import free_port
 
 TICK = 0.05  # seconds between two looks
 LOOK = 0.25  # seconds between two questions to Redis
+BUSY = 4.0  # seconds that a kill waits at most, for its worker to have something in hand
 STALL = 90.0  # seconds without progress that are a failure
 
 _SLOTS = 96  # of all workers together
 _UP = 0.7  # of the time, about, a worker has its slots full
+
+
+def _server(plan: Plan, folder: Path) -> Server | ClusterServer:
+    if plan.cluster:
+        return ClusterServer(folder, plan.lanes)
+    return Server(folder, plan.aof, with_replica=plan.failover > 0)
 
 
 class Ending(Struct, frozen=True):
@@ -35,6 +44,7 @@ class Ending(Struct, frozen=True):
     books: dict[str, int]
     credited: Counter[str]  # captions of each contributor, as Redis counts them
     falls: list[str]  # who ended unasked
+    estate: Estate  # what workers left that were killed
 
 
 class Stalled(Exception):
@@ -48,7 +58,8 @@ class Run:
         self._plan = plan
         self._fed = fed
         self.parts = Parts(place / "out" / JOB)
-        self.server = Server(place / "redis", plan.aof, with_replica=plan.failover > 0)
+        self.server = _server(plan, place / "redis")
+        self.estate = Estate(self.server.job)
         self._place = place
         self._ports = [free_port() for _ in range(plan.proxies)]
         self._line = Line(self._ports, plan.seed)
@@ -73,7 +84,8 @@ class Run:
             self._line.close()
         done = self._cast.done + self.server.done + self._line.done
         job = self.server.job
-        return Ending(seconds, done, job.counts(), contributors.credited(job), self._cast.falls)
+        credited = contributors.credited(job)
+        return Ending(seconds, done, job.counts(), credited, self._cast.falls, self.estate)
 
     def _do_mischief(self) -> None:
         deeds = self._plan.deeds()
@@ -82,9 +94,33 @@ class Run:
             self._until(lambda: pace.is_due(self._rows) or self._is_over())
             if self._is_over():
                 return  # nothing is left to be disturbed, and no deed counts any more
-            elsewhere = {REDIS: self.server, LINE: self._line}
-            elsewhere.get(deed.whom, self._cast).suffer(deed)
+            self._do(deed)
             pace.step()
+
+    def _do(self, deed: Deed) -> None:
+        self.estate.suffer(deed)
+        match deed.whom:
+            case mischief.REDIS:
+                self.server.suffer(deed)
+            case mischief.LINE:
+                self._line.suffer(deed)
+            case _:
+                victim = self._cast.victim(deed)
+                # While Redis is paused, nobody can say what a worker holds.
+                if (deed.what, victim.role) == ("kill", "worker") and not self.server.is_paused:
+                    victim = self._busy(deed)
+                    self.estate.note(victim.pid)
+                self._cast.suffer(deed, victim)
+
+    def _busy(self, deed: Deed) -> Actor:
+        """Wait until the worker that is to die has something to leave: else its death is none."""
+        until = time.monotonic() + BUSY
+
+        def holds() -> bool:
+            return bool(self.estate.held_by(self._cast.victim(deed).pid))
+
+        self._until(lambda: holds() or time.monotonic() > until or self._is_over())
+        return self._cast.victim(deed)
 
     def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
@@ -164,6 +200,7 @@ class Run:
         workers = max(1, self._plan.workers + self._plan.remote)
         latency = _UP * _SLOTS * self._plan.seconds / self._fed.count
         return settings(
+            lanes=self._plan.lanes,
             engine="simulated",
             simulated__latency=f"[{latency / 2:.3f}, {latency * 1.5:.3f}]",
             simulated__decode="true",

@@ -104,8 +104,12 @@ def _rows(file: Path) -> list[Row]:
 
 def letters(job: Job) -> list[Letter]:
     """Read the dead letters as an operator may: JSON, each field after its name."""
+    return [letter for lane in job.lanes for letter in _letters(lane)]
+
+
+def _letters(lane: Job) -> list[Letter]:
     found: list[dict[str, str]] = [{}]
-    lines = job.cli("XRANGE", job.key("dead"), "-", "+").splitlines()
+    lines = lane.cli("XRANGE", lane.key("dead"), "-", "+").splitlines()
     for name, value in pairwise(lines):
         if name in found[-1]:  # each letter has it once
             found.append({})

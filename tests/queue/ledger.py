@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from caption_flow.codec import records
+from caption_flow.codec.weight import footprint
 from caption_flow.model import Chunk, Counts, EntryId
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.keys import shard_to
@@ -49,9 +50,9 @@ class Ledger(Struct, frozen=True):
         assert books.in_flight == len(self.images) + len(self.captions)
         assert books.completed == len(self.captions) + books.captioned
         assert books.dead == len(self.dead)
-        assert books.bytes_in_flight == self._bytes()
         # Each image is that of one sample.
         assert sorted(self._images_of_samples()) == sorted(self.images)
+        assert books.bytes_in_flight == self._bytes()
 
     def whereabouts(self) -> Counter[str]:
         """Count in how many places each sample is: chunks, stages, captions, dead letters."""
@@ -64,16 +65,14 @@ class Ledger(Struct, frozen=True):
         return chunk.names[int(self.cursors.get(chunk.id.encode(), 0)) :]
 
     def _bytes(self) -> int:
-        samples = [fields[b"sample"] for entries in self.stages for fields in entries.values()]
-        images = [fields[b"image"] for fields in self.images.values()]
-        return sum(map(len, [*samples, *images]))
+        samples = [fields for entries in self.stages for fields in entries.values()]
+        return sum(
+            footprint(len(sample[b"sample"]), len(self.images[image][b"image"]))
+            for sample, image in zip(samples, self._images_of_samples(), strict=True)
+        )
 
     def _images_of_samples(self) -> list[EntryId]:
-        return [
-            fields.get(b"image", entry.encode()).decode()
-            for entries in self.stages
-            for entry, fields in entries.items()
-        ]
+        return [fields[b"image"].decode() for entries in self.stages for fields in entries.values()]
 
 
 async def read_ledger(job: RedisJob, stages: tuple[str, ...]) -> Ledger:

@@ -44,10 +44,12 @@ class LossyWire:
         assert task is not None
         self._tasks.add(task)
         there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=CHUNK)
-        with suppress(ConnectionError):
-            await self._relay(reader, writer, there, back)
-        for end in (writer, back):
-            end.close()
+        try:
+            with suppress(ConnectionError):
+                await self._relay(reader, writer, there, back)
+        finally:  # also where it is cancelled, before it saw that the client has gone
+            for end in (writer, back):
+                end.transport.abort()
 
     async def _relay(
         self,

@@ -30,7 +30,7 @@ from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Budget, Deferral, LetterFilter
 from caption_flow.queue.work import RedisWorkQueue
-from caption_flow.sink.recovery import record
+from caption_flow.sink.records import record
 from tests.queue.ledger import read_ledger
 
 LEASE_SECONDS = 60.0

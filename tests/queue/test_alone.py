@@ -99,7 +99,7 @@ async def test_chunk_offered_to_its_end_leaves_no_looks(planned: Shop):
 
     await feeder.offer(lease, offers_of(lease.chunk), PLENTY)
 
-    assert set(await planned.redis.hgetall(planned.lane.cursors)) == {b"plan"}
+    assert set(await planned.redis.hgetall(planned.lane.cursors)) == {b"plan", b"images"}
 
 
 async def test_look_on_a_full_server_does_not_begin_but_ends(planned: Shop):

@@ -1,26 +1,22 @@
 """Audit: what the streams really hold is told, compared with the books, and mended in one step."""
 
-import asyncio
 from collections import Counter
 
 import pytest
 from msgspec.structs import replace
 
 from caption_flow.codec import records
-from caption_flow.model import Chunk, ChunkLease
+from caption_flow.model import Chunk
 from caption_flow.queue import keys
 from caption_flow.queue.audit import RedisAuditQueue
-from caption_flow.queue.ports.audit import Mark, Sighting
+from caption_flow.queue.ports.audit import Mark
+from tests.queue.auditing import auditor, claimed, everywhere, seen
 from tests.queue.ledger import read_ledger
 from tests.queue.shop import (
     LEASE_SECONDS,
     PLENTY,
     Shop,
     chunk_of,
-    done,
-    entries_of,
-    failed,
-    ids_of,
     offers_of,
     rejection_of,
     retry_of,
@@ -29,42 +25,11 @@ from tests.queue.shop import (
 ODD = ('sh"ard', "back\\", "naïve 図", 'a","dataset":"b', "tab\t")
 
 
-def auditor(shop: Shop) -> RedisAuditQueue:
-    return RedisAuditQueue(shop.job, stages=shop.stages, lease_seconds=LEASE_SECONDS)
-
-
-async def claimed(shop: Shop, name: str = "feeder") -> ChunkLease:
-    lease = await shop.feeder(name).claim_chunk()
-    assert lease is not None
-    return lease
-
-
-async def everywhere(shop: Shop) -> None:
-    """Samples in all places: two chunks, one of them begun, each stage, captions, a part, dead."""
-    await shop.caption(3)
-    sink = shop.sink()
-    captions = await sink.read(2)
-    await sink.commit("part-a", b'{"rows":2}', entries_of(captions))
-    await shop.offer(5)
-    worker = await shop.worker()
-    leases = await worker.claim(5)
-    await worker.complete(done(leases[:2]))
-    await worker.fail(failed(leases[2:3]))
-    await shop.plan(4, 6)
-    lease = await claimed(shop)
-    offers = [*offers_of(lease.chunk, 0, 2), rejection_of(lease.chunk, lease.chunk.names[2])]
-    assert (await shop.feeder().offer(lease, offers, PLENTY)).status == "ok"
-
-
 async def delete(shop: Shop, stream: str) -> str:
     """Delete the oldest entry of a stream by hand."""
     [(entry, _)] = await shop.redis.xrange(stream, count=1)
     await shop.redis.xdel(stream, entry)
     return str(entry.decode())
-
-
-async def seen(shop: Shop) -> list[Sighting]:
-    return [one async for batch in auditor(shop).in_flight() for one in batch]
 
 
 # The books
@@ -133,10 +98,11 @@ async def test_images_without_a_sample_go_and_those_of_later_stages_stay(two_sta
     await everywhere(two_stages)
     ledger = await read_ledger(two_stages.job, two_stages.stages)
     entry = await delete(two_stages, two_stages.lane.samples("look"))
+    image = ledger.stages[0][entry][b"image"].decode()
 
     await auditor(two_stages).mend_books()
 
-    assert set(await two_stages.entries(two_stages.lane.images)) == set(ledger.images) - {entry}
+    assert set(await two_stages.entries(two_stages.lane.images)) == set(ledger.images) - {image}
 
 
 async def test_image_that_a_sample_needs_stays_whoever_names_it(two_stages: Shop):
@@ -162,7 +128,7 @@ async def test_cursor_of_a_deleted_chunk_goes(shop: Shop):
     await auditor(shop).mend_books()
 
     cursors = await shop.redis.hgetall(shop.lane.cursors)
-    assert cursors == {b"plan": b"2", b"reissues": b"1", other.chunk.id.encode(): b"1"}
+    assert set(cursors) == {b"plan", b"reissues", b"images", other.chunk.id.encode()}
 
 
 @pytest.mark.parametrize("shard", ODD)
@@ -287,117 +253,3 @@ async def test_committed_parts_are_told_with_their_rows(two_stages: Shop):
     assert await auditor(two_stages).recorded() == {"part-a": 2}
     await auditor(two_stages).forget_part("part-a")
     assert await auditor(two_stages).recorded() == {}
-
-
-# Feeding again
-
-
-async def test_missing_samples_wait_in_a_chunk(shop: Shop):
-    await shop.plan(2)
-    seen_mark = await auditor(shop).mark()
-    fix = chunk_of("fix-1", 3)
-
-    assert await auditor(shop).reissue(fix, seen_mark, "1 again", most=9) == "ok"
-
-    assert await auditor(shop).mark() == Mark("1 again", 1)
-    assert [left.chunk for left in await auditor(shop).chunks()] == [chunk_of("0", 2), fix]
-    await shop.check_books()
-
-
-@pytest.mark.parametrize("believed", [Mark("0", 0), Mark("", 0), Mark("1", 1)])
-async def test_who_has_seen_another_plan_or_fewer_mendings_changes_nothing(
-    shop: Shop, believed: Mark
-):
-    await shop.plan(2)
-    before = await shop.dump()
-
-    assert await auditor(shop).reissue(chunk_of("f", 1), believed, "2", most=9) == "moved"
-    assert await shop.dump() == before
-
-
-async def test_of_auditors_at_once_one_adds_its_chunk(shop: Shop):
-    await shop.plan(2)
-    mark = await auditor(shop).mark()
-
-    answers = await asyncio.gather(
-        *(auditor(shop).reissue(chunk_of(f"f{n}", 1), mark, mark.position, most=9) for n in "abc")
-    )
-
-    assert sorted(answers) == ["moved", "moved", "ok"]
-    assert len(await auditor(shop).chunks()) == 2
-
-
-async def test_no_more_chunks_wait_than_may(shop: Shop):
-    await shop.plan(1, 1)
-    before = await shop.dump()
-    mark = await auditor(shop).mark()
-
-    assert await auditor(shop).reissue(chunk_of("f", 1), mark, "3", most=2) == "full"
-    assert await shop.dump() == before
-
-
-async def test_planner_of_a_plan_that_moved_is_told(shop: Shop):
-    await shop.plan(1)
-    mark = await auditor(shop).mark()
-    await auditor(shop).reissue(chunk_of("f", 1), mark, "1 again", most=9)
-
-    planned = await shop.feeder().plan("1", "2", chunk_of("f", 1), backlog=9, done=False)
-
-    assert (planned.status, planned.position) == ("moved", "1 again")
-
-
-# Leases on what somebody deleted
-
-
-async def test_feeder_of_a_deleted_chunk_offers_no_more(shop: Shop):
-    """Else it would go on from memory, and what was fed again would come twice."""
-    await shop.plan(3)
-    feeder = shop.feeder()
-    lease = await feeder.claim_chunk()
-    assert lease is not None
-    await shop.redis.xdel(shop.lane.chunks, lease.entry)
-
-    assert await auditor(shop).disown() == 1
-
-    assert (await feeder.offer(lease, offers_of(lease.chunk), PLENTY)).status == "lost"
-    assert await seen(shop) == []
-
-
-async def test_sink_of_a_deleted_caption_is_told_that_it_lost_it(shop: Shop):
-    await shop.caption(2)
-    sink = shop.sink()
-    captions = await sink.read(2)
-    await shop.redis.xdel(shop.lane.captions, captions[0].entry)
-
-    assert await auditor(shop).disown() == 1
-
-    assert await sink.commit("part", b"{}", entries_of(captions)) == [captions[0].entry]
-    assert await sink.commit("part", b"{}", [captions[1].entry]) == []
-
-
-async def test_worker_of_a_deleted_sample_is_told_that_it_lost_it(shop: Shop):
-    await shop.offer(2)
-    worker = await shop.worker()
-    leases = await worker.claim(2)
-    await shop.redis.xdel(shop.lane.samples("caption"), leases[0].entry)
-
-    assert await auditor(shop).disown() == 1
-
-    assert await worker.complete(done(leases)) == [False, True]
-
-
-async def test_leases_on_what_is_there_stay(two_stages: Shop):
-    await everywhere(two_stages)
-    worker = await two_stages.worker("last")
-    leases = await worker.claim(9)
-    before = await two_stages.dump()
-
-    assert await auditor(two_stages).disown() == 0
-
-    assert await two_stages.dump() == before
-    assert all(await worker.complete(done(leases)))
-    assert ids_of(leases)
-
-
-async def test_there_is_nothing_to_disown_where_nobody_came_yet(shop: Shop):
-    assert await auditor(shop).disown() == 0

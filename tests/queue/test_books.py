@@ -49,7 +49,7 @@ EXAMPLES = 40
 ENOUGH = 60  # rounds in which any job of a machine must end
 
 # Small, so that an offer is often refused: room for some six samples.
-TIGHT = Budget(bytes=810, samples=6)
+TIGHT = Budget(bytes=1400, samples=6)
 
 someone = st.integers(0, 5)  # taken modulo those it may be
 some = st.integers(1, 4)

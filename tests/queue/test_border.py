@@ -16,7 +16,9 @@ from caption_flow.queue.connect import (
     translated,
     translation,
 )
+from caption_flow.queue.server import Server
 from tests.redis_server import RedisServer, free_port
+from tests.talking import talking
 
 
 @pytest.fixture
@@ -68,7 +70,8 @@ def test_connection_that_uvloop_finds_closed_is_unreachable(redis_server: RedisS
 
 async def test_silent_server_is_unreachable(own: Connections, own_server: RedisServer):
     await own.commands.ping()
-    own.commands.connection_pool._available_connections[0].socket_timeout = 0.1
+    assert isinstance(own.commands, Server)
+    own.commands.patience = 0.1
     own_server.pause()
 
     with pytest.raises(QueueUnreachable, match="did not answer in time"), translated():
@@ -210,10 +213,9 @@ async def test_other_protocol_is_no_redis():
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with talking(greet) as port:
+        url = f"redis://127.0.0.1:{port}"
         async with connect(url, role="test") as connections:
             with pytest.raises(QueueUnfit, match="is no Redis"), translated():
                 await connections.commands.ping()
@@ -227,7 +229,7 @@ async def test_other_protocol_is_no_redis():
         (foreign.ResponseError("BUSY Redis is busy running a script"), QueueUnreachable),
         (foreign.ResponseError("NOREPLICAS Not enough good replicas"), QueueUnreachable),
         (foreign.ClusterDownError("The cluster is down"), QueueUnreachable),
-        (foreign.MovedError("866 10.0.0.2:6379"), QueueUnfit),
+        (foreign.MovedError("866 10.0.0.2:6379"), QueueUnreachable),
         (ConnectionResetError(104, "reset by peer"), QueueUnreachable),
         (TimeoutError(), QueueUnreachable),
     ],

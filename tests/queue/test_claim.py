@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from caption_flow.codec import records
+from caption_flow.codec.weight import footprint
 from caption_flow.queue import consumer
-from tests.queue.shop import Shop, done, ids_of, renew
+from caption_flow.queue.work import runs
+from tests.queue.shop import IMAGE, Shop, done, ids_of, renew
 
 
 async def test_claimed_sample_is_nobody_elses(shop: Shop):
@@ -35,7 +37,6 @@ async def test_first_claim_is_attempt_one_without_outcomes(shop: Shop):
     [lease] = await (await shop.worker()).claim(1)
 
     assert (lease.sample, lease.stage, lease.attempt, lease.outcomes) == (sample, "caption", 1, ())
-    assert lease.image == lease.entry
 
 
 async def test_sample_of_a_dead_worker_goes_to_another(shop: Shop):
@@ -155,5 +156,33 @@ async def test_sample_entry_can_be_read_by_a_person(shop: Shop):
 
     [fields] = (await shop.entries(shop.lane.samples("caption"))).values()
 
+    [image] = await shop.entries(shop.lane.images)
     written = records.encode(sample)
-    assert fields == {b"sample": written, b"bytes": b"%d" % (len(written) + 13)}
+    size = b"%d" % footprint(len(written), len(IMAGE) + len(sample.id))
+    assert fields == {b"sample": written, b"bytes": size, b"image": image.encode()}
+
+
+def test_ids_that_follow_one_another_are_read_as_one_run():
+    entries = ["7-1", "7-2", "7-4", "8-5", "8-6", "no id", "8-7", "8-6"]
+
+    assert runs(entries) == [
+        ("7-1", "7-2"),
+        ("7-4", "7-4"),
+        ("8-5", "8-6"),
+        ("no id", "no id"),
+        ("8-7", "8-7"),
+        ("8-6", "8-6"),
+    ]
+
+
+async def test_images_are_found_in_whatever_order_they_are_asked_for(shop: Shop):
+    await shop.offer(6)
+    worker = await shop.worker()
+    first, second, third, fourth, fifth, sixth = await worker.claim(6)
+    await shop.redis.xdel(shop.lane.images, second.image)
+
+    images = await worker.images([fifth, sixth, first, second, third])
+
+    asked = [first, third, fifth, sixth]
+    assert images == {lease.entry: IMAGE + lease.sample.id.encode() for lease in asked}
+    assert list(await worker.images([fourth])) == [fourth.entry]

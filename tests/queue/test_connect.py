@@ -1,7 +1,7 @@
 """Connections: which URLs are taken, what they reach, and that no command is repeated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,16 +10,14 @@ import pytest
 from caption_flow.errors import ConfigError, QueueUnreachable
 from caption_flow.queue.connect import BLOCK_MS, Connections, connect, redact, translated
 from tests.redis_server import RedisServer
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.talking import Talk, talking
 
 
 @asynccontextmanager
 async def listening(talk: Talk) -> AsyncIterator[str]:
     """A server of our own making, which talks as the test wants."""
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with talking(talk) as port:
+        yield f"redis://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +34,10 @@ async def listening(talk: Talk) -> AsyncIterator[str]:
         ("redis://:a#b@host", "%23"),
         ("redis://bob:7/b@host", "%2F"),
         ("redis://bob:7?b@host", "%3F"),
+        ("redis://a:7000,:7001/0", "names no host"),
+        ("redis://a:7000,b:port/0", "is no URL"),
+        ("redis://a:7000,b:7001/2", "only the database 0"),
+        ("redis://a,b?db=1", "only the database 0"),
         ("unix://run/redis.sock", "whole path"),
         ("unix://", "whole path"),
     ],
@@ -58,6 +60,7 @@ def test_wrong_url_is_answered_in_its_own_words(url: str, mistake: str):
         "bob:hunter2@host",
         "http://hunter2@host",
         "redis://host?password=hunter2",
+        "redis://bob:hunter2@a:7000,b:7001/2",
         "unix:///redis.sock?password=hunter2&db=1",
     ],
 )

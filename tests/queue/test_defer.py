@@ -26,7 +26,7 @@ async def test_deferred_sample_goes_to_another(shop: Shop):
 
 
 async def test_deferred_sample_waits_out_its_delay(shop: Shop):
-    """It is idle for all but the delay of a lease, so that XAUTOCLAIM passes over it till then."""
+    """It is idle for all but the delay of a lease, so that a look passes over it till then."""
     await shop.offer(1)
     worker = await shop.worker()
     await worker.defer(deferred(await worker.claim(1), delay=LEASE_SECONDS / 2))

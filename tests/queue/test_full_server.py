@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from caption_flow.errors import QueueFull
+from caption_flow.model import ChunkLease
 from caption_flow.queue.contributors import RedisContributors
+from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.recall import RedisRecall
 from tests.queue.shop import (
     PLENTY,
@@ -17,6 +19,7 @@ from tests.queue.shop import (
     failed,
     ids_of,
     letters_of,
+    offer_of,
     offers_of,
     outcome_of,
     rejection_of,
@@ -50,6 +53,30 @@ async def test_offer_to_a_full_server_changes_nothing(shop: Shop):
     assert await shop.dump() == before
     assert (await feeder.offer(lease, batch, PLENTY)).status == "ok"
     assert ids_of(await (await shop.worker()).claim(1)) == [first]
+
+
+async def test_offer_that_a_server_has_no_room_for_leaves_nothing(shop: Shop):
+    """It is refused before it begins, or done to its end."""
+    await shop.plan(64)
+    feeder = shop.feeder()
+    lease = await feeder.claim_chunk()
+    assert lease is not None
+    used = (await shop.redis.info("memory"))["used_memory"]
+    await shop.redis.config_set("maxmemory", used + 2_000_000)
+
+    with pytest.raises(QueueFull):
+        await offer_all(feeder, lease, b"x" * 100_000)
+
+    await shop.redis.config_set("maxmemory", 0)
+    entered = len(await shop.entries(shop.lane.images))
+    assert 0 < entered < lease.chunk.count
+    await shop.check_books()
+
+
+async def offer_all(feeder: RedisFeedQueue, lease: ChunkLease, image: bytes) -> None:
+    offers = [offer_of(lease.chunk, name, image) for name in lease.chunk.names]
+    for at in range(0, lease.chunk.count, 8):
+        await feeder.offer(replace(lease, cursor=at), offers[at : at + 8], PLENTY)
 
 
 async def test_plan_on_a_full_server_changes_nothing(shop: Shop):

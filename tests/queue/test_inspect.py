@@ -2,20 +2,15 @@
 
 import asyncio
 import time
-from types import SimpleNamespace
-from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
-from caption_flow.errors import QueueUnreachable
 from caption_flow.model import Counts, Credit
-from caption_flow.queue import inspect, job, reasons
+from caption_flow.queue import inspect, reasons
 from caption_flow.queue.inspect import RedisInspector
-from caption_flow.queue.job import GONE_SECONDS, RedisJob
-from caption_flow.queue.ports import LetterFilter, Member, Snapshot
-from caption_flow.sink.recovery import record
+from caption_flow.queue.ports import Snapshot
+from caption_flow.sink.records import record
 from tests.queue.shop import Shop, done, entries_of, failed, recorded
 
 STAGES = msgspec.json.encode({"stages": [{"name": "look"}, {"name": "tell"}]})
@@ -28,10 +23,6 @@ CHEAP |= {"time", "lrange", "exists", "xinfo|stream", "xrevrange", "xrange"}  # 
 def standing(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
     """What waits and what is held, by stream."""
     return {stream.name: (stream.waiting, stream.held) for stream in snapshot.streams}
-
-
-def member(name: str, seen: float) -> Member:
-    return Member("worker", name, "host", 1, seen, seen, "working")
 
 
 async def test_job_that_is_empty(shop: Shop):
@@ -173,90 +164,25 @@ async def test_first_of_many_contributors_are_named(shop: Shop, monkeypatch: pyt
     ]
 
 
-async def test_live_members_are_listed(shop: Shop):
-    now = time.time()
-    await shop.job.beat(member("old", now - GONE_SECONDS - 1))
-    await shop.job.beat(member("live", now - 1))
-    await shop.job.beat(member("live", now))
-
-    assert (await shop.inspector.snapshot()).members == (member("live", now),)
-    assert list(await shop.job.members()) == ["worker:live"]
-
-
-async def test_member_that_was_killed_long_ago_is_taken_off_by_the_next(shop: Shop):
-    """Each process has a name of its own, so what was killed would stay for ever."""
-    now = time.time()
-    await shop.job.beat(member("killed", now - GONE_SECONDS - 1))
-    await shop.job.beat(member("silent", now - GONE_SECONDS + 60))
-    await shop.feeder().beat(member("next", now))
-
-    known = await shop.redis.hkeys(shop.job.keys.members)
-    assert sorted(known) == [b"worker:next", b"worker:silent"]
-
-
-class OtherClock:
-    """The time on a host whose clock is off, in place of the module."""
-
-    monotonic = staticmethod(time.monotonic)
-
-    def __init__(self, ahead: float) -> None:
-        self._ahead = ahead
-
-    def time(self) -> float:
-        return time.time() + self._ahead
-
-
-@pytest.mark.parametrize("ahead", [-25.0, 3600.0, -3600.0])
-async def test_member_whose_clock_is_off_is_seen_by_that_of_the_server(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, ahead: float
-):
-    now = time.time()
-    with monkeypatch.context() as there:
-        there.setattr(job, "time", OtherClock(ahead))
-        await shop.job.beat(member("other", now + ahead))
-        await shop.job.beat(replace(member("other", now + ahead), figures={"clock_ahead": 7.0}))
-
-    [seen] = (await shop.inspector.snapshot()).members
-    assert (seen.seen, seen.started) == pytest.approx((now, now), abs=1)
-    assert seen.figures == {"clock_ahead": pytest.approx(ahead, abs=1)}
-
-
-async def test_member_whose_clock_is_right_is_not_told_to_be_ahead(shop: Shop):
-    await shop.job.beat(replace(member("liar", time.time()), figures={"clock_ahead": 600.0}))
-
-    [seen] = (await shop.inspector.snapshot()).members
-    assert seen.figures == {}
-
-
-async def test_reader_whose_clock_is_off_takes_nobody_for_gone(
+async def test_many_contributors_are_not_read_for_each_look(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
-    now = time.time()
-    await shop.job.beat(member("right", now))
-    monkeypatch.setattr(job, "time", OtherClock(7200.0))
-    await shop.feeder().beat(member("other", now + 7200))
+    monkeypatch.setattr(inspect, "MANY", 2)
+    inspector = shop.inspector
 
-    found = (await shop.inspector.snapshot()).members
-    assert sorted(one.name for one in found) == ["other", "right"]
+    async def read(*names: str) -> bool:
+        """Whether a look at so many reads them, and the next look again."""
+        made = {name: Credit(1) for name in names}
+        await shop.sink().record_part(f"part of {names}", record(len(names), made))
+        await inspector.snapshot()
+        _, answered = await cost(shop, inspector)
+        await shop.redis.hset(shop.lane.contributors, "x" * 10_000 + ":captions", 1)
+        _, later = await cost(shop, inspector)
+        await shop.redis.hdel(shop.lane.contributors, "x" * 10_000 + ":captions")
+        return later - answered > 10_000
 
-
-async def test_clock_is_not_taken_for_off_for_an_answer_that_took_long(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-):
-    now = time.time()
-    slow = SimpleNamespace(monotonic=time.monotonic, time=iter((now - 60, now + 60, now)).__next__)
-    monkeypatch.setattr(job, "time", slow)
-    await shop.job.beat(member("slow", now))
-
-    assert (await shop.inspector.snapshot()).members == (member("slow", now),)
-
-
-async def test_member_that_said_goodbye_is_gone(shop: Shop):
-    here = member("here", time.time())
-    await shop.job.beat(here)
-    await shop.job.leave(here)
-
-    assert (await shop.inspector.snapshot()).members == ()
+    assert await read("a")
+    assert not await read("a", "b", "c")
 
 
 async def test_stream_tells_when_its_oldest_entry_came(shop: Shop):
@@ -271,121 +197,3 @@ async def test_stream_tells_when_its_oldest_entry_came(shop: Shop):
     assert chunks.name == "chunks"
     assert chunks.oldest is not None
     assert before - 0.01 <= chunks.oldest < time.time() - 0.01
-
-
-async def test_books_are_noted_with_the_first_word_of_a_process(shop: Shop):
-    await shop.caption(3)
-    await shop.job.beat(member("one", time.time()))
-    await shop.caption(2)
-    await shop.job.beat(member("one", time.time()))
-
-    [noted] = (await shop.inspector.snapshot()).history
-    assert (noted.completed, noted.dead, noted.output_tokens) == (3, 0, 9)
-    assert abs(noted.at - time.time()) < 5
-
-
-async def test_books_are_noted_by_one_process_of_several(shop: Shop):
-    """However many there are, notes are as far apart as those of one."""
-    await shop.job.beat(member("one", time.time()))
-    await RedisJob(shop.job.connections, shop.job.job).beat(member("two", time.time()))
-
-    assert len((await shop.inspector.snapshot()).history) == 1
-
-
-async def test_notes_of_more_than_an_hour_are_let_go(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(job, "NOTE_SECONDS", 0.0)
-    monkeypatch.setattr(job, "NOTES", 3)
-    for _ in range(5):
-        await shop.caption(1)
-        await shop.job.beat(member("one", time.time()))
-
-    history = (await shop.inspector.snapshot()).history
-    assert [moment.completed for moment in history] == [3, 4, 5]
-    assert list(history) == sorted(history, key=lambda moment: moment.at)
-
-
-async def test_dead_letters_are_counted_by_reason(shop: Shop):
-    inspector = shop.inspector
-    assert (await inspector.snapshot()).reasons == {}
-    await shop.give_up(3, "corrupt")
-    await shop.give_up(1, "refused")
-    assert (await inspector.snapshot()).reasons == {"corrupt": 3, "refused": 1}
-    await shop.give_up(2, "refused")
-
-    assert (await inspector.snapshot()).reasons == {"corrupt": 3, "refused": 3}
-
-
-async def test_letters_that_are_taken_off_do_not_count(shop: Shop):
-    inspector = shop.inspector
-    await shop.give_up(3, "corrupt")
-    await inspector.snapshot()
-    [letters] = [batch async for batch in shop.dead.letters(LetterFilter())]
-    await shop.dead.drop(letters[:2])
-
-    assert (await inspector.snapshot()).reasons == {"corrupt": 1}
-
-
-async def test_while_letters_are_taken_off_they_are_not_read_at_each_look(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-):
-    inspector = shop.inspector
-    letters = await shop.give_up(5, "corrupt")
-    found = []
-    for letter in letters[:3]:
-        await shop.dead.drop([letter])
-        found.append((await inspector.snapshot()).reasons["corrupt"])
-    assert found == [4, 4, 4]
-    await shop.give_up(1, "refused")
-    assert (await inspector.snapshot()).reasons == {"corrupt": 4, "refused": 1}
-
-    monkeypatch.setattr(reasons.time, "monotonic", lambda: 1e12)
-
-    assert (await inspector.snapshot()).reasons == {"corrupt": 2, "refused": 1}
-
-
-async def test_look_that_broke_off_counts_no_letter_twice(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(reasons, "PAGE", 2)
-    inspector = shop.inspector
-    await shop.give_up(5, "corrupt")
-    first = await inspector.client.xrevrange(inspector.lane.dead, count=2)
-    looks = AsyncMock(side_effect=[first, QueueUnreachable("away")])
-    with monkeypatch.context() as broken:
-        broken.setattr(inspector.client, "xrevrange", looks)
-        with pytest.raises(QueueUnreachable):
-            await inspector.snapshot()
-
-    assert (await inspector.snapshot()).reasons == {"corrupt": 5}
-
-
-async def test_letters_of_a_server_that_was_emptied_do_not_count(shop: Shop):
-    inspector = shop.inspector
-    await shop.give_up(3, "corrupt")
-    await inspector.snapshot()
-    await shop.redis.flushall()
-    await shop.give_up(1, "refused")
-
-    assert (await inspector.snapshot()).reasons == {"refused": 1}
-
-
-async def test_letters_are_read_once(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reasons, "PAGE", 20)
-    inspector = shop.inspector
-    await shop.give_up(50, "corrupt")
-    await inspector.snapshot()
-    await shop.redis.config_resetstat()
-    await inspector.snapshot()
-
-    told = await shop.redis.info("commandstats")
-    assert told["cmdstat_xrevrange"]["calls"] == 1
-    assert (await inspector.snapshot()).reasons == {"corrupt": 50}
-
-
-async def test_of_many_letters_the_newest_are_read(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reasons, "PAGE", 2)
-    monkeypatch.setattr(reasons, "MOST", 4)
-    await shop.give_up(3, "corrupt")
-    await shop.give_up(3, "refused")
-
-    assert (await shop.inspector.snapshot()).reasons == {"refused": 3, "corrupt": 1}

@@ -223,7 +223,7 @@ async def test_offer_after_a_lost_answer_is_told_where_to_go_on(
     await feeder.offer(lease, offers_of(lease.chunk, 0, 1), PLENTY)
     lease = ChunkLease(lease.entry, lease.chunk, 1, 1)
     batch = offers_of(lease.chunk, 1, 3)
-    await lose(lossy, "EVALSHA", lambda: feeder.offer(lease, batch, PLENTY))
+    await lose(lossy, "EXEC", lambda: feeder.offer(lease, batch, PLENTY))
 
     answer = await feeder.offer(lease, batch, PLENTY)
 
@@ -238,7 +238,7 @@ async def test_last_offer_after_a_lost_answer_is_lost(shop: Shop, far_shop: Shop
     assert lease is not None
     await feeder.offer(lease, offers_of(lease.chunk, 0, 1), PLENTY)
     lease = ChunkLease(lease.entry, lease.chunk, 1, 1)
-    await lose(lossy, "EVALSHA", lambda: feeder.offer(lease, offers_of(lease.chunk, 1), PLENTY))
+    await lose(lossy, "EXEC", lambda: feeder.offer(lease, offers_of(lease.chunk, 1), PLENTY))
 
     assert (await feeder.offer(lease, offers_of(lease.chunk, 1), PLENTY)).status == "lost"
     assert await shop.redis.xlen(shop.lane.images) == 2

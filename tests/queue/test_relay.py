@@ -169,19 +169,34 @@ async def test_renewing_tells_what_was_lost(shop: Shop):
     assert await queue.renew([first, second]) == {first.entry}
 
 
+async def test_lease_that_a_client_lets_run_out_counts_though_it_comes_back_to_it(shop: Shop):
+    """It may never have had the sample, or have died of it."""
+    await shop.offer(1)
+    queue = await relay(shop)
+    await queue.hand(1)
+    await shop.expire(shop.lane.samples("caption"))
+
+    [again] = held(await queue.hand(1))
+
+    assert again.attempt == 2
+
+
 async def test_many_consumers_look_for_lost_leases_as_often_as_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(consumer, "RECLAIM_SECONDS", 60.0)
     shared = Reclaims(grace=1.0)
     queues = [await relay(shop, f"ann~{n}.0", reclaims=shared) for n in range(5)]
+    for queue in queues:
+        await queue.hand(1)
     await shop.redis.config_resetstat()
+    shared.look_on(shop.lane.samples("caption"))
 
     for queue in queues:
         await queue.hand(1)
 
     stats = await shop.redis.info("commandstats")
-    assert stats["cmdstat_xautoclaim"]["calls"] == 1
+    assert stats["cmdstat_evalsha"]["calls"] == 1
 
 
 async def test_news_name_the_stages_where_samples_wait(two_stages: Shop):

@@ -17,7 +17,7 @@ from caption_flow.queue.ports.recall import Made, Rewrite
 from caption_flow.queue.recall import RedisRecall
 from caption_flow.queue.scripts import Scripts
 from caption_flow.queue.shards import MOST
-from caption_flow.sink.recovery import record
+from caption_flow.sink.records import record
 from tests.queue.shop import (
     PLENTY,
     Shop,

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Sequence
 
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.dataset.open_part import OpenPart
+from caption_flow.dataset.parts import PartFolder
 from caption_flow.model import EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
+from tests.made import LEASE
 from tests.redis_server import RedisServer
-from tests.roles import LEASE, Roles
+from tests.roles import Roles
 
 
 class Crash(Exception):

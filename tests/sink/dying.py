@@ -20,7 +20,8 @@ from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
 from caption_flow.queue.job import RedisJob
 from caption_flow.sink.sink import PartSize, Sink
-from tests.roles import AMPLE, LEASE
+from tests.made import LEASE
+from tests.roles import AMPLE
 from tests.sink.steps import SteppingFolder, SteppingQueue
 
 SENT = "sent"  # a commit is on its way, and unanswered: a step that only a process can die at

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from caption_flow.dataset import parts
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.parts import OpenPart, PartFolder
+from caption_flow.dataset.open_part import OpenPart
+from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.temporary import new_name
 from caption_flow.model import Caption, EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.job import RedisJob
-from tests.roles import LEASE, PATIENCE
+from tests.made import LEASE, PATIENCE
 
 STEPS = (
     "opened",  # an empty file
@@ -38,7 +39,7 @@ class SteppingFolder(PartFolder):
 
     def open(self, agreed: ColumnSchema) -> "SteppingPart":
         self.path.mkdir(parents=True, exist_ok=True)
-        part = SteppingPart(self, parts._new_name(), agreed)
+        part = SteppingPart(self, new_name(), agreed)
         self.on_step("opened")
         return part
 

@@ -1,6 +1,7 @@
 """The sink as a user has it, a process, on a disk that is full or was never fit."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,20 @@ def captioned(desk: Desk, url: str) -> Job:
     job = Job(url, "photos")
     job.wait_for("completed", COUNT)
     return job
+
+
+def test_sink_writes_without_pandas_which_is_installed(desk: Desk, redis_url: str):
+    """It would take longer to load than what it is loaded for."""
+    draw(desk.folder / "photos", COUNT)
+    job = captioned(desk, redis_url)
+    flags = ("--redis", redis_url, "--job", "photos", *settings(storage__rows_per_part=COUNT))
+    sink = desk.start("sink", *flags, cold=True)
+    job.wait_for("captioned", COUNT)
+
+    loaded = Path(f"/proc/{sink.pid}/maps").read_text()
+
+    assert "libarrow" in loaded
+    assert "pandas" not in loaded
 
 
 def test_sink_waits_for_space_and_goes_on(desk: Desk, disk: Disk, redis_url: str):

@@ -6,7 +6,14 @@ import pytest
 
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.sink.recovery import Recovery
-from tests.roles import Roles, ends, jpeg, kill, outcome, running, until
+from tests.made import jpeg, outcome
+from tests.roles import (
+    Roles,
+    ends,
+    kill,
+    running,
+    until,
+)
 from tests.sink.crash import Crash, CrashingQueue, MortalFolder
 from tests.sink.steps import Hold, SteppingFolder
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
 from caption_flow.dataset.columns import ColumnSchema
-from tests.roles import Roles, ends, jpeg, outcome, settings
+from tests.made import jpeg, outcome, settings
+from tests.roles import Roles, ends
 
 FORM = StructuredOutputs(
     json={"type": "object", "properties": {"shape": {"type": "string"}, "n": {"type": "integer"}}}

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import QueueUnreachable
 from caption_flow.lifecycle import Drain
 from caption_flow.model import EntryId
@@ -17,10 +16,19 @@ from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import connect
 from caption_flow.queue.job import RedisJob
 from caption_flow.sink import sink as sinking
-from caption_flow.sink.recovery import Recovery, record
+from caption_flow.sink.records import record
+from caption_flow.sink.recovery import Recovery
 from caption_flow.sink.sink import PartSize, Sink
+from tests.made import LEASE, jpeg
 from tests.redis_server import RedisServer
-from tests.roles import AMPLE, JOB, LEASE, Roles, ends, jpeg, running, until
+from tests.roles import (
+    AMPLE,
+    JOB,
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.sink.crash import Snapshot
 from tests.sink.steps import STEPS, Hold, OnStep, SteppingFolder, SteppingQueue
 
@@ -389,17 +397,3 @@ async def test_a_server_that_forgot_nothing_makes_no_sample_suspect(
         await recovery.run()
 
     assert recovery.doubles(NAMES) == set()
-
-
-async def test_a_look_reads_no_part_while_redis_remembers_all(
-    roles: Roles, monkeypatch: pytest.MonkeyPatch
-):
-    await roles.finish(range(3))
-    await ends(roles.sink().run())
-    recovery = Recovery(roles.caption_queue(), roles.folder)
-    await recovery.run()
-    monkeypatch.delattr(PartFolder, "published")
-    monkeypatch.delattr(PartFolder, "ids")
-
-    await recovery.run()
-    await recovery.make_sure("another", NAMES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from caption_flow.dataset import parts
+from caption_flow.dataset import open_part
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import StorageBlocked, StorageUnfit
@@ -18,9 +18,17 @@ from caption_flow.model import EntryId
 from caption_flow.patience import Patience
 from caption_flow.queue import keys
 from caption_flow.queue.captions import RedisCaptionQueue
-from caption_flow.sink.recovery import Recovery, record
+from caption_flow.sink.records import record
+from caption_flow.sink.recovery import Recovery
 from caption_flow.sink.sink import Sink
-from tests.roles import JOB, LEASE, Roles, caption, ends, running, until
+from tests.made import LEASE, caption
+from tests.roles import (
+    JOB,
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.sink.disks import Disk, mounted
 from tests.sink.steps import Hold, SteppingFolder, SteppingQueue
 
@@ -89,7 +97,7 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_acked(  # noqa: PLR0917 
     hindrance: Hindrance,
     rows_per_group: int,
 ):
-    monkeypatch.setattr(parts, "ROWS_PER_GROUP", rows_per_group)
+    monkeypatch.setattr(open_part, "ROWS_PER_GROUP", rows_per_group)
     async with at_work(roles, roles.sink()) as sinking:
         hindrance(disk)
         await roles.finish(range(len(NAMES)))

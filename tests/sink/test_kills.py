@@ -19,8 +19,14 @@ from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
 from caption_flow.queue import keys
 from caption_flow.queue.connect import connect
+from tests.made import PATIENCE, jpeg
 from tests.redis_server import RedisServer
-from tests.roles import AMPLE, JOB, PATIENCE, Roles, jpeg, until
+from tests.roles import (
+    AMPLE,
+    JOB,
+    Roles,
+    until,
+)
 from tests.sink.crash import Snapshot
 from tests.sink.dying import SENT, Order
 from tests.sink.steps import STEPS

@@ -16,8 +16,14 @@ from caption_flow.lifecycle import Drain
 from caption_flow.model import Counts, EntryId
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.connect import connect
+from tests.made import LEASE, jpeg
 from tests.redis_server import RedisServer
-from tests.roles import LEASE, Roles, ends, jpeg, running, until
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.sink.crash import MortalFolder
 
 

@@ -63,7 +63,8 @@ if ARGV[1] == '1' then
     end
   end
   for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-    if not (field == 'plan' or field == 'reissues' or field == 'moves' or cursors[field]) then
+    local ours = field == 'plan' or field == 'reissues' or field == 'moves' or field == 'images'
+    if not (ours or cursors[field]) then
       redis.call('HDEL', KEYS[2], field)
     end
   end

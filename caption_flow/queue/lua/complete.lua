@@ -12,8 +12,8 @@
 -- XACK is the first write: a full server refuses scripts that begin with XADD, not this one.
 local samples, target = KEYS[1], KEYS[2]
 local last = ARGV[3] == 'last'
-local answers = {}
-local done, bytes, prompt_tokens, output_tokens = 0, 0, 0, 0
+local bytes, prompt_tokens, output_tokens = 0, 0, 0
+local moved, images = {}, {}
 
 -- Ids are unique over the stages of a lane, since a worker tells its samples apart by them, and
 -- stages come and go. So what moves is numbered, from 2^32 on: those that enter have few numbers.
@@ -68,36 +68,59 @@ local function move(id, fields, at, outcomes)
     passed[#passed + 1] = ARGV[i + 1]
   end
   redis.call('XADD', target, next_id(), unpack(passed))
-  redis.call('XDEL', samples, id)
-  redis.call('HDEL', KEYS[5], id)
+  moved[#moved + 1] = id
   if last then
-    redis.call('XDEL', KEYS[3], image)
+    images[#images + 1] = image
     bytes = bytes + size
   end
 end
 
-local i = 4
-while i <= #ARGV do
-  local id, outcomes = ARGV[i], tonumber(ARGV[i + 3])
-  local held = redis.call('XPENDING', samples, ARGV[1], id, id, 1)[1]
-  local ours = held and held[2] == ARGV[2] and redis.call('XACK', samples, ARGV[1], id) == 1
-  -- An entry that was deleted by hand may still be pending.
-  local entry = ours and redis.call('XRANGE', samples, id, id)[1]
-  if entry then
-    move(id, entry[2], i + 4, outcomes)
-    done = done + 1
-    prompt_tokens = prompt_tokens + tonumber(ARGV[i + 1])
-    output_tokens = output_tokens + tonumber(ARGV[i + 2])
+-- Calls `use` with all of a list. Lua's stack takes no more than some thousand at a time.
+local function each(list, use)
+  for first = 1, #list, 1000 do
+    use(unpack(list, first, math.min(first + 999, #list)))
   end
-  answers[#answers + 1] = entry and 1 or 0
-  i = i + 4 + 2 * outcomes
 end
 
-if done > 0 then
+local ids, at = {}, {}  -- what was told: entries, and where in ARGV
+local i = 4
+while i <= #ARGV do
+  ids[#ids + 1], at[#at + 1] = ARGV[i], i
+  i = i + 4 + 2 * tonumber(ARGV[i + 3])
+end
+
+local ours, is_ours = {}, {}
+for _, id in ipairs(ids) do
+  local held = redis.call('XPENDING', samples, ARGV[1], id, id, 1)[1]
+  if held and held[2] == ARGV[2] and not is_ours[id] then
+    ours[#ours + 1], is_ours[id] = id, true
+  end
+end
+-- What this worker holds is acked, whatever else: nothing comes between the two.
+each(ours, function(...) redis.call('XACK', samples, ARGV[1], ...) end)
+
+local answers = {}
+for number, id in ipairs(ids) do
+  -- An entry that was deleted by hand may still have been pending; one told twice moves once.
+  local entry = is_ours[id] and redis.call('XRANGE', samples, id, id)[1]
+  is_ours[id] = nil
+  if entry then
+    local told = at[number]
+    move(id, entry[2], told + 4, tonumber(ARGV[told + 3]))
+    prompt_tokens = prompt_tokens + tonumber(ARGV[told + 1])
+    output_tokens = output_tokens + tonumber(ARGV[told + 2])
+  end
+  answers[number] = entry and 1 or 0
+end
+each(moved, function(...) redis.call('XDEL', samples, ...) end)
+each(moved, function(...) redis.call('HDEL', KEYS[5], ...) end)
+each(images, function(...) redis.call('XDEL', KEYS[3], ...) end)
+
+if #moved > 0 then
   redis.call('HINCRBY', KEYS[4], 'prompt_tokens', prompt_tokens)
   redis.call('HINCRBY', KEYS[4], 'output_tokens', output_tokens)
   if last then
-    redis.call('HINCRBY', KEYS[4], 'completed', done)
+    redis.call('HINCRBY', KEYS[4], 'completed', #moved)
     redis.call('HINCRBY', KEYS[4], 'bytes_in_flight', -bytes)
   end
 end

@@ -1,12 +1,13 @@
 -- forget: a part that is gone is recorded no more, once, whoever else finds it gone.
 --
--- KEYS  1 parts  2 counts  3 contributors  4 shards
--- ARGV  1 part  2 rows of it that are in no other part
+-- KEYS  1 parts  2 counts  3 contributors  4 shards  5 epoch
+-- ARGV  1 part  2 rows of it that are in no other part  3 a new word for the epoch, see `epoch`
 -- WITH  shard
 --
 -- True after it: the part is not recorded; and if it was, what its record says that contributors
 -- made is theirs no more, nor are its rows their shards'; and so many samples count as if they had
--- never been planned, since feeding them again counts them anew.
+-- never been planned, since feeding them again counts them anew. Another epoch has begun then, so
+-- that sinks look once more which samples stand in parts, and which parts are recorded.
 
 -- Takes off what a record tells that was made.
 local function discredit(record)
@@ -34,3 +35,4 @@ if rows > 0 then
     redis.call('HINCRBY', KEYS[2], field, -rows)
   end
 end
+redis.call('SET', KEYS[5], ARGV[3])

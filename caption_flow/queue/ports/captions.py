@@ -1,6 +1,6 @@
 """Queue: what a sink asks, as a protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class CaptionQueue(Protocol):
         """Read what is recorded of each committed part."""
         ...
 
+    async def records_of(self, parts: Sequence[str]) -> dict[str, bytes]:
+        """Read what is recorded of these, as far as they are."""
+        ...
+
     async def rewrites(self) -> dict[str, str]:
         """Name the parts that are losing rows, each with the token of that rewriting."""
         ...
@@ -63,10 +67,25 @@ class CaptionQueue(Protocol):
         """See to it that a part is never recorded; False when it is already."""
         ...
 
-    async def record_part(self, part: str, record: bytes) -> bool:
+    async def record_part(self, part: str, record: bytes, merged: Iterable[str] = ()) -> bool:
         """Record a published part that the queue has forgotten; False when it has not.
 
-        The epoch is another then: samples of the part may be on their way to any sink.
+        The epoch is another then: samples of the part may be on their way to any sink. The parts
+        that were `merged` into it are not recorded after that.
+        """
+        ...
+
+    async def merge_parts(self, merged: str, record: bytes, seen: Mapping[str, bytes]) -> bool:
+        """Record a part in the place of those it was merged of, whose sum its record is.
+
+        False where one of these is not recorded as seen, or is losing rows: nothing has changed.
+        """
+        ...
+
+    async def unmerge_parts(self, merged: str, seen: Mapping[str, bytes]) -> None:
+        """Record the parts as they were, and never the one that they were merged into.
+
+        Nothing but the latter, where that one is not recorded.
         """
         ...
 

@@ -9,6 +9,9 @@ from caption_flow.model import Credit
 
 Kind: TypeAlias = Literal["contributor", "anonymous", "own"]
 
+OWN = "(the operator's own)"
+_LONGEST = 60  # characters of a name that is shown to everybody
+
 
 class Contributor(Struct, frozen=True):
     """What one contributor has done. Captions and tokens are those of the rows in the parts."""
@@ -40,6 +43,15 @@ class Standing(Struct, frozen=True):
     members: int  # contributors in this line
     credit: Credit
     seconds: float
+
+    @property
+    def title(self) -> str:
+        """Say who is in this line; nobody is named who wants not to be."""
+        if self.kind == "own":
+            return OWN
+        if self.kind == "anonymous":
+            return f"(anonymous: {self.members:,})"
+        return self.name if len(self.name) <= _LONGEST else f"{self.name[: _LONGEST - 1]}…"
 
 
 class Contributors(Protocol):
