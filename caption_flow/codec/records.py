@@ -1,10 +1,10 @@
 """Codec: the nouns of the model as stream fields, and back.
 
 JSON, so that `redis-cli XRANGE` can be read by a person. A sample's entry has the fields
-`sample` (JSON), `bytes` (length of that and of its image), `image` (entry of its pixels; absent in
-the first stage, where the entry's own id names them) and one `out:STAGE` (JSON) per stage it has
-passed. A dead letter adds `why` (JSON) and, where there were earlier attempts, `earlier` (a JSON
-list).
+`sample` (JSON), `bytes` (of memory, with its image; see weight), `image` (entry of its pixels; an
+entry of an earlier version has none in the first stage, and its own id names them) and one
+`out:STAGE` (JSON) per stage it has passed. A dead letter adds `why` (JSON) and, where there were
+earlier attempts, `earlier` (a JSON list).
 """
 
 import json
@@ -22,7 +22,6 @@ from caption_flow.model import (
     EntryId,
     Failure,
     Lease,
-    Offer,
     Outcome,
     Sample,
     came_true,
@@ -60,11 +59,6 @@ def encode(record: Any) -> bytes:
 def decode(record: bytes, kind: type[T]) -> T:
     """Read what `encode` wrote; raises what msgspec does."""
     return _decode(msgspec.json.Decoder(kind), record)
-
-
-def weight(offer: Offer) -> int:
-    """Count the bytes that an offer adds to the books; `offer.lua` counts the same."""
-    return 0 if offer.failure else len(encode(offer.sample)) + len(offer.image)
 
 
 def chunk_from(entry: EntryId, fields: Fields) -> Chunk:

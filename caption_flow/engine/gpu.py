@@ -28,6 +28,11 @@ class Gpu(Beside):
         taken = self._seen.total - self._seen.free
         return {"gpu_memory_used": taken, "gpu_memory_total": self._seen.total, **use}
 
+    @property
+    def name(self) -> str:
+        """What its maker calls it; "" where nothing is told."""
+        return "" if self._seen is None else self._seen.name
+
     def facts(self) -> Mapping[str, str]:
         """Name it."""
         return {} if self._seen is None else {"gpu": f"{self._seen.name} ({self._seen.index})"}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.config.schema import Preparing
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.nvml import CHOOSING
 from caption_flow.engine.port import Engine
@@ -23,15 +24,20 @@ def make_engine(
     trust_remote_code: bool,
     share: int,
     drain: Drain,
+    preparers: Preparing = 0,
+    watched: bool = False,
 ) -> Engine:
     """Make the engine that these stages share; `overrides` are engine arguments of this host.
 
     `share`: of how many engines on one device it is one. `drain` ends the wait for an engine that
-    cannot be reached.
+    cannot be reached. `preparers`: processes that prepare images for a model in this one.
+    `watched`: it tells how its cache is used, as far as it can.
     """
     capacity = batch_size or settings.batch_size
     if settings.engine == "simulated":
-        return SimulatedEngine(settings.simulated, capacity=min(capacity, settings.simulated.slots))
+        slots = settings.simulated.slots
+        used = min(capacity, slots)
+        return SimulatedEngine(settings.simulated, capacity=used, holds=capacity, slots=slots)
     if settings.engine == "openai":
         from caption_flow.engine.openai import OpenaiEngine  # noqa: PLC0415 - slow to import
 
@@ -48,6 +54,8 @@ def make_engine(
         capacity=capacity,
         trust_remote_code=trust_remote_code,
         share=share,
+        preparers=preparers,
+        watched=watched,
     )
 
 

@@ -29,10 +29,15 @@ def follow_owner() -> None:
         logs.inherit()  # in processes of its processes too
     if parent is not None and str(parent.pid) == os.environ.get(OWNER):
         os.setpgid(0, 0)  # its own processes follow it there
-        Thread(target=_follow, args=(parent.pid,), name="follow-owner", daemon=True).start()
+        follow(parent.pid)
 
 
-def _follow(owner: int) -> None:
+def follow(owner: int | None) -> None:
+    """End this process soon after one that has started it, whatever it is at."""
+    Thread(target=_follow, args=(owner,), name="follow-owner", daemon=True).start()
+
+
+def _follow(owner: int | None) -> None:
     while os.getppid() == owner:
         time.sleep(LOOK_SECONDS)
     # Nobody is left to be told, and what it shares with the GPU the driver frees.

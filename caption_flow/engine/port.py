@@ -5,6 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 from PIL.Image import Image
 
+from caption_flow.config.schema import ImagesConfig
 from caption_flow.config.vllm import Stage
 
 
@@ -19,6 +20,7 @@ class Request(Struct, frozen=True):
     image: Image | None = None  # its pixels, RGB and upright, for an engine that wants them
     sha256: str = ""  # hex digest of the data, where it is known
     system: str | None = None  # what is said before the prompt, filled in as that is
+    limits: ImagesConfig = ImagesConfig()  # for an engine that decodes the data itself
 
 
 class Output(Struct, frozen=True):
@@ -36,9 +38,15 @@ class Engine(Protocol):
 
     name: str  # as it stands in the rows
     model: str  # likewise
-    decodes: bool  # whether requests need pixels
-    capacity: int  # requests that may be inside at once
+    decodes: bool  # whether requests need pixels; known once it has started
+    capacity: int  # requests that it works on at once: its slots
+    holds: int  # requests that may be inside: those beyond its slots wait there for the next
     signs: int  # of life: tokens that came out so far, or an ever rising number like it
+
+    @property
+    def preparers(self) -> int:
+        """Processes of its own that prepare images now; 0 where there are none."""
+        ...
 
     async def start(self) -> None:
         """Load the model, again if need be; EngineUnfit or ConfigError when it cannot."""
@@ -47,8 +55,9 @@ class Engine(Protocol):
     async def caption(self, request: Request) -> Output:
         """Run one request.
 
-        EngineFailed and EngineRefused harm only it, the second for good; EngineDead means that
-        all requests inside are gone, EngineGone that no other can be served either.
+        EngineFailed and EngineRefused harm only it, the second for good, as does BadImage from an
+        engine that decodes; EngineDead means that all requests inside are gone, EngineGone that
+        no other can be served either.
         """
         ...
 

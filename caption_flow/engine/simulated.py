@@ -7,6 +7,8 @@ an earlier stage has said. Every row it makes says `engine = "simulated"`.
 
 import asyncio
 import hashlib
+import heapq
+import time
 from contextlib import suppress
 
 from caption_flow.config.schema import SimulatedConfig
@@ -32,24 +34,39 @@ def simulated_text(prompt: str, tokens: int) -> str:
 
 
 class SimulatedEngine:
-    """Captions after a while, as many at once as it has slots."""
+    """Captions after a while, as many at once as it has slots.
+
+    Its slots keep their own time, as those of an engine in another process do: one is free when its
+    caption is due, however late that is fetched, and takes on what waits inside at that moment.
+    """
 
     name = "simulated"
+    preparers = 0
 
-    def __init__(self, config: SimulatedConfig, *, capacity: int) -> None:
+    def __init__(
+        self, config: SimulatedConfig, *, capacity: int, holds: int = 0, slots: int = 0
+    ) -> None:
+        """`capacity`: slots that a job uses; `holds`: requests that may be inside, where more.
+
+        `slots`: those that there are, where more: a bench also asks for as many.
+        """
         self.model = "simulated"
         self.decodes = config.decode
         self.capacity = capacity
+        self.holds = max(capacity, holds)
         self.signs = 0
         self._latency = config.latency
         self._tokens = config.tokens
         self._seed = config.seed.to_bytes(8, "big", signed=True)
         self._killers = frozenset(config.dies_of)
         self._death = asyncio.Event()
+        self._count = max(capacity, slots)
+        self._slots = [0.0] * self._count  # when each is free, on the monotonic clock: a heap
 
     async def start(self) -> None:
         """Live, once more."""
         self._death = asyncio.Event()
+        self._slots = [0.0] * self._count
 
     async def caption(self, request: Request) -> Output:
         """Wait as long as a model would, then say something true about what it was given."""
@@ -71,7 +88,11 @@ class SimulatedEngine:
             output_tokens=tokens,
         )
 
-    async def _live(self, death: asyncio.Event, seconds: float) -> None:
+    async def _live(self, death: asyncio.Event, latency: float) -> None:
+        now = time.monotonic()
+        due = max(now, self._slots[0]) + latency
+        heapq.heapreplace(self._slots, due)
+        seconds = due - now
         if not self._killers:
             await asyncio.sleep(seconds)
             return

@@ -42,6 +42,7 @@ class Host:
         # Apart: a stream may be held for long by who meanwhile downloads from the same host.
         self._stream_slots = asyncio.Semaphore(per_host)
         self._silent = 0  # tries in a row that no answer came to
+        self._silent_since = 0.0  # when the first of them failed
         self._dead_until = 0.0
         self._paused_until = 0.0
         self._shut_until = 0.0
@@ -60,11 +61,17 @@ class Host:
         self._silent = 0
         self._dead_until = 0.0
 
-    def silent(self) -> None:
-        """Note that it did not answer."""
+    def silent(self, begun: float) -> None:
+        """Note that it did not answer a try that was begun then, on the monotonic clock.
+
+        Those that fail at once are no proof: it may be we who stood still meanwhile.
+        """
+        now = time.monotonic()
+        if not self._silent:
+            self._silent_since = now
         self._silent += 1
-        if self._silent >= DEAD_AFTER:
-            self._dead_until = time.monotonic() + DEAD_SECONDS
+        if self._silent >= DEAD_AFTER and begun >= self._silent_since:
+            self._dead_until = now + DEAD_SECONDS
 
     def asked_to_wait(self, seconds: float) -> None:
         """Note that it wants to be left alone, by all of us."""

@@ -6,6 +6,7 @@ first. What the caller says beside, such as a token, goes to the first origin on
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
@@ -118,11 +119,12 @@ class Traveller:
             yield
 
     async def _enter(self, exchange: Exchange, host: Host) -> None:
+        begun = time.monotonic()
         try:
             await exchange.open()
         except FetchFailed as exc:
             if exc.again and exc.reason in {UNREACHABLE, TIMEOUT}:
-                host.silent()
+                host.silent(begun)
                 self.reach.failed(exchange.url.host, exchange.url.port)
             raise
         host.answered()

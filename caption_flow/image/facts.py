@@ -1,6 +1,6 @@
 """What an encoded image is, without decoding it.
 
-The feeder asks this of every image. Microseconds on one core: JPEG 25 (with EXIF 50), PNG 12,
+The feeder asks this of every image. Microseconds on one core: JPEG 5, PNG 12,
 WebP 4, AVIF 20, BMP 19, GIF 20 and 0.2 for each KB, TIFF 160 (Pillow parses all its tags).
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from caption_flow.image.headers import gif_frames, orientation, tiff_frames
+from caption_flow.image.jpeg import JpegHeader, read_jpeg
 from caption_flow.image.opening import check_pixels, open_image, refusals, turned
 from caption_flow.image.sniff import sniff
 from caption_flow.image.webp import read_webp
@@ -29,6 +30,8 @@ def inspect(data: bytes, *, max_pixels: int) -> ImageFacts:
     with refusals():
         if form == "webp":
             return _webp_facts(data, max_pixels)
+        if form == "jpeg" and (plain := read_jpeg(data)):
+            return _jpeg_facts(plain, max_pixels)
         picture = open_image(form, data, max_pixels)
         count = _FRAME_COUNTERS.get(form)
         frames = count(data) if count else getattr(picture, "n_frames", 1)
@@ -53,6 +56,12 @@ def _webp_facts(data: bytes, max_pixels: int) -> ImageFacts:
     check_pixels(header.width, header.height, max_pixels)
     size = header.width, header.height
     return _facts(size, orientation(header.exif), "webp", header.frames)
+
+
+def _jpeg_facts(header: JpegHeader, max_pixels: int) -> ImageFacts:
+    check_pixels(header.width, header.height, max_pixels)
+    size = header.width, header.height
+    return _facts(size, orientation(header.exif), "jpeg", 1)
 
 
 def _facts(stored: tuple[int, int], turn: int, form: str, frames: int) -> ImageFacts:

@@ -20,6 +20,7 @@ from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.duty import Visit
 from caption_flow.worker.gate import Gate
 from caption_flow.worker.ladder import Answer, climb
+from caption_flow.worker.mean import Mean
 from caption_flow.worker.prepare import Prepared, Preparer
 from caption_flow.worker.wording import filling
 
@@ -35,7 +36,7 @@ class Unshown(Exception):
 
 
 class Captioner:
-    """Leads visits through the engine, as many requests at once as it has slots."""
+    """Leads visits through the engine, as many requests at once as may be inside."""
 
     def __init__(
         self, engine: Caretaker, *, drain: Drain, worker: str, contributor: str, threads: int
@@ -45,8 +46,14 @@ class Captioner:
         self._worker = worker
         self._contributor = contributor
         self._preparer = Preparer(threads=threads, decodes=engine.decodes)
-        ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
-        self._gate = Gate(engine.capacity + ahead)
+        self._ahead = max(DECODED_AHEAD_LEAST, int(engine.capacity * DECODED_AHEAD))
+        self._gate = Gate(engine.capacity + self._ahead)
+        self.preparing = Mean()  # seconds
+
+    def resize(self, in_flight: int) -> None:
+        """Have so many requests in the engine from now on, and images ready for the next ones."""
+        self._engine.resize(in_flight)
+        self._gate.resize(in_flight + self._ahead)
 
     def admitted(self, *, alone: bool) -> AbstractAsyncContextManager[None]:
         """Have room for one visit, `alone` with no other beside it, be it decoded or captioned."""
@@ -74,7 +81,8 @@ class Captioner:
             return None
         if data is None:
             raise Unshown
-        return await self._preparer.prepare(visit, data)
+        with self.preparing.timed():
+            return await self._preparer.prepare(visit, data)
 
     async def _pass(
         self, visit: Visit, stage: Stage, image: Prepared | None, entered: Callable[[], None]
@@ -124,6 +132,7 @@ class Captioner:
                 shown.pixels,
                 shown.sha256,
                 system,
+                visit.duty.images,
             )
             output = await self._engine.ask(request, entered)
             visit.model = output.model

@@ -15,6 +15,7 @@ from caption_flow.engine.port import Engine, Output, Request
 from caption_flow.errors import EngineDead, EngineGone, EngineUseless
 from caption_flow.lifecycle import Beside, Drain, cancel
 from caption_flow.retry import Backoff
+from caption_flow.seats import Seats
 from caption_flow.worker.meter import Meter
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Caretaker(Beside):
         self._timeout = timeout  # seconds without a sign of life, while requests are inside
         self._meter = meter
         self._drain = drain
-        self._slots = asyncio.Semaphore(engine.capacity)
+        self.holds = engine.holds
+        self._seats = Seats(engine.capacity)
         self._up = asyncio.Event()
         self._up.set()
         self._life = 1  # which start of the engine this is
@@ -61,12 +63,21 @@ class Caretaker(Beside):
         """Whether the engine runs, as far as is known."""
         return self._up.is_set() and self._gone is None
 
+    @property
+    def preparers(self) -> int:
+        """Processes that prepare images for the engine now."""
+        return self._engine.preparers
+
+    def resize(self, count: int) -> None:
+        """Have so many requests inside from now on."""
+        self._seats.resize(count)
+
     async def ask(self, request: Request, entered: Callable[[], None]) -> Output:
-        """Run a request as soon as there is a slot, and say when there is.
+        """Run a request as soon as it may be inside, and say when it is.
 
         Raises EngineGone, and what Engine.caption raises.
         """
-        async with self._slots:
+        async with self._seats:
             await self._wait_until_up()
             self._meter.enter()
             entered()

@@ -41,7 +41,8 @@ COMPLAIN_SECONDS = 60.0  # between two words on what keeps us from work
 
 _COUNTED = (
     *("samples", "captions", "failed", "declined", "images", "engine_deaths"),
-    *("in_hand", "coming", "slots", "running"),
+    *("in_hand", "coming", "slots", "running", "claim_ahead", "in_flight", "complete_batch"),
+    "preparers",
 )
 # Told for each stage, where not all stages have one engine. Proxies take no more than 100 figures
 # from a worker, with names of at most 100 characters.
@@ -115,6 +116,12 @@ class Crew:
             told["last_error"] = f"{lease.sample.id}: {why.reason}, {why.detail}"
             told["last_error_at"] = f"{why.at:.0f}"
         return told
+
+    @property
+    def sole(self) -> tuple[Broadcast, list[str]] | None:
+        """The settings of now, and the stages of its engine; None where it has not just one."""
+        posts = list(self._posts.values())
+        return (self._told.settings, posts[0].stages) if len(posts) == 1 else None
 
     @property
     def paused(self) -> bool:

@@ -8,8 +8,9 @@ from caption_flow.model import Lease
 from caption_flow.patience import Patience
 from caption_flow.queue.ports import WorkQueue
 from caption_flow.worker.held import Held
+from caption_flow.worker.mean import Mean
+from caption_flow.worker.tuner import FETCH_SAMPLES
 
-GROUP_SAMPLES = 8  # images asked for at once; more a time are no faster
 GROUP_BYTES = 4 << 20
 
 
@@ -22,6 +23,8 @@ class Fetcher:
         self._held = held
         self._wanted: deque[Lease] = deque()
         self._waiting = asyncio.Event()
+        self.fetching = Mean()  # seconds
+        self.size = Mean()  # bytes of an image
 
     def want(self, leases: Iterable[Lease]) -> None:
         """Queue samples to be fetched."""
@@ -33,7 +36,8 @@ class Fetcher:
         while True:
             await self._wait()
             group = self._next_group()
-            images = await self._patience(lambda g=group: self._queue.images(g))  # type: ignore[misc]
+            images = await self._patience(lambda g=group: self.fetching.of(self._queue.images(g)))  # type: ignore[misc]
+            self.size.note(sum(map(len, images.values())) / len(group))
             for lease in group:
                 data = images.get(lease.entry)
                 self._held.add(lease.entry, len(data or b""))
@@ -51,7 +55,7 @@ class Fetcher:
     def _next_group(self) -> list[Lease]:
         group: list[Lease] = []
         size = 0
-        while self._wanted and len(group) < GROUP_SAMPLES:
+        while self._wanted and len(group) < FETCH_SAMPLES:
             size += self._wanted[0].sample.bytes
             if group and size > GROUP_BYTES:
                 break

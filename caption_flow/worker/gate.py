@@ -4,16 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from caption_flow.seats import Seats
+
 
 class Gate:
     """Lets samples in, so many; who must be alone goes first, and has nobody beside it."""
 
     def __init__(self, room: int) -> None:
-        self._room = asyncio.Semaphore(room)
+        self._room = Seats(room)
         self._inside = 0
         self._loners = 0  # inside or waiting
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()  # one loner at a time, in the order they came
+
+    def resize(self, room: int) -> None:
+        """Have room for so many from now on."""
+        self._room.resize(room)
 
     @asynccontextmanager
     async def passed(self, *, alone: bool) -> AsyncIterator[None]:

@@ -1,13 +1,13 @@
 """Worker: all samples in its hands, how many there may be, and which wait for the engine."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from caption_flow.model import EntryId, Lease
 from caption_flow.worker.hand import Hand
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.tuner import Chosen
 
-AHEAD_LEAST = 16  # samples claimed ahead of the engine, at least
 CLAIM_SHARE = 4  # claim when this part of what may be ahead is missing: fewer, fuller claims
 SPACE_SECONDS = 0.5  # between two looks at whether to drain while there is no space
 
@@ -15,21 +15,26 @@ SPACE_SECONDS = 0.5  # between two looks at whether to drain while there is no s
 class Hands:
     """The samples, each from its claim to its settlement."""
 
-    def __init__(self, meter: Meter, *, capacity: int, downloads: int) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        chosen: Chosen,
+        *,
+        downloads: int,
+        settling: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`settling` tells how many are captioned and wait for the queue to hear of it."""
+        self.chosen = chosen
+        self.gone = 0  # samples that were in hand, so far
+        self.coming = 0  # samples in hand whose image is on its way
         self._meter = meter
-        self._capacity = capacity  # requests that the engine takes at once
-        self._ahead = max(AHEAD_LEAST, capacity)
-        self._most_coming = max(capacity, downloads)
+        self._most_coming = max(meter.capacity, downloads)
+        self._settling = settling
         self._hands: dict[EntryId, Hand] = {}
         self._space = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._hands)
-
-    @property
-    def coming(self) -> int:
-        """How many are in hand whose image is on its way."""
-        return sum(hand.coming for hand in self._hands.values())
 
     @property
     def free(self) -> int:
@@ -39,11 +44,14 @@ class Hands:
         their way come on top, as many as are downloaded at once, so that enough others are there.
         """
         coming = min(self.coming, self._most_coming)
-        return self._capacity + self._ahead + coming - len(self._hands)
+        # The engine needs the next ones however slow the queue is to hear of the last.
+        settling = min(self._settling(), self.chosen.complete_batch)
+        wanted = self.chosen.in_flight + self.chosen.claim_ahead
+        return wanted + coming + settling - len(self._hands)
 
     async def has_space(self) -> bool:
         """Wait for space worth a claim, a moment at most."""
-        if self.free >= self._ahead // CLAIM_SHARE:
+        if self.free >= max(1, self.chosen.claim_ahead // CLAIM_SHARE):
             return True
         self._space.clear()
         try:
@@ -56,7 +64,9 @@ class Hands:
     def take(self, lease: Lease, *, shown: bool) -> Hand:
         """Have a sample in hand that waits for the engine, or for its image first."""
         self._hands[lease.entry] = hand = Hand(lease, shown=shown)
-        if not hand.coming:
+        if hand.coming:
+            self.coming += 1
+        else:
             self._meter.wait(1)
         return hand
 
@@ -75,6 +85,8 @@ class Hands:
 
     def arrive(self, hand: Hand) -> None:
         """Note that the image of a sample has come; only now does it wait for the engine."""
+        if hand is self._hands.get(hand.lease.entry):
+            self.coming -= 1
         hand.coming = False
         self._meter.wait(1)
 
@@ -101,5 +113,8 @@ class Hands:
 
     def forget(self, entry: EntryId) -> None:
         """Have a sample in hand no more."""
-        self._hands.pop(entry, None)
+        hand = self._hands.pop(entry, None)
+        if hand is not None:
+            self.gone += 1
+            self.coming -= hand.coming
         self._space.set()

@@ -1,6 +1,7 @@
 """Worker: an encoded image becomes what the engine takes.
 
-Pixels are decoded in other threads, so that neither the engine nor the queue waits for them.
+Pixels are decoded in other threads, so that neither the engine nor the queue waits for them; not
+at all where the engine takes images as they are.
 """
 
 import asyncio

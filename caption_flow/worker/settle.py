@@ -12,11 +12,12 @@ from caption_flow.model import EntryId, Failure, Lease, Outcomes
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.ports import Deferral, WorkQueue
 from caption_flow.retry import Backoff
+from caption_flow.worker.mean import Mean
+from caption_flow.worker.tuner import BATCH_LEAST
 
 logger = logging.getLogger(__name__)
 
-BATCH = 64  # samples settled at once
-GATHER_SECONDS = 0.01  # how long a settled sample waits for others to go with it
+GATHER_SECONDS = 0.03  # how long a settled sample waits for others to go with it: nobody misses it
 RETRY_BACKOFF = Backoff(first=0.5, ceiling=30.0)  # of a sample that an engine failed on
 
 
@@ -38,6 +39,8 @@ class Settler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._ending = False
+        self.batch = BATCH_LEAST  # samples settled at once, at most
+        self.settling = Mean()  # seconds
         self.completed = 0  # visits that gave captions
         self.samples = 0  # that came to their first captions of this worker's
         self.failed = 0
@@ -89,7 +92,7 @@ class Settler:
         """Settle until told to end; what came last is left to `finish`."""
         await self._changed.wait()
         while not self._ending:
-            if len(self._done) < BATCH:
+            if len(self._done) < self.batch:
                 await asyncio.sleep(GATHER_SECONDS)
             await self._settle()
             if not (self._left or self._ending):
@@ -115,6 +118,11 @@ class Settler:
             logger.warning("%s Unsettled samples will be done again by others", exc)
 
     @property
+    def waiting(self) -> int:
+        """How many were captioned, and the queue does not know of it yet."""
+        return len(self._done)
+
+    @property
     def _left(self) -> bool:
         return bool(self._done or self._failed or self._deferred or self._returned)
 
@@ -124,11 +132,13 @@ class Settler:
 
     async def _settle(self, *, last: bool = False) -> None:
         queue = self._queue
-        done, failed = self._done[:BATCH], self._failed[:BATCH]
-        deferred, returned = self._deferred[:BATCH], self._returned[:BATCH]
+        most = self.batch
+        done, failed = self._done[:most], self._failed[:most]
+        deferred, returned = self._deferred[:most], self._returned[:most]
         if done:
             begun = traces.now()
-            answers = await self._patience(lambda: queue.complete(done), last=last)
+            call = lambda: self.settling.of(queue.complete(done))  # noqa: E731 - tried again and again
+            answers = await self._patience(call, last=last)
             self._took([lease for lease, _ in done], answers)
             ours = [one for one, is_ours in zip(done, answers, strict=True) if is_ours]
             traces.note("complete", (traces.mark(lease.sample) for lease, _ in ours), begun)

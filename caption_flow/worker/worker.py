@@ -1,12 +1,13 @@
 """Worker: samples become captions.
 
 Claims ahead of the engine and feeds it sample by sample, so that it never waits while a sample
-does. Four tasks share the work: claiming, fetching, settling, renewing. Each sample makes its visit
-to the engine in a task of its own.
+does. Five tasks share the work: claiming, fetching, settling, renewing, and looking how much of
+each is done at once. Each sample makes its visit to the engine in a task of its own.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 
 from caption_flow.keeper import Keeper
@@ -23,15 +24,17 @@ from caption_flow.worker.fetch import Fetcher
 from caption_flow.worker.hand import ENGINE_DIED, Hand
 from caption_flow.worker.hands import Hands
 from caption_flow.worker.held import Held
+from caption_flow.worker.mean import Mean
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.pace import Means, Pace
 from caption_flow.worker.references import References
 from caption_flow.worker.settle import Settler
+from caption_flow.worker.tuner import Chosen, Tuner
 from caption_flow.worker.visits import Visits
 
 logger = logging.getLogger(__name__)
 
 REST_SECONDS = 0.2  # between two looks whether a rest is over
-FETCHES = 2  # at once: while one group is parsed, the next is on its way
 PAUSE_SECONDS = 0.1  # between two looks whether a pause is over
 
 
@@ -67,13 +70,32 @@ class Worker:
         self._paused = paused
         self._declines = Declines(of_others=of_others)
         self._patience = Patience(drain)
-        self._hands = Hands(meter, capacity=engine.capacity, downloads=references.at_once)
+        tuner = Tuner(capacity=engine.capacity, most=engine.holds)
+        self._hands = Hands(
+            meter,
+            tuner.chosen,
+            downloads=references.at_once,
+            settling=lambda: self.settler.waiting,
+        )
         self._keeper = Keeper(
             queue.renewals, held=self._hands.leases, lost=self._drop, lease_seconds=lease_seconds
         )
         self._images = Held()
         self._fetcher = Fetcher(queue, self._patience, self._images)
         self.settler = Settler(queue, worker=name, drain=drain, settled=self._hands.forget)
+        self._claiming = Mean()  # seconds
+        self._pace = Pace(
+            tuner,
+            Means(
+                claim=self._claiming,
+                fetch=self._fetcher.fetching,
+                prepare=captioner.preparing,
+                settle=self.settler.settling,
+                image=self._fetcher.size,
+            ),
+            preparers=lambda: engine.preparers,
+        )
+        self._fetching: list[asyncio.Task[None]] = []
         self._visits = Visits(
             queue,
             captioner,
@@ -92,6 +114,7 @@ class Worker:
         """Count what was done, for whoever watches."""
         free, idle = self._meter.shares()
         free_lately, idle_lately = self._meter.lately()
+        chosen = self._pace.chosen
         return {
             "samples": self.settler.samples,
             "captions": self.settler.completed,
@@ -102,12 +125,16 @@ class Worker:
             "coming": self._hands.coming,
             # None while the engine is started again: whoever looks would take them for full.
             "slots": self._meter.capacity if self._engine.up else 0,
-            "running": self._meter.inside,
+            "running": min(self._meter.inside, self._meter.capacity),
             "engine_deaths": self._engine.deaths,
             "free_share": free,
             "idle_share": idle,
             "free_lately": free_lately,
             "idle_lately": idle_lately,
+            "claim_ahead": chosen.claim_ahead,
+            "in_flight": chosen.in_flight,
+            "complete_batch": chosen.complete_batch,
+            "preparers": self._engine.preparers,
         }
 
     @property
@@ -133,22 +160,33 @@ class Worker:
     async def run(self) -> None:
         """Caption until asked to drain, until the job is done, or until the engine is gone."""
         await self.adopt(self._duty)
-        fetching = [asyncio.create_task(self._fetch()) for _ in range(FETCHES)]
         settling = asyncio.create_task(self.settler.run(), name="settle")
+        pacing = asyncio.create_task(self._pace.run(self._left, self._choose), name="pace")
         try:
             async with self._keeper, self._engine:
-                await self._claim_until_over(*fetching, settling)
+                await self._claim_until_over(settling, pacing)
                 await self._finish(settling)
         finally:
-            await cancel(*fetching, settling)
+            await cancel(*self._fetching, settling, pacing)
             self._captioner.close()
         if end := self._engine.gone or self._visits.cut_off:
             raise end
 
+    def _left(self) -> tuple[int, int]:
+        return self._meter.left, self._hands.gone
+
+    def _choose(self, chosen: Chosen) -> None:
+        """Do so much at once from now on; who fetches stays, since a wait costs nothing."""
+        self._hands.chosen = chosen
+        self._captioner.resize(chosen.in_flight)
+        self.settler.batch = chosen.complete_batch
+        while len(self._fetching) < chosen.fetches:
+            self._fetching.append(asyncio.create_task(self._fetch()))
+
     async def _claim_until_over(self, *helpers: "asyncio.Task[None]") -> None:
         try:
             while not self._drain.asked:
-                for helper in helpers:
+                for helper in (*helpers, *self._fetching):
                     if helper.done():
                         helper.result()
                 if not await self._hands.has_space():
@@ -168,10 +206,20 @@ class Worker:
         """Claim for all space there is; nothing in a pause, in which what is in hand is done."""
         wanted = self._hands.free
         if not self._paused():
-            return await self._patience(lambda: self._queue.claim(wanted))
+            leases = await self._patience(lambda: self._claim_new(wanted))
+            self._meter.more(elsewhere=len(leases) >= wanted)
+            return leases
+        self._meter.more(elsewhere=False)
         leases = await self._patience(lambda: self._queue.claim(wanted, new=False))
         if not leases:
             await self._drain.wait(PAUSE_SECONDS)
+        return leases
+
+    async def _claim_new(self, wanted: int) -> list[Lease]:
+        begun = time.monotonic()
+        leases = await self._queue.claim(wanted)
+        if leases:
+            self._claiming.note(time.monotonic() - begun)
         return leases
 
     async def _is_over(self) -> bool:

@@ -14,7 +14,7 @@ from caption_flow.engine.simulated import SimulatedEngine
 from caption_flow.engine.vllm import VllmEngine
 from caption_flow.errors import ConfigError
 from caption_flow.lifecycle import Drain
-from tests.roles import settings
+from tests.made import settings
 
 STAGE = Stage(name="one", model="tiny", prompts=("Describe.",))
 
@@ -45,6 +45,23 @@ def simulated(slots: int, batch_size: int | None) -> Engine:
     )
 
 
+def test_an_engine_is_told_how_many_processes_prepare_for_it():
+    told = settings(engine="vllm", stages=(STAGE,), batch_size=32)
+    engine = make_engine(
+        told,
+        told.stages,
+        overrides={},
+        batch_size=None,
+        trust_remote_code=False,
+        share=1,
+        drain=Drain(),
+        preparers=3,
+    )
+
+    assert isinstance(engine, VllmEngine)
+    assert engine._wanted == 3
+
+
 def test_a_simulated_job_has_a_simulated_engine():
     assert isinstance(simulated(64, None), SimulatedEngine)
 
@@ -56,6 +73,17 @@ def test_the_capacity_is_the_smallest_that_was_asked_for(
     slots: int, batch_size: int | None, capacity: int
 ):
     assert simulated(slots, batch_size).capacity == capacity
+
+
+def test_what_a_simulated_engine_has_no_slot_for_waits_inside():
+    assert (simulated(8, None).capacity, simulated(8, None).holds) == (8, 32)
+
+
+def test_what_vllm_does_not_run_at_once_waits_inside():
+    few = made(max_num_seqs=8)
+
+    assert (few.capacity, few.holds) == (8, 32)
+    assert (made().capacity, made().holds) == (32, 32)
 
 
 def test_a_vllm_job_has_a_vllm_engine_with_the_jobs_capacity():

@@ -29,6 +29,28 @@ async def output(config: SimulatedConfig | None = None, **made: str | bytes) -> 
         await engine.stop()
 
 
+async def test_slot_takes_on_what_waits_inside_when_its_caption_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """However late that is fetched: the slots of an engine wait for no event loop."""
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+
+    monkeypatch.setattr("caption_flow.engine.simulated.time.monotonic", lambda: now)
+    monkeypatch.setattr("caption_flow.engine.simulated.asyncio.sleep", sleep)
+    engine = SimulatedEngine(SimulatedConfig(latency=(2, 2)), capacity=1, holds=3)
+    await engine.caption(request())
+    await engine.caption(request())
+    now = 101.0
+    await engine.caption(request())
+    now = 110.0
+    await engine.caption(request())
+
+    assert slept == [2, 4, 5, 2]
+
+
 async def test_a_caption_names_the_digest_of_its_image():
     assert hashlib.sha256(b"image").hexdigest()[:32] in (await output()).text
 

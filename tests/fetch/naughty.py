@@ -60,7 +60,7 @@ class NaughtyServer:
         self._paths: dict[str, Behaviour] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def serve(self, path: str, body: bytes, *headers: str, ranges: bool = True) -> str:
         """Give a body at a path, decently."""
@@ -111,14 +111,15 @@ class NaughtyServer:
         self._server.close()
         # Until none is left: a connection that was only just accepted has no call to cancel yet.
         while asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in self._calls:
+            for task, writer in self._calls.items():
+                writer.transport.abort()  # what is still to be sent would be waited for
                 task.cancel()
             await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
-        self._calls.add(task)
+        self._calls[task] = writer
         self.connections += 1
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -129,7 +130,7 @@ class NaughtyServer:
             writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
-            self._calls.discard(task)
+            del self._calls[task]
 
     async def _answer_all(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int

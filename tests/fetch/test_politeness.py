@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ from caption_flow.fetch import Client, FetchFailed, Resolver
 from caption_flow.fetch.hosts import DEAD_AFTER
 from caption_flow.fetch.resolver import CONTROL
 from tests.fetch.conftest import LOCAL, Open, limits, names, until
-from tests.fetch.naughty import Call, NaughtyServer, silent, status, whole
+from tests.fetch.naughty import Call, NaughtyServer, late, silent, status, whole
 from tests.redis_server import free_port
 
 
@@ -138,6 +139,20 @@ async def test_host_that_takes_connections_and_says_nothing_is_dead_too(
 
     assert (await failure(client, url)).reason == "unreachable"
     assert len(server.seen) == DEAD_AFTER
+
+
+async def test_host_is_not_dead_since_we_stood_still(open_client: Open, server: NaughtyServer):
+    """All downloads of that moment run out of time at once, though it had answered them."""
+    client, count = open_client(idle_seconds=0.3, per_host=2 * DEAD_AFTER), 2 * DEAD_AFTER
+    gate = threading.Event()
+    server.on("/a", late(whole(b"fine"), gate))
+    asked = [asyncio.create_task(client.get(server.url("/a"), max_bytes=9)) for _ in range(count)]
+    await until(lambda: len(server.seen) == count)
+
+    time.sleep(0.5)  # noqa: ASYNC251 - as where the whole machine does
+    gate.set()
+
+    assert [fetched.body for fetched in await asyncio.gather(*asked)] == [b"fine"] * count
 
 
 async def test_silent_host_does_not_hold_up_the_others(open_client: Open, server: NaughtyServer):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Output, Request
 from caption_flow.errors import EngineDead, EngineFailed, EngineRefused, EngineUnfit
+from caption_flow.image import decode
 
 
 class CountingEngine:
@@ -14,9 +15,10 @@ class CountingEngine:
     name = "counting"
     model = "none"
     decodes = False
+    preparers = 0
 
     def __init__(self, capacity: int = 8, *, decodes: bool = False) -> None:
-        self.capacity = capacity
+        self.capacity = self.holds = capacity
         self.decodes = decodes
         self.signs = 0
         self.inside = 0
@@ -49,6 +51,15 @@ class CountingEngine:
 
     async def stop(self) -> None:
         """Nothing to free."""
+
+
+class DecodingEngine(CountingEngine):
+    """Takes images as they are, and looks at them itself."""
+
+    def answer(self, request: Request) -> Output:
+        limits = request.limits
+        decode(request.data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+        return super().answer(request)
 
 
 class FailingEngine(CountingEngine):

@@ -20,7 +20,7 @@ from caption_flow.config.vllm import Stage
 from caption_flow.errors import CaptionFlowError, ConfigError
 from caption_flow.worker.consent import MOST_PIXELS, MOST_REQUESTS, Consent
 from caption_flow.worker.permitted import ARGUMENTS
-from tests.roles import settings
+from tests.made import settings
 
 SERVER = "wss://project.example:8765"
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"

@@ -20,8 +20,14 @@ from caption_flow.worker import declines, references
 from caption_flow.worker.served import Served
 from tests.fetch.conftest import LOCAL, limits, server
 from tests.fetch.naughty import NaughtyServer
-from tests.roles import Roles, ends, jpeg, running, until
-from tests.worker.test_crew import IMAGES, Host, TellingEngine, left, looking, publish
+from tests.made import jpeg
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
+from tests.worker.hosts import IMAGES, Host, TellingEngine, left, looking, publish
 
 __all__ = ["looking", "server"]
 

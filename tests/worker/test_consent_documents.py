@@ -8,7 +8,7 @@ import pytest
 
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.errors import CaptionFlowError
-from tests.roles import settings
+from tests.made import settings
 
 SECONDS = 10.0  # in which each must be refused; the worst took a minute
 COUNT = 1500

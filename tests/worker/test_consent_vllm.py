@@ -12,7 +12,7 @@ from caption_flow.config.vllm import Stage
 from caption_flow.engine.arguments import engine_arguments
 from caption_flow.worker.consent import Consent
 from caption_flow.worker.permitted import ARGUMENTS, SAMPLING
-from tests.roles import settings
+from tests.made import settings
 
 pytestmark = [
     pytest.mark.vllm,

@@ -2,7 +2,13 @@
 
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Lease
-from tests.roles import Roles, ends, jpeg, running, until
+from tests.made import jpeg
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 IMAGES = [jpeg(n) for n in range(20)]

@@ -11,7 +11,13 @@ from caption_flow.queue.ports import Deferral
 from caption_flow.retry import Backoff
 from caption_flow.worker import caretaker
 from caption_flow.worker.caretaker import MOST_KILLERS, STARTS
-from tests.roles import Roles, ends, jpeg, running, settings, until
+from tests.made import jpeg, settings
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine, HangingEngine, MortalEngine
 from tests.worker.test_drain import attempts, claimed
 

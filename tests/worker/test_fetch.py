@@ -11,7 +11,8 @@ from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.worker import fetch, held
 from caption_flow.worker.fetch import Fetcher
 from caption_flow.worker.held import Held
-from tests.roles import Roles, jpeg, running, until
+from tests.made import jpeg
+from tests.roles import Roles, running, until
 
 IMAGES = [jpeg(n) for n in range(30)]
 
@@ -79,7 +80,7 @@ async def test_no_more_is_fetched_while_enough_is_held(
     queue: Watched, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(held, "HELD_BYTES", 1)
-    monkeypatch.setattr(fetch, "GROUP_SAMPLES", 2)
+    monkeypatch.setattr(fetch, "FETCH_SAMPLES", 2)
     images = Held()
     fetcher = Fetcher(queue, Patience(Drain()), images)
     fetcher.want(await queue.claim(30))

@@ -10,7 +10,16 @@ from caption_flow.codec import records
 from caption_flow.errors import QueueUnfit
 from caption_flow.keeper import Renew
 from caption_flow.model import Lease
-from tests.roles import LastingQueue, Roles, ends, jpeg, kill, outcome, running, until
+from caption_flow.worker.worker import Worker
+from tests.made import jpeg, outcome
+from tests.roles import (
+    LastingQueue,
+    Roles,
+    ends,
+    kill,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 IMAGES = [jpeg(n) for n in range(40)]
@@ -68,21 +77,28 @@ async def test_what_is_captioned_but_taken_by_another_is_not_counted(
 
 
 async def test_leases_of_what_is_in_the_engine_are_renewed(roles: Roles):
-    await roles.offer(IMAGES[:1])
-    engine = CountingEngine()
+    await roles.offer(IMAGES)
+    engine = CountingEngine(capacity=1)
     engine.gate.clear()
-    async with running((await roles.worker(engine, lease_seconds=0.03)).run()):
-        await until(lambda: engine.inside == 1)
+    worker = await roles.worker(engine, lease_seconds=0.03)
+    async with running(worker.run()):
+        # With its hands full it claims no more: a claim would take up again what ran out.
+        await until(lambda: _is_full(worker))
         await roles.expire_samples()
 
-        await until(lambda: _is_young(roles))
+        await until(lambda: _are_young(roles))
 
 
-async def _is_young(roles: Roles) -> bool:
-    [row] = await roles.client.xpending_range(
-        roles.job.lane.samples("caption"), "workers", "-", "+", 9
+def _is_full(worker: Worker) -> bool:
+    figures = worker.figures()
+    return figures["in_hand"] == figures["in_flight"] + figures["claim_ahead"]
+
+
+async def _are_young(roles: Roles) -> bool:
+    rows = await roles.client.xpending_range(
+        roles.job.lane.samples("caption"), "workers", "-", "+", 99
     )
-    return bool(row["time_since_delivered"] < 10_000 and row["times_delivered"] == 1)
+    return all(row["time_since_delivered"] < 10_000 and row["times_delivered"] == 1 for row in rows)
 
 
 class SlowCompleting(LastingQueue):

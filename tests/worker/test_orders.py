@@ -4,9 +4,15 @@ import pytest
 
 from caption_flow.queue.operate import RedisOperator
 from caption_flow.queue.ports import Order
-from tests.roles import Roles, ends, jpeg, running, until
+from tests.made import jpeg
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
-from tests.worker.test_crew import Host, TellingEngine, publish
+from tests.worker.hosts import Host, TellingEngine, publish
 
 IMAGES = [jpeg(n) for n in range(60)]
 ANN = Order("ann", 0.0)

@@ -9,7 +9,8 @@ import pytest
 
 from caption_flow.config.schema import SimulatedConfig
 from caption_flow.worker.hand import MOST_ORPHANED
-from tests.roles import JOB, Roles, ends, jpeg, settings
+from tests.made import jpeg, settings
+from tests.roles import JOB, Roles, ends
 from tests.worker.engines import MortalEngine
 
 IMAGES = [jpeg(n) for n in range(40)]

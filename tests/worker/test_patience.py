@@ -13,8 +13,14 @@ from caption_flow.lifecycle import Drain
 from caption_flow.patience import Interrupted, Patience
 from caption_flow.queue.connect import connect
 from caption_flow.retry import Backoff
+from tests.made import jpeg
 from tests.redis_server import RedisServer
-from tests.roles import Roles, ends, jpeg, running, until
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 QUICK = Backoff(first=0.001, ceiling=0.002)

@@ -23,7 +23,13 @@ from caption_flow.worker.references import References
 from tests.fetch import naughty
 from tests.fetch.conftest import LOCAL, _no_waiting, limits, names, server
 from tests.fetch.naughty import NaughtyServer
-from tests.roles import Roles, ends, jpeg, running, settings, until
+from tests.made import jpeg, settings
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 __all__ = ["_no_waiting", "server"]

@@ -8,7 +8,8 @@ from caption_flow.config.sampling import Sampling
 from caption_flow.config.vllm import Stage
 from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
-from tests.roles import AMPLE, Roles, ends, jpeg, settings
+from tests.made import jpeg, settings
+from tests.roles import AMPLE, Roles, ends
 from tests.worker.engines import TellingEngine
 
 STAGE = Stage("caption", "", ("Describe.",), sampling=Sampling(temperature=0.5, extra={"seed": 1}))

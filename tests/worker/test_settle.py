@@ -9,7 +9,8 @@ from caption_flow import traces
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Lease, Outcomes
 from caption_flow.worker.settle import Settler
-from tests.roles import Roles, jpeg
+from tests.made import jpeg
+from tests.roles import Roles
 
 
 class Disputed:

@@ -13,7 +13,13 @@ from caption_flow.errors import EngineFailed, EngineGone
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Lease
 from caption_flow.worker.duty import Duty
-from tests.roles import Roles, ends, jpeg, running, settings, until
+from tests.made import jpeg, settings
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine, MortalEngine
 
 IMAGES = [jpeg(n) for n in range(12)]

@@ -5,28 +5,30 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from caption_flow.config.schema import SimulatedConfig
+from caption_flow.config.schema import ImagesConfig, SimulatedConfig
 from caption_flow.config.vllm import Stage
 from caption_flow.engine.simulated import SimulatedEngine, simulated_caption
 from caption_flow.feed.look import look
 from caption_flow.model import Chunk, Raw
 from caption_flow.queue.connect import Connections
 from caption_flow.retry import Backoff
-from caption_flow.worker.hands import AHEAD_LEAST
+from caption_flow.worker.duty import Duty
 from caption_flow.worker.meter import Meter
+from caption_flow.worker.tuner import AHEAD_FIRST
+from tests.made import jpeg, settings
 from tests.roles import (
     AMPLE,
     Roles,
     ends,
-    jpeg,
     running,
-    settings,
     until,
 )
 from tests.worker.engines import (
     BrokenEngine,
     CountingEngine,
+    DecodingEngine,
     FailingEngine,
     LateEngine,
     QuietEngine,
@@ -226,6 +228,18 @@ async def test_an_image_that_does_not_decode_is_a_dead_letter_without_another_tr
     assert len(engine.begun) == 2
 
 
+async def test_an_engine_that_decodes_is_told_the_limits_and_says_what_is_wrong(roles: Roles):
+    await roles.offer([IMAGES[0], jpeg(99, side=64)])
+    duty = Duty.of(replace(roles.told, images=ImagesConfig(max_pixels=1000)), 1)
+
+    await ends((await roles.worker(DecodingEngine(), duty=duty)).run())
+
+    [letter] = (await roles.dead()).values()
+    assert letter.sample.id == "00001.jpg"
+    assert (letter.failure.reason, letter.failure.attempt) == ("too_many_pixels", 1)
+    assert len(await roles.captions()) == 1
+
+
 async def test_a_sample_whose_image_is_gone_is_a_dead_letter(roles: Roles):
     await roles.offer(IMAGES[:2])
     [first, _] = await roles.client.xrange(roles.job.lane.images)
@@ -265,6 +279,22 @@ async def test_the_engine_never_holds_more_than_its_capacity_and_always_that_muc
     assert len(await roles.captions()) == 40
 
 
+async def test_engine_that_holds_more_than_it_has_slots_for_has_the_next_one_inside(roles: Roles):
+    await roles.offer(IMAGES)
+    engine = CountingEngine(capacity=2)
+    engine.holds = 6
+    engine.gate.clear()
+    worker = await roles.worker(engine)
+    async with running(worker.run()) as working:
+        await until(lambda: engine.inside == 3)
+        figures = worker.figures()
+        engine.gate.set()
+        await ends(working)
+
+    assert (figures["running"], figures["slots"], figures["in_flight"]) == (2, 2, 3)
+    assert engine.most <= 6
+
+
 async def test_prompts_of_one_image_count_against_the_capacity_one_by_one(
     connections: Connections, tmp_path: Path
 ):
@@ -284,11 +314,11 @@ async def test_what_is_claimed_ahead_is_bounded(roles: Roles):
     engine.gate.clear()
     worker = await roles.worker(engine)
     async with running(worker.run()):
-        await until(lambda: worker.figures()["in_hand"] == 4 + AHEAD_LEAST)
+        await until(lambda: worker.figures()["in_hand"] == 4 + AHEAD_FIRST)
         await until(lambda: engine.inside == 4)
         [stream] = await roles.client.xinfo_groups(roles.job.lane.samples("caption"))
 
-        assert stream["pending"] == 4 + AHEAD_LEAST
+        assert stream["pending"] == 4 + AHEAD_FIRST
 
 
 async def test_a_slot_does_not_wait_while_a_sample_does(roles: Roles):

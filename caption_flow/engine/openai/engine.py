@@ -32,6 +32,7 @@ class OpenaiEngine:
     """A pool of servers behind one port."""
 
     name = "openai"
+    preparers = 0
     decodes = False
 
     def __init__(
@@ -44,7 +45,7 @@ class OpenaiEngine:
         drain: Drain,
     ) -> None:
         self.model = ", ".join(dict.fromkeys(_models(config, stages)))
-        self.capacity = capacity
+        self.capacity = self.holds = capacity
         self.signs = 0
         self._config = config
         self._stages = stages

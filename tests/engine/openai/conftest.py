@@ -14,7 +14,7 @@ from caption_flow.engine.port import Output, Request
 from caption_flow.lifecycle import Drain
 from caption_flow.retry import Backoff
 from tests.engine.openai.stub import Stub
-from tests.roles import jpeg
+from tests.made import jpeg
 
 KEY = "sk-very-secret-0123456789"
 STAGE = Stage(name="caption", model="tiny", prompts=("Describe.",))

@@ -12,7 +12,7 @@ from caption_flow.errors import ConfigError, EngineUnfit
 from caption_flow.lifecycle import Drain
 from tests.engine.openai.conftest import STAGE, captioned, endpoint, request, running
 from tests.engine.openai.stub import Call, Reply, Stub, completion, error
-from tests.roles import settings
+from tests.made import settings
 
 
 async def refuses(_: Call) -> Reply:

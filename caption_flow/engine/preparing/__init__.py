@@ -1,0 +1,1 @@
+"""Engine: the model's own processor, in processes of their own."""
