@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from caption_flow.dataset.earlier import is_part
 from caption_flow.dataset.source import ROOT_SHARD, SourceOptions, sample_id
 from caption_flow.errors import ConfigError, SourceError
 from caption_flow.model import Columns, Listed, Raw
@@ -133,9 +134,18 @@ class FolderSource:
 
     def _files(self, shard: str) -> Iterator[str]:
         parts = _listed_parts(shard)
+        images = captions = False
         for entry in self._entries(shard):
             if _is_image_name(entry.name) and self._is_file(entry, parts):
+                images = True
                 yield to_text(entry.name)
+            captions = captions or is_part(entry.name)
+        if captions and not images and shard == ROOT_SHARD:
+            logger.warning(
+                "%s holds no images, but captions of a job, and other files. To caption again what "
+                "that job captioned, set dataset.type to captions",
+                self._place,
+            )
 
     def _entries(self, shard: str) -> Iterator["os.DirEntry[str]"]:
         """Stream a folder as the operating system gives it, without order."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from caption_flow import traces
-from caption_flow.codec.records import weight
+from caption_flow.codec.weight import weight
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.dataset.source import ShardChanged, Source
 from caption_flow.errors import SourceError

@@ -58,7 +58,9 @@ class Planner:
         self._whereabouts = whereabouts
         self._introduce = introduce
         self._known = Known(())
-        self._ready_for: tuple[int, str] | None = None  # the plan that `_known` was read for
+        self._begun: frozenset[str] | None = frozenset()  # not planned for now; None: all shards
+        # The plan that these were read for, and the epoch of the queue then.
+        self._ready_for: tuple[int, str, str] | None = None
         self._chunk_size = chunk_size
         self._drain = drain
         self._patience = Patience(drain)
@@ -66,6 +68,7 @@ class Planner:
         self._joined = 0  # first generation that can plan for us what is there by now
         self._fulfilled: Position | None = None  # where the selection was planned to its end
         self._changes: Counter[str] = Counter()  # of each shard, while it was planned
+        self._fresh: set[str] = set()  # shards that were planned by us before the others
         self.shards = 0  # planned by us to their end
         self.skipped = 0  # samples passed, since they are captioned, given up or on their way
 
@@ -105,8 +108,8 @@ class Planner:
     async def _plan_to_the_end(self, position: Position) -> Position:
         while not position.done and not self._drain.asked:
             await self._make_ready(position)
-            position = await self._plan_from(position)
-            if not position.done:
+            position, beaten = await self._plan_from(position)
+            if beaten and not position.done:
                 position = await self._wait_while_others_plan(position)
         return position
 
@@ -117,12 +120,24 @@ class Planner:
             logger.warning("The queue has gone back to before our plan. Planning anew what is new")
             self._fulfilled = None
         if not self._stands:
-            position = await self._add(None, Position(word=_word(), selection=self._selection))
+            first = Position(word=_word(), selection=self._selection)
+            position = await self._add(None, await self._fresh_first(first))
         while position.done and not self._fulfilled and not self._drain.asked:
-            position = await self._add(None, position.anew(_word(), self._selection))
+            anew = position.anew(_word(), self._selection)
+            position = await self._add(None, await self._fresh_first(anew))
         if not self._fulfilled:
             self._joined = max(self._joined, position.generation)
         return position
+
+    async def _fresh_first(self, start: Position) -> Position:
+        """Plan shards first that no part has a row of: they need not wait until all parts are read.
+
+        Not where the first samples of the source are wanted, whatever became of them.
+        """
+        if start.selection.limit is not None:
+            return start
+        there = await self._patience(self._whereabouts.has_parts)
+        return msgspec.structs.replace(start, fresh_only=there)
 
     async def _begin_anew(self, why: ShardChanged) -> None:
         """Plan from the start what is neither captioned nor on its way."""
@@ -140,20 +155,31 @@ class Planner:
         for an earlier plan lacks what was captioned since, and would have that planned again.
         """
         plan = (position.generation, position.word)
-        if self._ready_for != plan:
+        # In another epoch the plan may have gone back, to before what was left out as planned.
+        if self._ready_for != (*plan, await self._patience(self._queue.epoch)):
             await self._patience(self._introduce)
-            self._known = await self._read_undisturbed(position)
-            self._ready_for = plan
+            epoch = await self._read_undisturbed(position)
+            self._ready_for = (*plan, epoch)
 
-    async def _read_undisturbed(self, position: Position) -> Known:
+    async def _read_undisturbed(self, position: Position) -> str:
         """Find what is known, anew where the queue went back meanwhile: so samples go upstream."""
         while True:
             epoch = await self._patience(self._queue.epoch)
-            known = await self._patience(
-                lambda: self._whereabouts.known(later=position.generation > 1)
-            )
+            await self._patience(lambda: self._read(position))
             if await self._patience(self._queue.epoch) == epoch:
-                return known
+                return epoch
+
+    async def _read(self, position: Position) -> None:
+        later, midway = position.generation > 1, bool(position.shard)
+        # Let go of what was read for an earlier plan: there may be no room for both.
+        self._ready_for, self._known = None, Known(())
+        if not position.fresh_only:
+            self._begun = frozenset()
+            self._known = await self._whereabouts.known(later=later, midway=midway)
+        elif (found := await self._whereabouts.beginnings(later=later)) is not None:
+            self._begun, self._known = found.shards, found.known
+        else:
+            self._begun, self._known = None, Known(())
 
     async def _look(self) -> Position:
         return self._note(await self._patience(self._queue.position))
@@ -164,13 +190,15 @@ class Planner:
         self._stands = stands
         return Position.decode(stands)
 
-    async def _plan_from(self, position: Position) -> Position:
-        """Add chunks until the end, or until somebody else has moved the position."""
+    async def _plan_from(self, position: Position) -> tuple[Position, bool]:
+        """Add chunks until the end, or until somebody else has moved the position: the flag."""
         async for chunk, following in self._steps(position):
             position = await self._add(chunk, following)
-            if position != following or self._drain.asked:
+            if position != following:
+                return position, True
+            if self._drain.asked:
                 break
-        return position
+        return position, False
 
     async def _add(self, chunk: Chunk | None, following: Position) -> Position:
         """Add one chunk as soon as there is room; answers where the plan stands then."""
@@ -201,15 +229,15 @@ class Planner:
 
         Asked to drain, it stops between two shards, and who takes what it yields does in one.
         """
-        selection = position.selection
+        selection, begun = position.selection, self._begun
         shards = self._source.shards(position.shard or None)
-        while selection.left(position.selected) != 0:
+        while selection.left(position.selected) != 0 and begun is not None:
             shard = await asyncio.to_thread(next, shards, None)
             if shard is None:
                 break
             if self._drain.asked:
                 return
-            if not selection.admits_shard(shard):
+            if shard in begun or not selection.admits_shard(shard):
                 continue
             position = await asyncio.to_thread(self._enter, position, shard)
             names = self._source.names(shard, position.last)
@@ -218,7 +246,9 @@ class Planner:
                 yield chunk, position
                 if selection.left(position.selected) == 0:
                     break
-            self.shards += 1
+            self.shards += shard not in self._fresh
+            if position.fresh_only:
+                self._fresh.add(shard)
         yield None, position.ended(_word())
 
     def _enter(self, position: Position, shard: str) -> Position:
@@ -237,7 +267,8 @@ class Planner:
         )
         wanted = sifted.new
         following = position.past(run[-1], len(run), sifted.selected)
-        self.skipped += sifted.known
+        if position.shard not in self._fresh:  # else it is what we have just planned
+            self.skipped += sifted.known
         if not wanted:
             return None, following
         return Chunk(

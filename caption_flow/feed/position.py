@@ -22,6 +22,7 @@ class Position(Struct, frozen=True, omit_defaults=True):
     selection: Selection = EVERYTHING  # what this plan is to plan
     others: tuple[Selection, ...] = ()  # what else earlier plans were for, in no plan's stead
     to_come: int = 0  # how many of those are planned once more after this one
+    fresh_only: bool = False  # shards of which no part has a row; all are planned after them
 
     @property
     def last(self) -> Listed | None:
@@ -55,7 +56,15 @@ class Position(Struct, frozen=True, omit_defaults=True):
         return self._next(word, len(self.others))
 
     def ended(self, word: str) -> "Position":
-        """Come to the end of the source: all is planned, or the next selection is to be."""
+        """Come to the end of the source: all is planned, or the rest or something else is to be."""
+        if self.fresh_only:
+            return Position(
+                self.generation + 1,
+                word=word,
+                selection=self.selection,
+                others=self.others,
+                to_come=self.to_come,
+            )
         if not self.to_come:
             return msgspec.structs.replace(self, done=True)
         return self._next(word, self.to_come - 1)

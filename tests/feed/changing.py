@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from caption_flow.dataset.source import ShardChanged
 from caption_flow.model import Listed, Raw
-from tests.roles import jpeg
+from tests.made import jpeg
 
 SHARD = "table.csv"
 

@@ -19,7 +19,8 @@ from caption_flow.model import Listed, Raw
 from caption_flow.queue import consumer
 from caption_flow.queue.connect import connect
 from caption_flow.queue.ports import Budget
-from tests.roles import Roles, folder_source
+from tests.made import folder_source
+from tests.roles import Roles
 
 
 class Telling:

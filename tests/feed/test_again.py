@@ -14,7 +14,8 @@ from caption_flow.model import Chunk, DeadLetter, EntryId, Failure, Sample
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import LetterFilter, Letters
-from tests.roles import LEASE, Roles, ends, folder_source, pictures
+from tests.made import LEASE, folder_source, pictures
+from tests.roles import Roles, ends
 from tests.worker.engines import CountingEngine
 
 ALL = LetterFilter()

@@ -14,8 +14,15 @@ from caption_flow.model import Chunk, Listed
 from caption_flow.queue.dead import RedisDeadLetters
 from caption_flow.queue.ports import Budget, LetterFilter
 from tests.feed.changing import SHARD, Table
+from tests.made import jpeg
 from tests.queue.shop import failed
-from tests.roles import Roles, ends, jpeg, kill, running, until
+from tests.roles import (
+    Roles,
+    ends,
+    kill,
+    running,
+    until,
+)
 
 
 def ids(count: int) -> list[str]:

@@ -18,15 +18,17 @@ from caption_flow.model import ChunkLease, Listed, Raw
 from caption_flow.queue.connect import connect
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget, Offered
-from tests.redis_server import RedisServer
-from tests.roles import (
+from tests.made import (
     LEASE,
-    Roles,
-    ends,
     folder_source,
     jpeg,
-    kill,
     pictures,
+)
+from tests.redis_server import RedisServer
+from tests.roles import (
+    Roles,
+    ends,
+    kill,
     running,
     until,
 )
@@ -148,7 +150,7 @@ async def test_a_full_budget_is_waited_for(roles: Roles, tmp_path: Path):
 @pytest.mark.usefixtures("small_offers")
 async def test_a_full_budget_of_bytes_is_never_exceeded(roles: Roles, tmp_path: Path):
     root = pictures(tmp_path / "in", range(20))
-    two = 2 * 1024  # a sample weighs some 900 bytes, with its image
+    two = 2 * 1200  # a sample weighs some 1,000 bytes, with its image
     async with running(roles.feeder(folder_source(root), budget=Budget(two, 100)).run()):
         await until(lambda: _offered(roles, 2))
         worker = await roles.worker(CountingEngine())
@@ -243,9 +245,15 @@ async def test_a_chunk_that_another_feeder_took_is_left_to_it(roles: Roles, tmp_
     slow = roles.feeder(folder_source(root), chunk_size=9, budget=few)
     async with running(slow.run()) as feeding:
         await until(lambda: _offered(roles, 4))
-        await roles.expire_chunks()
         other = roles.feeder(folder_source(root), chunk_size=9)
-        await ends(other.run())
+
+        async def is_taken() -> bool:
+            await roles.expire_chunks()  # again, should the slow one have taken it itself
+            return other.tally.samples > 0
+
+        async with running(other.run()) as taking:
+            await until(is_taken)
+            await ends(taking)
         worker = await roles.worker(CountingEngine())
         async with running(worker.run()) as working, running(roles.sink().run()) as sinking:
             await ends(feeding)

@@ -12,7 +12,7 @@ from caption_flow.feed import look as looking
 from caption_flow.feed.look import DEEPEST, OFFER_SAMPLES, look, offers
 from caption_flow.image import inspect
 from caption_flow.model import Chunk, Listed, Offer, Raw
-from tests.roles import jpeg
+from tests.made import jpeg
 
 CHUNK = Chunk("s:0", "pictures", "s", ("a.jpg",))
 BOUNDS = ImagesConfig()

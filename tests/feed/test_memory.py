@@ -9,7 +9,8 @@ from caption_flow.feed.whereabouts import FolderWhereabouts
 from caption_flow.queue.feed import APART, RedisFeedQueue
 from caption_flow.queue.ports import Settings
 from tests.dataset.test_versions import publish
-from tests.roles import Roles, settings, until
+from tests.made import settings
+from tests.roles import Roles, until
 
 OURS = settings()
 THEIRS = settings(prompts=("Else?",))

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from caption_flow.lifecycle import Drain
-from tests.roles import Roles, ends, folder_source, pictures, running, until
+from tests.made import folder_source, pictures
+from tests.roles import (
+    Roles,
+    ends,
+    running,
+    until,
+)
 
 
 async def test_nothing_is_offered_in_a_pause(roles: Roles, tmp_path: Path):

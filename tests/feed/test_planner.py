@@ -1,72 +1,29 @@
 """Planner: every sample of the source is planned once, however often and by however many."""
 
 import asyncio
-import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from caption_flow.config.vllm import Stage
-from caption_flow.dataset.columns import ColumnSchema
-from caption_flow.dataset.source import Source, sample_id
-from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.planner import BACKLOG_CHUNKS
 from caption_flow.lifecycle import Drain
-from caption_flow.model import Caption, Listed, Raw
-from caption_flow.queue import keys
+from caption_flow.model import Listed, Raw
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Planned
+from tests.feed.planning import Counting, Stopping, StopPlanning, names, publish, settle, waiting
+from tests.made import folder_source, pictures, settings
 from tests.roles import (
     AMPLE,
     Roles,
-    caption,
     ends,
-    folder_source,
     kill,
     names_of,
-    pictures,
     running,
-    settings,
     until,
 )
-from tests.worker.engines import CountingEngine
-
-
-def names(*numbers: int) -> list[str]:
-    return [f"{n:05}.jpg" for n in numbers]
-
-
-def publish(roles: Roles, *numbers: int, shard: str = ".") -> None:
-    """Put samples into a part, as a sink of another day did."""
-    part = roles.folder.open(ColumnSchema(("captions",)))
-    part.append([of_shard(caption(n), shard) for n in numbers])
-    part.prepare()
-    part.publish()
-
-
-def of_shard(made: Caption, shard: str) -> Caption:
-    sample = replace(made.sample, id=sample_id(shard, made.sample.id), shard=shard)
-    return replace(made, sample=sample)
-
-
-async def settle(roles: Roles, source: Source) -> None:
-    """Bring all samples of a source into parts or dead letters."""
-    feeder = roles.feeder(source)
-    worker = await roles.worker(CountingEngine())
-    sink = roles.sink()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(feeder.run())
-        await until(lambda: _plan_is_done(roles))
-        group.create_task(worker.run())
-        group.create_task(sink.run())
-
-
-async def _plan_is_done(roles: Roles) -> bool:
-    return (await roles.counts()).plan_done
 
 
 async def test_every_sample_is_planned_once(roles: Roles, tmp_path: Path):
@@ -89,64 +46,6 @@ async def test_an_empty_source_is_planned_at_once(roles: Roles, tmp_path: Path):
     await ends(roles.planner(folder_source(pictures(tmp_path / "in", []))).run())
 
     assert (await roles.counts()).done
-
-
-class Stopping:
-    """A source that asks its planner to stop after some names."""
-
-    def __init__(self, root: Path, drain: Drain, after: int) -> None:
-        self._source = folder_source(root)
-        self.dataset = self._source.dataset
-        self.fingerprint = self._source.fingerprint
-        self.size = self._source.size
-        self._drain = drain
-        self._left = after
-
-    def shards(self, start: str | None = None) -> Iterator[str]:
-        return self._source.shards(start)
-
-    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
-        for name in self._source.names(shard, after):
-            yield name
-            self._left -= 1
-            if self._left == 0:
-                self._drain.ask()
-                raise StopPlanning
-
-    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
-        return self._source.samples(shard, asked, fingerprint)
-
-
-class StopPlanning(CaptionFlowError):
-    """Thrown in the middle of a listing, as a process dies there."""
-
-
-class Counting:
-    """A source that asks its planner to drain once it has given some shards and names."""
-
-    def __init__(self, root: Path, drain: Drain, after: int) -> None:
-        self._source = folder_source(root)
-        self.dataset = self._source.dataset
-        self.fingerprint = self._source.fingerprint
-        self.size = self._source.size
-        self._drain = drain
-        self._after = after
-        self.given = 0
-
-    def shards(self, start: str | None = None) -> Iterator[str]:
-        return map(self._count, self._source.shards(start))
-
-    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
-        return map(self._count, self._source.names(shard, after))
-
-    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
-        return self._source.samples(shard, asked, fingerprint)
-
-    def _count(self, what: str) -> str:
-        self.given += 1
-        if self.given == self._after:
-            self._drain.ask()
-        return what
 
 
 async def test_a_plan_goes_on_after_the_last_name_whatever_came_or_went(
@@ -207,7 +106,7 @@ async def test_a_planner_takes_over_from_one_that_died(roles: Roles, tmp_path: P
     root = pictures(tmp_path / "in", range(200))
     first = roles.planner(folder_source(root), chunk_size=2)
     async with running(first.run()) as planning:
-        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        await until(lambda: waiting(roles, BACKLOG_CHUNKS))
         second = asyncio.create_task(roles.planner(folder_source(root), chunk_size=2).run())
         await kill(planning)
 
@@ -217,10 +116,6 @@ async def test_a_planner_takes_over_from_one_that_died(roles: Roles, tmp_path: P
     await second
 
     assert eaten + await roles.planned() == names(*range(200))
-
-
-async def _waiting(roles: Roles, chunks: int) -> bool:
-    return bool(await roles.client.xlen(roles.job.lane.chunks) == chunks)
 
 
 async def _eat(roles: Roles) -> list[str]:
@@ -298,141 +193,6 @@ async def test_chunks_of_two_generations_that_wait_together_are_offered_each_onc
     assert await roles.waiting() == names(0, 1, 2, 3)
 
 
-async def test_with_redis_emptied_only_what_no_part_holds_is_planned(roles: Roles, tmp_path: Path):
-    root = pictures(tmp_path / "in", range(10))
-    publish(roles, 1, 2)
-    publish(roles, 7)
-
-    await ends(roles.planner(folder_source(root)).run())
-
-    assert await roles.planned() == names(0, 3, 4, 5, 6, 8, 9)
-
-
-async def test_a_planner_whose_plan_is_forgotten_begins_again_without_what_parts_hold(
-    roles: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    root = pictures(tmp_path / "in", range(200))
-    planner = roles.planner(folder_source(root), chunk_size=2)
-    async with running(planner.run()):
-        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
-        publish(roles, 0, 3)
-        await roles.client.flushall()
-        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
-
-        assert (await roles.planned())[:4] == names(1, 2, 4, 5)
-        assert await roles.job.settings() is not None
-    assert "has forgotten this job" in caplog.text
-
-
-class Standing:
-    """A source whose listing stands still until it is let go on, as on a disk that hangs."""
-
-    def __init__(self, root: Path) -> None:
-        self._source = folder_source(root)
-        self.dataset = self._source.dataset
-        self.fingerprint = self._source.fingerprint
-        self.size = self._source.size
-        self.reached = threading.Event()
-        self.go_on = threading.Event()
-
-    def shards(self, start: str | None = None) -> Iterator[str]:
-        return self._source.shards(start)
-
-    def names(self, shard: str, after: Listed | None) -> Iterator[Listed]:
-        self.reached.set()
-        assert self.go_on.wait(20)
-        yield from self._source.names(shard, after)
-
-    def samples(self, shard: str, asked: Sequence[Listed], fingerprint: str = "") -> Iterator[Raw]:
-        return self._source.samples(shard, asked, fingerprint)
-
-
-@asynccontextmanager
-async def standing_planner(roles: Roles, root: Path) -> AsyncIterator[asyncio.Event]:
-    """A planner that stands still, knowing what is known now, until the event is set."""
-    source = Standing(root)
-    go_on = asyncio.Event()
-    async with running(roles.planner(source).run()) as planning:
-        await until(source.reached.is_set)
-        try:
-            yield go_on
-        finally:
-            source.go_on.set()
-        if go_on.is_set():
-            await ends(planning)
-
-
-async def plan_a_part(roles: Roles, root: Path, listed: int) -> None:
-    """Plan so many names of the source, rounded down to whole chunks, and die."""
-    with pytest.raises(StopPlanning):
-        await roles.planner(Stopping(root, Drain(), after=listed + 1)).run()
-
-
-async def test_a_planner_from_an_earlier_generation_knows_what_was_captioned_since(
-    roles: Roles, tmp_path: Path
-):
-    root = pictures(tmp_path / "in", range(10))
-    async with standing_planner(roles, root) as go_on:
-        await settle(roles, folder_source(root))
-        pictures(root, [11])
-        await plan_a_part(roles, root, 4)
-        go_on.set()
-
-    assert await roles.planned() == names(11)
-
-
-async def test_a_planner_from_before_a_flush_knows_what_was_captioned_since(
-    roles: Roles, tmp_path: Path
-):
-    """Both plans are the first, by their number."""
-    root = pictures(tmp_path / "in", range(10))
-    async with standing_planner(roles, root) as go_on:
-        await settle(roles, folder_source(root))
-        await roles.client.flushall()
-        pictures(root, [11])
-        await plan_a_part(roles, root, 4)
-        go_on.set()
-
-    assert await roles.planned() == names(11)
-
-
-async def test_a_planner_that_was_beaten_by_a_flush_knows_what_was_captioned_since(
-    roles: Roles, tmp_path: Path
-):
-    """It planned nothing before the flush, and finds the queue as empty as it was then."""
-    root = pictures(tmp_path / "in", range(10))
-    async with standing_planner(roles, root) as go_on:
-        await settle(roles, folder_source(root))
-        await roles.client.flushall()
-        go_on.set()
-
-    assert await roles.planned() == []
-
-
-async def test_a_job_forgotten_before_its_first_chunk_is_introduced_again(
-    roles: Roles, tmp_path: Path
-):
-    """Else whoever starts later waits for a job for ever, while there are chunks."""
-    root = pictures(tmp_path / "in", range(10))
-    async with standing_planner(roles, root) as go_on:
-        await roles.client.flushall()
-        go_on.set()
-
-    assert await roles.planned() == names(*range(10))
-    assert await roles.job.settings() is not None
-    assert await roles.client.smembers(keys.JOBS) == {roles.job.job.encode()}
-
-
-async def test_a_plan_that_another_began_and_left_is_introduced(roles: Roles, tmp_path: Path):
-    root = pictures(tmp_path / "in", range(10))
-    await plan_a_part(roles, root, 4)
-    await roles.client.delete(roles.job.keys.settings, keys.JOBS)
-
-    await ends(roles.planner(folder_source(root)).run())
-
-    assert await roles.job.settings() is not None
-
-
 class Endless:
     """A million names, made as they are asked for."""
 
@@ -463,7 +223,7 @@ async def test_a_million_names_wait_in_the_source_and_not_in_redis(roles: Roles)
     tracemalloc.start()
     try:
         async with running(roles.planner(source, chunk_size=1000).run()):
-            await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+            await until(lambda: waiting(roles, BACKLOG_CHUNKS))
             await until(lambda: source.made >= (BACKLOG_CHUNKS + 1) * 1000)
             _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -479,14 +239,14 @@ async def test_a_chunk_that_is_offered_leaves_no_cursor(roles: Roles, tmp_path: 
     source = folder_source(pictures(tmp_path / "in", range(12)))
     await ends(roles.feeder(source, chunk_size=3, budget=AMPLE).run())
 
-    assert await roles.client.hkeys(roles.job.lane.cursors) == [b"plan"]
+    assert set(await roles.client.hkeys(roles.job.lane.cursors)) == {b"plan", b"images"}
 
 
 async def test_planning_ends_when_asked_to_drain(roles: Roles, tmp_path: Path):
     drain = Drain()
     source = folder_source(pictures(tmp_path / "in", range(100)))
     async with running(roles.planner(source, chunk_size=1, drain=drain).run()) as planning:
-        await until(lambda: _waiting(roles, BACKLOG_CHUNKS))
+        await until(lambda: waiting(roles, BACKLOG_CHUNKS))
         drain.ask()
         await ends(planning)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from caption_flow.feed.selection import Selection
-from tests.roles import Roles, ends, folder_source, pictures
+from tests.made import folder_source, pictures
+from tests.roles import Roles, ends
 
 IDS = [f"{number:05}.jpg" for number in range(10_000)]
 

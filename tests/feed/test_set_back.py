@@ -6,8 +6,15 @@ from pathlib import Path
 from caption_flow.feed.look import offers
 from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.ports import Budget
-from tests.feed.test_planner import names, standing_planner
-from tests.roles import AMPLE, LEASE, Roles, ends, folder_source, pictures, running, until
+from tests.feed.planning import names, standing_planner
+from tests.made import LEASE, folder_source, pictures
+from tests.roles import (
+    AMPLE,
+    Roles,
+    ends,
+    running,
+    until,
+)
 
 _DUMP = """
 local held = {}

@@ -20,8 +20,9 @@ from caption_flow.model import Listed, Raw
 from caption_flow.queue.ports import Budget
 from tests.feed.changing import Table
 from tests.feed.test_set_back import Saved
+from tests.made import PATIENCE, outcome
 from tests.queue.ledger import read_ledger
-from tests.roles import PATIENCE, Roles, kill, outcome
+from tests.roles import Roles, kill
 
 SHARDS = "abc"
 ROWS = 5  # of each shard at first

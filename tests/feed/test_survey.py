@@ -6,7 +6,7 @@ from caption_flow.dataset.known import Known
 from caption_flow.feed.selection import Selection
 from caption_flow.feed.survey import Survey, survey
 from tests.feed.changing import Table
-from tests.roles import folder_source, jpeg, pictures
+from tests.made import folder_source, jpeg, pictures
 
 
 def surveyed(root: Path, *known: str, selection: Selection | None = None) -> Survey:

@@ -7,7 +7,7 @@ is noted, with the bytes that were sent for it.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from huggingface_hub import constants
 
 Tree = dict[str, bytes]
+IsLarge = Callable[[str, bytes], bool]
 
 
 @dataclass
@@ -59,6 +60,8 @@ class Repo:
 class HubServer:
     """The hub and its storage."""
 
+    handler: "type[Handler]"  # of the requests
+
     def __init__(self, *, page: int = 1000, lfs_from: int = 4096) -> None:
         self.page = page  # entries of one answer about a tree
         self.lfs_from = lfs_from  # bytes from which on a file lies in the storage
@@ -90,6 +93,10 @@ class HubServer:
             if repo := self._repos.get("/".join(parts[:count])):
                 return repo, parts[count:]
         return None
+
+    def is_large(self, name: str, data: bytes) -> bool:  # noqa: ARG002 - others go by it
+        """Whether a file lies in the storage."""
+        return len(data) >= self.lfs_from
 
     def note(self, seen: Seen) -> None:
         """Keep what was asked."""
@@ -133,7 +140,7 @@ def lfs_oid(data: bytes) -> str:
 
 
 def _listen(server: HubServer, port: str) -> ThreadingHTTPServer:
-    handler = type("Handler", (_Handler,), {"server_": server, "port": port})
+    handler = type("Handler", (server.handler,), {"server_": server, "port": port})
     made = _Listener(("127.0.0.1", 0), handler)
     Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
     return made
@@ -144,7 +151,7 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 64  # connections at once; with more than that one waits a second
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server_: HubServer
     port: str
     protocol_version = "HTTP/1.1"
@@ -190,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, repo: Repo, sha: str, path: str, query: dict[str, list[str]]) -> None:
         recursive = query.get("recursive", [""])[0].lower() in ("true", "1")
-        entries = _entries(repo.trees[sha], path, recursive, self.server_.lfs_from)
+        entries = _entries(repo.trees[sha], path, recursive, self.server_.is_large)
         if path and not entries:
             self._refuse(404, "EntryNotFound", f"{path} does not exist")
             return
@@ -217,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RevisionNotFound", f"Invalid rev id: {ref}")
         elif data is None:
             self._refuse(404, "EntryNotFound", "Entry not found")
-        elif len(data) < self.server_.lfs_from:
+        elif not self.server_.is_large("/".join(path), data):
             self._send(data, {"ETag": f'"{oid(data)}"', "X-Repo-Commit": sha})
         else:
             self._send_on(repo, sha, "/".join(path), data)
@@ -282,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _entries(tree: Tree, path: str, recursive: bool, lfs_from: int) -> list[dict[str, Any]]:
+def _entries(tree: Tree, path: str, recursive: bool, is_large: IsLarge) -> list[dict[str, Any]]:
     prefix = f"{path}/" if path else ""
     found: dict[str, dict[str, Any]] = {}
     for name, data in tree.items():
@@ -293,17 +300,21 @@ def _entries(tree: Tree, path: str, recursive: bool, lfs_from: int) -> list[dict
             folder = prefix + "/".join(inner[:depth])
             found[folder] = {"type": "directory", "path": folder, "oid": oid(folder.encode())}
         if recursive or len(inner) == 1:
-            found[name] = _entry(name, data, lfs_from)
+            found[name] = entry(name, data, is_large)
     return [found[name] for name in sorted(found)]
 
 
-def _entry(name: str, data: bytes, lfs_from: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(data), "oid": oid(data)}
-    if len(data) >= lfs_from:
+def entry(name: str, data: bytes, is_large: IsLarge) -> dict[str, Any]:
+    """Tell of a file as the hub does."""
+    made: dict[str, Any] = {"type": "file", "path": name, "size": len(data), "oid": oid(data)}
+    if is_large(name, data):
         pointer = b"sha256:" + lfs_oid(data).encode()
-        entry["oid"] = oid(pointer)
-        entry["lfs"] = {"oid": lfs_oid(data), "size": len(data), "pointerSize": len(pointer)}
-    return entry
+        made["oid"] = oid(pointer)
+        made["lfs"] = {"oid": lfs_oid(data), "size": len(data), "pointerSize": len(pointer)}
+    return made
+
+
+HubServer.handler = Handler
 
 
 def use_hub(monkeypatch: pytest.MonkeyPatch, server: HubServer, token: str = "") -> None:

@@ -196,6 +196,25 @@ def test_a_folder_that_vanished_has_no_names(tmp_path: Path, caplog: pytest.LogC
     assert "gone vanished" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (("part-1.parquet", "notes.txt"), True),
+        (("part-1.parquet", "1.jpg"), False),
+        (("notes.txt", "a/part-1.parquet"), False),
+    ],
+)
+def test_captions_where_images_are_looked_for_are_hinted_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: tuple[str, ...], *, told: bool
+):
+    grow(tmp_path, *files)
+
+    for shard in (".", "a"):
+        names(tmp_path, shard)
+
+    assert ("set dataset.type to captions" in caplog.text) == told
+
+
 @pytest.mark.parametrize("shard", ["..", "../x", "/etc", "a/../..", ".git", ""])
 def test_a_shard_outside_of_the_root_is_not_listed(tmp_path: Path, shard: str):
     with pytest.raises(SourceError):

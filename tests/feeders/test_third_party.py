@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk, settings
 from tests.e2e.pictures import rows
-from tests.roles import jpeg
+from tests.made import jpeg
 
 __all__ = ["desk"]
 
