@@ -11,11 +11,12 @@ from typing import get_args
 from prometheus_client.metrics_core import Metric
 
 from caption_flow.metrics.families import counter, gauge, gauges, one_of
-from caption_flow.monitor.budget import ceiling
+from caption_flow.monitor.budget import ceiling as budget_of
 from caption_flow.monitor.limits import Limiting, limit
 from caption_flow.monitor.living import is_silent, live
-from caption_flow.monitor.rates import rates
+from caption_flow.monitor.rates import Pace, rates
 from caption_flow.monitor.report import stages
+from caption_flow.monitor.workers import ceiling, reached
 from caption_flow.queue.ports import Member, Snapshot
 
 MOST_REASONS = 30  # why samples were given up; more of them are one
@@ -107,10 +108,10 @@ def _streams(snapshot: Snapshot) -> Iterator[Metric]:
 def _budget(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge(
         "in_flight_bytes",
-        "Bytes in Redis of samples in stages, with their images.",
+        "Bytes of Redis' memory that samples in stages take up, with their images.",
         snapshot.counts.bytes_in_flight,
     )
-    most = ceiling(live(snapshot))
+    most = budget_of(live(snapshot))
     for unit, what in (("bytes", "Bytes"), ("samples", "Samples")):
         if budget := getattr(most, unit):
             yield gauge(f"budget_{unit}", f"{what} in flight, beyond which feeders wait.", budget)
@@ -133,6 +134,7 @@ def _pace(snapshot: Snapshot) -> Iterator[Metric]:
     )
     if found.left is not None:
         yield gauge("left_seconds", "Time left, at the pace of the last minutes.", found.left)
+    yield from _ceiling(snapshot, found.minute)
     yield one_of(
         "limit",
         "1 for what limits the job now.",
@@ -140,6 +142,14 @@ def _pace(snapshot: Snapshot) -> Iterator[Metric]:
         get_args(Limiting),
         limit(snapshot).kind,
     )
+
+
+def _ceiling(snapshot: Snapshot, pace: Pace) -> Iterator[Metric]:
+    most, share = ceiling(snapshot), reached(snapshot, pace)
+    if most is not None:
+        yield gauge("ceiling_captions_per_second", "What all engines make by themselves.", most)
+    if share is not None:
+        yield gauge("ceiling_ratio", "Share of that which the last minute made.", share)
 
 
 def _members(snapshot: Snapshot) -> Iterator[Metric]:

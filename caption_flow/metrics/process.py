@@ -48,12 +48,19 @@ FIGURES: Mapping[str, Mapping[str, Figure]] = {
         "coming": Figure("coming_samples", "Of these, samples whose image is on its way."),
         "slots": Figure("slots", "Requests that its engines take at once."),
         "running": Figure("running_requests", "Requests that are in its engines."),
-        "free_share": Figure("free_ratio", "Share of the time in which a slot was free."),
+        "claim_ahead": Figure("claim_ahead_samples", "Samples it claims ahead of its engines."),
+        "in_flight": Figure("in_flight_requests", "Requests it has in its engines, at most."),
+        "complete_batch": Figure("complete_batch_samples", "Samples it settles at once, at most."),
+        "preparers": Figure("preparers", "Processes that prepare images for its engines."),
+        "free_share": Figure("free_ratio", "Share of its slots that was free, over time."),
         "idle_share": Figure(
-            "idle_ratio", "Share of the time in which a slot was free while samples waited here."
+            "idle_ratio", "Share of its slots that were free while samples waited."
         ),
         "free_lately": Figure("free_lately_ratio", "The free share of the last seconds."),
         "idle_lately": Figure("idle_lately_ratio", "The idle share of the last seconds."),
+        "ceiling": Figure(
+            "ceiling_captions_per_second", "What bench measured of its engine by itself."
+        ),
         "gpu_memory_used": Figure("gpu_memory_used_bytes", "Memory of its GPU that is taken."),
         "gpu_memory_total": Figure("gpu_memory_bytes", "Memory of its GPU."),
         "gpu_use": Figure("gpu_use_ratio", "Share of the time in which its GPU did something."),

@@ -70,7 +70,7 @@ class _Scene:
 
     @property
     def free(self) -> float:
-        """The share of the last seconds in which a slot of the engines was free."""
+        """The share of their slots that was free in the last seconds."""
         return _mean(self.working, "free_lately", self.stage)
 
     @property
@@ -81,7 +81,7 @@ class _Scene:
 
     @property
     def idle(self) -> float:
-        """The share in which one was free although its worker held a sample for it."""
+        """The share of their slots that was free although samples waited, here or in Redis."""
         return _mean(self.working, "idle_lately", self.stage)
 
     def total(self, figure: str) -> float:
@@ -174,13 +174,13 @@ def _by_engines(scene: _Scene) -> Limit | None:
 
 def _preparing(scene: _Scene) -> str:
     """Say what keeps samples that are there from free slots; "" where nothing does."""
-    if scene.idle > BUSY:
+    slots, coming, held = scene.total("slots"), scene.total("coming"), scene.total("in_hand")
+    if scene.idle > BUSY and held - coming >= slots:
         return (
-            "Workers prepare images more slowly than engines caption them: for "
-            f"{scene.idle:.0%} of the time a slot is free while they hold samples. "
+            "Workers prepare images more slowly than engines caption them: "
+            f"{scene.idle:.0%} of the slots are free while they hold samples. "
             "They need more CPU."
         )
-    slots, coming, held = scene.total("slots"), scene.total("coming"), scene.total("in_hand")
     if coming and coming >= held / 2 and held + scene.waiting > slots:
         return (
             f"Workers wait for images from where they lie: those of {coming:,.0f} of {held:,.0f} "

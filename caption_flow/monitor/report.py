@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from caption_flow.monitor.limits import limit
 from caption_flow.monitor.rates import rates, throughput
+from caption_flow.monitor.workers import ceiling
 from caption_flow.queue.ports import Snapshot
 from caption_flow.queue.ports.contributors import Standing
 
@@ -26,6 +27,7 @@ def document(job: str, snapshot: Snapshot) -> dict[str, Any]:
         "paused": snapshot.paused,
         "limit": limit(snapshot),
         "rates": rates(snapshot),
+        "ceiling": ceiling(snapshot),
         "throughput": throughput(snapshot),
         "books": asdict(counts) | {name: getattr(counts, name) for name in BOOKS},
         "streams": [

@@ -1,16 +1,22 @@
 """Monitor: the workers of a job, as they are listed for people."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from caption_flow.monitor.living import SILENT
+from caption_flow.monitor.living import SILENT, live
+from caption_flow.monitor.rates import SHORTEST, Pace
 from caption_flow.monitor.speeds import Speeds
 from caption_flow.queue.ports import Member, Snapshot
 
 Order: TypeAlias = Literal["name", "rate", "free", "trouble", "seen"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+CEILING = "ceiling"  # the figure: captions a second that `bench` measured of its engine alone
+MOST_SHARE = 1.5  # beyond that a ceiling is of other images, or of fewer workers than the rate is
 
 
 class Listed(Struct, frozen=True):
@@ -43,9 +49,36 @@ class Listed(Struct, frozen=True):
         """Give a figure that says how things stand; None where nobody knows, as of a silent one."""
         return None if self.silent else self.figure(name)
 
+    @property
+    def share(self) -> float | None:
+        """How much it makes of the ceiling of its engine; None where nobody has measured that."""
+        return share_of(self.rate, self.now(CEILING))
+
     def fact(self, name: str) -> str:
         """Give a fact; "" where the worker tells none of that name."""
         return self.member.facts.get(name, "")
+
+
+def ceiling(snapshot: Snapshot) -> float | None:
+    """Add up the ceilings of the workers that are counted on; None unless all of them tell one."""
+    told = [m.figures.get(CEILING, 0.0) for m in live(snapshot) if m.role == "worker"]
+    # A worker far away may write anything.
+    return sum(told) if told and all(0 < one < math.inf for one in told) else None
+
+
+def share_of(rate: float | None, ceiling: float | None) -> float | None:
+    """Say how much of a ceiling is reached; None where either is unknown, or it cannot be true."""
+    if rate is None or not ceiling:
+        return None
+    share = rate / ceiling
+    return share if 0 <= share <= MOST_SHARE else None
+
+
+def reached(snapshot: Snapshot, pace: Pace) -> float | None:
+    """Say how much of the ceiling of its workers a job makes; None where nothing tells."""
+    if pace.seconds < SHORTEST or snapshot.counts.done:
+        return None
+    return share_of(pace.samples, ceiling(snapshot))
 
 
 def workers(snapshot: Snapshot, speeds: Speeds) -> list[Listed]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from caption_flow.bench.kept import Known, keep, key
 from caption_flow.config import WorkerConfig
 from caption_flow.lifecycle import Drain
 from caption_flow.metrics.families import answer
@@ -13,8 +14,9 @@ from caption_flow.proxy.common import Figures
 from caption_flow.queue.ports import Member
 from caption_flow.worker.crew import Crew, Outfit
 from caption_flow.worker.watch import Told
+from tests.made import folder_source, pictures, settings
 from tests.metrics.scrape import Scrape
-from tests.roles import Roles, brisk, folder_source, pictures, roles, settings
+from tests.roles import Roles, brisk, roles
 
 __all__ = ["brisk", "roles"]
 
@@ -45,6 +47,16 @@ def test_figures_of_a_worker_are_told():
     crew = Crew(nothing, Told(1, "", settings()), outfit, WorkerConfig(), name="me", drain=Drain())
 
     assert set(crew.figures()) <= known("worker")
+
+
+def test_worker_tells_the_ceiling_that_was_measured_of_its_engine(tmp_path: Path):
+    path = tmp_path / "ceilings.json"
+    keep(path, key(settings(), ["caption"], ""), 41.5)
+
+    figures = Known(path, {}).figures((settings(), ["caption"]), "")
+
+    assert set(figures) <= known("worker")
+    assert told("worker", figures)["caption_flow_worker_ceiling_captions_per_second"] == 41.5
 
 
 def test_figures_of_a_sink_are_told(roles: Roles):

@@ -1,7 +1,9 @@
 """Metrics of a job: what its snapshot says, as Prometheus takes it."""
 
+import math
 from typing import Any
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from caption_flow.metrics import job
@@ -11,7 +13,7 @@ from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import MOST_RANKED
 from caption_flow.queue.ports import Member, Moment, Snapshot, Stream
 from caption_flow.queue.ports.contributors import Standing
-from caption_flow.sink.recovery import record
+from caption_flow.sink.records import record
 from tests.metrics.scrape import Scrape
 from tests.queue.shop import Shop
 
@@ -76,6 +78,22 @@ def test_rate_is_that_of_the_books():
     assert told.of("caption_flow_samples_per_second", window="1m") == 20 / 60
     assert told.of("caption_flow_output_tokens_per_second", window="1m") == 4
     assert told["caption_flow_left_seconds"] == 65 / (20 / 60)
+
+
+def test_ceiling_of_all_workers_is_told_with_the_share_that_the_last_minute_made():
+    before = Moment(NOW - 60, 10, 5, 60)
+    told = scraped(history=(before,), members=(member("worker", ceiling=0.25),) * 2)
+
+    assert told["caption_flow_ceiling_captions_per_second"] == 0.5
+    assert told["caption_flow_ceiling_ratio"] == pytest.approx((20 / 60) / 0.5)
+
+
+def test_ceiling_that_some_worker_does_not_know_or_cannot_have_is_not_told():
+    known = member("worker", ceiling=0.25)
+    for other in ({}, {"ceiling": -1.0}, {"ceiling": math.nan}, {"ceiling": math.inf}):
+        told = scraped(members=(known, member("worker", **other)))
+
+        assert not {name for name in told.names if "ceiling" in name}
 
 
 def test_nothing_is_told_of_the_time_left_where_nobody_knows_it():

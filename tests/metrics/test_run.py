@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 IMAGES = 30
 SOMETIMES = {  # told only where somebody can tell
     "caption_flow_left_seconds",
+    "caption_flow_ceiling_captions_per_second",
+    "caption_flow_ceiling_ratio",
+    "caption_flow_worker_ceiling_captions_per_second",
     *(
         f"caption_flow_worker_gpu_{what}"
         for what in ("memory_bytes", "memory_used_bytes", "use_ratio")

@@ -13,7 +13,13 @@ from caption_flow.queue.ports import Member, Snapshot, Stream
 NOW = 1000.0
 BUSY = {"slots": 10.0, "running": 10.0, "free_lately": 0.01, "idle_lately": 0.0}
 HUNGRY = {"slots": 10.0, "running": 1.0, "free_lately": 0.9, "idle_lately": 0.0}
-CLUMSY = {"slots": 10.0, "running": 5.0, "free_lately": 0.6, "idle_lately": 0.5}
+CLUMSY = {
+    "slots": 10.0,
+    "running": 5.0,
+    "in_hand": 20.0,
+    "free_lately": 0.6,
+    "idle_lately": 0.5,
+}
 AT_EASE = {"budget_bytes": 1e6, "budget_samples": 100.0, "full_lately": 0.0}
 FULL = {**AT_EASE, "full_lately": 0.95}
 
@@ -166,7 +172,17 @@ def test_small_budget_of_bytes():
 
 
 def test_workers_without_cpu():
-    assert found(FEEDER, worker(CLUMSY), SINK).kind == "preparing"
+    told = found(FEEDER, worker(CLUMSY), SINK)
+
+    assert told.kind == "preparing"
+    assert told.sentence.startswith("Workers prepare images more slowly")
+
+
+def test_slots_that_wait_for_what_lies_in_redis_want_no_faster_preparing():
+    told = found(FEEDER, worker({**CLUMSY, "in_hand": 6.0}), SINK, waiting=80, held=6)
+
+    assert told.kind == "preparing"
+    assert told.sentence.startswith("Workers take samples more slowly")
 
 
 def test_workers_that_take_too_slowly():

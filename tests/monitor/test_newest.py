@@ -1,7 +1,7 @@
 """Newest: captions that sinks have taken off the stream are still seen."""
 
 from caption_flow.monitor.newest import Newest
-from tests.roles import caption
+from tests.made import caption
 
 
 def entries(newest: Newest) -> list[str]:

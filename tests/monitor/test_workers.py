@@ -1,8 +1,10 @@
 """Workers: who is listed, in which order, and who is in trouble."""
 
+from msgspec.structs import replace
+
 from caption_flow.model import Counts
 from caption_flow.monitor.speeds import Speeds
-from caption_flow.monitor.workers import Listed, Order, ordered, workers
+from caption_flow.monitor.workers import Listed, Order, ceiling, ordered, share_of, workers
 from caption_flow.queue.ports import Member, Snapshot
 
 NOW = 1000.0
@@ -60,3 +62,21 @@ def test_equals_keep_their_places():
 
     for order in ("rate", "free", "trouble", "seen"):
         assert names(order, *crowd) == list("abcd")
+
+
+def test_worker_that_tells_a_ceiling_is_shown_with_its_share_of_it():
+    plain = member("a", made=5000)
+    measured = replace(plain, figures={**plain.figures, "ceiling": 200.0})
+
+    assert [one.share for one in listed(measured)] == [0.25]
+    assert [one.share for one in listed(plain)] == [None]
+    assert ceiling(Snapshot(NOW, Counts(), (measured, measured))) == 400.0
+    assert ceiling(Snapshot(NOW, Counts(), (measured, plain))) is None
+    assert ceiling(Snapshot(NOW, Counts(), ())) is None
+
+
+def test_share_that_cannot_be_true_is_not_told():
+    assert share_of(11.0, 10.0) == 1.1
+    assert share_of(50.0, 10.0) is None
+    assert share_of(1.0, -1.0) is None
+    assert share_of(1.0, 0.0) is None
