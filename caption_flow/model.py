@@ -274,7 +274,7 @@ class Counts(Struct, frozen=True):
     completed: int = 0  # samples that left their last stage
     captioned: int = 0  # samples in a committed part
     dead: int = 0
-    bytes_in_flight: int = 0  # of the samples in stages, in Redis, with their images
+    bytes_in_flight: int = 0  # of Redis' memory, for the samples in stages with their images
     prompt_tokens: int = 0
     output_tokens: int = 0
 

@@ -1,7 +1,6 @@
-"""What the tests of the roles share: pictures, queues on a real Redis, and ways to wait."""
+"""What the tests of the roles share: all of them on a real Redis, and ways to wait."""
 
 import asyncio
-import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,16 +11,11 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from msgspec import UNSET
-from PIL import Image
 
 from caption_flow.codec import records
 from caption_flow.config.broadcast import Broadcast
-from caption_flow.config.dataset import DownloadConfig
-from caption_flow.config.openai import OpenaiConfig
-from caption_flow.config.schema import ImagesConfig, SimulatedConfig
-from caption_flow.config.vllm import Stage
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.dataset.source import Source, SourceOptions
+from caption_flow.dataset.source import Source
 from caption_flow.engine.port import Engine
 from caption_flow.feed.feeder import Feeder
 from caption_flow.feed.look import look
@@ -35,10 +29,8 @@ from caption_flow.model import (
     Chunk,
     Counts,
     DeadLetter,
-    Outcome,
     Raw,
     Reference,
-    Sample,
     SamplingKeys,
 )
 from caption_flow.queue import keys
@@ -50,6 +42,7 @@ from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Budget, Settings
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.sink.sink import PartSize, Sink
+from caption_flow.sink.surveys import Surveys
 from caption_flow.worker.caption import Captioner
 from caption_flow.worker.caretaker import Caretaker
 from caption_flow.worker.duty import Duty
@@ -57,11 +50,9 @@ from caption_flow.worker.locate import Hub
 from caption_flow.worker.meter import Meter
 from caption_flow.worker.references import References
 from caption_flow.worker.worker import Worker
-from feeders.folder import FolderSource
+from tests.made import LEASE, PATIENCE, jpeg, outcome, settings
 
 JOB = "books"
-PATIENCE = 20.0  # seconds until a condition must hold
-LEASE = 60.0  # seconds; no lease of a test ends by itself
 AMPLE = Budget(bytes=1 << 30, samples=1_000_000)
 
 
@@ -79,89 +70,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caption_flow.feed.planner.FULL_SECONDS", 0.01)
     monkeypatch.setattr("caption_flow.feed.planner.BEATEN_SECONDS", 0.05)
     monkeypatch.setattr("caption_flow.feed.feeder.ROOM_SECONDS", 0.002)
-
-
-def jpeg(number: int, side: int = 8) -> bytes:
-    """A small image like no other."""
-    out = io.BytesIO()
-    tint = (number % 256, number // 256 % 256, 90)
-    Image.new("RGB", (side, side), tint).save(out, "JPEG", comment=str(number).encode())
-    return out.getvalue()
-
-
-def pictures(root: Path, numbers: Sequence[int], shard: str = ".") -> Path:
-    """A folder of images; the name says the number."""
-    folder = root / shard
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (folder / f"{number:05}.jpg").write_bytes(jpeg(number))
-    return root
-
-
-def folder_source(root: Path, **options: Any) -> FolderSource:
-    return FolderSource(SourceOptions(path=str(root), name="pictures", **options))
-
-
-def settings(*, prompts: Sequence[str] = ("Describe.",), **changes: Any) -> Broadcast:
-    """What a job's workers are told."""
-    told: dict[str, Any] = {
-        "engine": "simulated",
-        "stages": (Stage(name="caption", model="", prompts=tuple(prompts)),),
-        "batch_size": 8,
-        "openai": OpenaiConfig(),
-        "simulated": SimulatedConfig(),
-        "images": ImagesConfig(),
-        "download": DownloadConfig(),
-        "max_file_size": 1 << 20,
-        "lease_seconds": LEASE,
-        "max_attempts": 3,
-        "engine_timeout": PATIENCE,
-    }
-    return Broadcast(**{**told, **changes})
-
-
-def caption(
-    number: int,
-    *,
-    columns: Mapping[str, Any] | None = None,
-    texts: Mapping[str, list[str]] | None = None,
-    entry: str = "",
-) -> Caption:
-    """A finished sample, as a sink reads it."""
-    sample = Sample(
-        id=f"{number:05}.jpg",
-        dataset="pictures",
-        shard=".",
-        chunk=".:0",
-        source=f"/pictures/{number:05}.jpg",
-        width=8,
-        height=9,
-        format="jpeg",
-        bytes=100,
-        sha256=f"{number:064x}",
-        columns=dict(columns or {}),
-    )
-    return Caption(entry or f"{number + 1}-0", sample, (outcome(texts, number=number),))
-
-
-def outcome(
-    texts: Mapping[str, list[str]] | None = None, *, number: int = 0, stage: str = "caption"
-) -> Outcome:
-    return Outcome(
-        stage=stage,
-        outputs=dict(texts or {"captions": [f"caption of {number}"]}),
-        engine="simulated",
-        model="none",
-        prompts="0123",
-        prompt_tokens=5,
-        output_tokens=7,
-        finish_reasons=["stop"],
-        settings_version=1,
-        attempt=1,
-        worker="w",
-        contributor="",
-        captioned_at=1_700_000_000.25,
-    )
+    monkeypatch.setattr("caption_flow.worker.settle.GATHER_SECONDS", 0.01)
 
 
 async def until(holds: Callable[[], Awaitable[object]] | Callable[[], object]) -> None:
@@ -326,6 +235,7 @@ class Roles:
         exit_when_done: bool = True,
         queue: RedisCaptionQueue | None = None,
         lease_seconds: float = LEASE,
+        surveys: Surveys | None = None,
     ) -> Sink:
         return Sink(
             queue or self.caption_queue(),
@@ -336,6 +246,7 @@ class Roles:
             lease_seconds=lease_seconds,
             drain=drain or Drain(),
             exit_when_done=exit_when_done,
+            surveys=surveys,
         )
 
     async def offer(

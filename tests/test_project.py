@@ -60,6 +60,8 @@ def test_each_example_is_run_by_a_test_below():
 
     assert examples == [
         *(
+            "again.yaml",
+            "lanes.yaml",
             "openai.yaml",
             "orchestrator.yaml",
             "run.yaml",
@@ -75,6 +77,16 @@ def test_example_of_run_runs(desk: Desk):
     shutil.copyfile(ROOT / "examples" / "run.yaml", desk.folder / "run.yaml")
 
     done = desk.run("run", images, *SIMULATED)
+
+    assert done.code == 0, done.words
+    assert said(rows(desk.folder / "caption_data" / "photos")) == sorted(digests(images).items())
+
+
+def test_example_of_lanes_runs(desk: Desk):
+    images = draw(desk.folder / "photos", 5)
+    document = ("--config", ROOT / "examples" / "lanes.yaml", "--set", "chunk_size=1")
+
+    done = desk.run("run", images, *document, *SIMULATED)
 
     assert done.code == 0, done.words
     assert said(rows(desk.folder / "caption_data" / "photos")) == sorted(digests(images).items())
@@ -146,6 +158,20 @@ def test_example_of_tars_runs(desk: Desk):
     assert {row["id"]: row["txt"] for row in found} == {
         f"0.tar/{file.stem}": f"picture {file.stem}" for file in images.iterdir()
     }
+
+
+def test_example_of_captioning_again_runs(desk: Desk):
+    images = draw(desk.folder / "photos", 5)
+    desk.run("run", images, *SIMULATED)
+    document = ("--config", ROOT / "examples" / "again.yaml")
+
+    done = desk.run("run", "caption_data/photos", *document, *SIMULATED)
+
+    assert done.code == 0, done.words
+    before = {row["id"]: row["captions"] for row in rows(desk.folder / "caption_data" / "photos")}
+    found = rows(desk.folder / "caption_data" / "photos-again")
+    assert {row["id"]: row["captions"] for row in found} == before
+    assert {row["id"]: row["improved"][0].split()[2] for row in found} == digests(images)
 
 
 async def test_example_of_servers_elsewhere_runs(desk: Desk):
@@ -223,6 +249,7 @@ def test_compose_takes_what_a_kill_has_cut_off_the_file_of_redis_before_it_start
 
     assert "redis-server --appendonly yes" in started
     assert "--maxmemory-policy noeviction" in started
+    assert "--rdbcompression no" in started
     assert b"MULTI" not in aof.read_bytes()
 
 

@@ -6,7 +6,7 @@ The roles wait for a Redis or a job that is not there yet; a question is answere
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -14,16 +14,17 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import click
 
 from caption_flow.cli.entering import COME_SECONDS, entering, entrance
+from caption_flow.cli.laned import lanes_in, office_at, refuse_lanes, with_lanes
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import job_config, located, overrides
 from caption_flow.cli.running import embedded_directory, redis_url
 from caption_flow.config import JobConfig, MonitorConfig
-from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.errors import CaptionFlowError, ConfigError, QueueUnfit
 from caption_flow.grants import Role
 from caption_flow.queue.connect import Connections, check_server, connect
 from caption_flow.queue.embedded import EmbeddedRedis
 from caption_flow.queue.job import RedisJob, only_job
-from caption_flow.queue.office import Office, RedisOffice
+from caption_flow.queue.office import Office
 from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.link import Link
 from caption_flow.remote.office import RemoteOffice
@@ -72,9 +73,12 @@ class Job:
         self._role = role
         self._name = name
 
-    def ask(self, question: Callable[[RedisJob], Awaitable[T]]) -> T:
-        """Put a question; an error where no Redis or no such job is there."""
-        return asyncio.run(_ask(self._url, self._role, self._name, question))
+    def ask(self, question: Callable[[RedisJob], Awaitable[T]], *, laned: bool = False) -> T:
+        """Put a question; an error where no Redis or no such job is there.
+
+        `laned`: it is one for jobs of several lanes too.
+        """
+        return asyncio.run(_ask(self._url, self._role, self._name, question, laned=laned))
 
 
 @contextmanager
@@ -99,7 +103,7 @@ class _AtRedis:
         self._job = job
 
     def ask(self, question: Callable[[Office], Awaitable[T]]) -> T:
-        return self._job.ask(lambda job: question(RedisOffice(job.connections, job.job)))
+        return self._job.ask(lambda job: question(office_at(job)), laned=True)
 
 
 class _ThroughProxy:
@@ -111,6 +115,23 @@ class _ThroughProxy:
     def ask(self, question: Callable[[Office], Awaitable[T]]) -> T:
         way = entrance(self._config, self._role, self._member)
         return asyncio.run(_ask_through(way, question))
+
+
+class NoRedis(CaptionFlowError):
+    """A job has no Redis here, or one of its own does not start."""
+
+
+@contextmanager
+def started_redis(config: JobConfig) -> Iterator[str]:
+    """Give the job's Redis; NoRedis where its own does not start, as on a read-only disk."""
+    with ExitStack() as running:
+        try:
+            url = running.enter_context(redis_of(config))
+        except QueueUnfit as exc:
+            if config.redis:
+                raise
+            raise NoRedis(str(exc)) from exc
+        yield url
 
 
 @contextmanager
@@ -143,23 +164,33 @@ async def _ask_through(way: Entrance, question: Callable[[Office], Awaitable[T]]
 
 
 async def _ask(
-    url: str, role: str, name: str | None, question: Callable[[RedisJob], Awaitable[T]]
+    url: str,
+    role: str,
+    name: str | None,
+    question: Callable[[RedisJob], Awaitable[T]],
+    *,
+    laned: bool,
 ) -> T:
     async with connect(url, role=role) as connections:
         await check_server(connections.commands)
-        return await question(await _present(connections, name))
+        return await question(await _present(connections, name, role, laned=laned))
 
 
-async def _present(connections: Connections, name: str | None) -> RedisJob:
+async def _present(
+    connections: Connections, name: str | None, role: str, *, laned: bool
+) -> RedisJob:
     found = name or await only_job(connections)
     if found is None:
         raise CaptionFlowError(f"{connections.host} has no job yet: feed one first.")
     job = RedisJob(connections, found)
-    if await job.settings() is None:
+    settings = await job.settings()
+    if settings is None:
         raise CaptionFlowError(
             f'{connections.host} has no job "{found}". Feed it first, or name another with --job.'
         )
-    return job
+    if not laned:
+        refuse_lanes(settings, found, f'"caption-flow {role}"')
+    return with_lanes(job, lanes_in(settings))
 
 
 @contextmanager

@@ -14,14 +14,15 @@ from caption_flow.cli import contributors_report as report
 from caption_flow.cli.asking import Asked, asking, office_of
 from caption_flow.cli.bar import Bar
 from caption_flow.cli.choosing import moment
-from caption_flow.cli.letters import printable
+from caption_flow.cli.laned import lanes_in, refuse_lanes
 from caption_flow.cli.printing import printing
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.credits import by_day
 from caption_flow.dataset.parts import PartFolder
-from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.errors import CaptionFlowError, ConfigError, StorageBlocked
 from caption_flow.herald import member_name
+from caption_flow.plain import printable
 from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.queue.checks import RedisChecks
 from caption_flow.queue.dead import RedisDeadLetters
@@ -31,7 +32,8 @@ from caption_flow.queue.ports import Member
 from caption_flow.queue.ports.checks import Disagreement
 from caption_flow.queue.ports.contributors import Contributor
 from caption_flow.queue.recall import RedisRecall
-from caption_flow.sink.recovery import Recovery, read_record
+from caption_flow.sink.records import read_record
+from caption_flow.sink.recovery import Recovery
 
 FOLLOW_SECONDS = 2.0  # in which every proxy knows that a token is gone
 
@@ -178,7 +180,9 @@ async def _look(office: Office, config: JobConfig, name: str) -> _Shown:
     contributor = await _known(office, name)
     members = (await office.snapshot()).members
     workers = [one for one in members if name and one.name.startswith(f"{name}/")]
-    if not isinstance(office, RedisJob):  # who comes through a proxy does not see the parts
+    lanes = lanes_in(await office.settings())
+    # Who comes through a proxy does not see the parts.
+    if lanes > 1 or not isinstance(office, RedisJob):
         return _Shown(contributor, None, workers, ())
     days = await _days_of(office, config, name)
     return _Shown(contributor, days, workers, await RedisChecks(office).disagreements(name))
@@ -191,12 +195,15 @@ async def _days_of(job: RedisJob, config: JobConfig, name: str) -> dict[str, int
 
 
 def _days(folder: PartFolder, parts: Sequence[str], name: str) -> dict[str, int] | None:
-    if not all(map(folder.is_published, parts)):
-        return None
     days: dict[str, int] = {}
     for part in parts:
-        for day, count in by_day(folder.file(part), name).items():
-            days[day] = days.get(day, 0) + count
+        try:
+            file = folder.opened(part)
+        except StorageBlocked:  # it stands elsewhere, or was merged since
+            return None
+        with file:
+            for day, count in by_day(file, name).items():
+                days[day] = days.get(day, 0) + count
     return days
 
 
@@ -212,6 +219,7 @@ async def _revocation(job: Office, wanted: _Wanted, bar: Bar) -> Revocation:
     if not isinstance(job, RedisJob):
         raise ConfigError(_NEEDS_PARTS)
     settings = await job.settings()
+    refuse_lanes(settings, job.job, "--requeue")
     if settings is None:
         raise CaptionFlowError(f'The job "{job.job}" has no settings any more.')
     told = Broadcast.decode(settings.document)

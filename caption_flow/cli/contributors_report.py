@@ -1,6 +1,5 @@
 """Command line: what contributors have done, as tables, as JSON and for a data set's card."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import asdict
@@ -9,17 +8,15 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from caption_flow.cli.letters import local, printable
+from caption_flow.cli.letters import local
 from caption_flow.cli.showing import console_here
 from caption_flow.codec import records
+from caption_flow.plain import in_markdown, printable
 from caption_flow.queue.ports import Member
 from caption_flow.queue.ports.checks import Disagreement
-from caption_flow.queue.ports.contributors import Contributor, Standing, leaderboard
+from caption_flow.queue.ports.contributors import OWN, Contributor, Standing, leaderboard
 
-_LONGEST = 60  # characters of a name that is shown to everybody
 _AGAINST = {"known": "known to be", "again": "made again"}  # in what a disagreement stands
-_OWN = "(the operator's own)"
-_PUNCTUATION = re.compile(r"[!-,./:-@\[-`{-~]")  # of ASCII, but for the hyphen
 _HOUR = 3600.0
 
 
@@ -62,7 +59,7 @@ def markdown(entries: Iterable[Contributor]) -> str:
     lines = ["## Contributors", "", "| | contributor | captions | tokens | hours |"]
     lines.append("|---:|:---|---:|---:|---:|")
     for rank, name, *figures in map(_line, leaderboard(entries)):
-        lines.append(f"| {rank} | {_escaped(name)} | {' | '.join(figures)} |")
+        lines.append(f"| {rank} | {in_markdown(name)} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
@@ -109,31 +106,17 @@ def _details(one: Contributor) -> Iterator[tuple[str, str]]:
 def _line(standing: Standing) -> tuple[str, ...]:
     credit = standing.credit
     figures = (f"{credit.captions:,}", f"{credit.output_tokens:,}", _hours(standing.seconds))
-    return str(standing.rank or ""), _title(standing), *figures
-
-
-def _title(standing: Standing) -> str:
-    if standing.kind == "own":
-        return _OWN
-    if standing.kind == "anonymous":
-        return f"(anonymous: {standing.members:,})"
-    name = standing.name
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return str(standing.rank or ""), standing.title, *figures
 
 
 def _name(one: Contributor) -> str:
     if not one.name:
-        return _OWN
+        return OWN
     return printable(one.name) + (" (anonymous)" if one.anonymous else "")
 
 
 def _hours(seconds: float) -> str:
     return f"{seconds / _HOUR:,.1f}"
-
-
-def _escaped(name: str) -> str:
-    """Spell a stranger's name so that no Markdown, HTML or link is made of it."""
-    return _PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};", printable(name))
 
 
 def show(made: RenderableType) -> None:

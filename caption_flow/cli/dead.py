@@ -13,6 +13,7 @@ from caption_flow.cli.asking import Job, asking, job_of
 from caption_flow.cli.bar import Bar
 from caption_flow.cli.choosing import filtered, selection
 from caption_flow.cli.exporting import as_line, export
+from caption_flow.cli.laned import letters_at
 from caption_flow.cli.letters import in_full, show_table, sum_up, survey
 from caption_flow.cli.options import overrides
 from caption_flow.cli.printing import printing
@@ -21,8 +22,6 @@ from caption_flow.config.resampling import sampling_keys
 from caption_flow.errors import CaptionFlowError
 from caption_flow.feed.again import Retried, retry
 from caption_flow.model import DeadLetter, EntryId
-from caption_flow.queue.dead import RedisDeadLetters
-from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import DeadLetters, LetterFilter, Letters
 
 T = TypeVar("T")
@@ -139,7 +138,9 @@ def drop_letters(
     with job_of(config, "dead") as job:
         newest = None if yes else _agreed(job, search.wanted)
         with Bar(speed=True) as bar:
-            dropped = job.ask(lambda found: _drop(_letters(found), search, newest, bar))
+            dropped = job.ask(
+                lambda found: _drop(letters_at(found), search, newest, bar), laned=True
+            )
     with printing():
         click.echo(f"Dropped {dropped:,} dead letters.")
     search.complain()
@@ -188,11 +189,7 @@ class Search:
 
 def _ask(config: JobConfig, question: Callable[[DeadLetters], Awaitable[T]]) -> T:
     with job_of(config, "dead") as job:
-        return job.ask(lambda found: question(_letters(found)))
-
-
-def _letters(job: RedisJob) -> DeadLetters:
-    return RedisDeadLetters(job.connections, job.job)
+        return job.ask(lambda found: question(letters_at(found)), laned=True)
 
 
 async def _all(letters: Letters) -> list[DeadLetter]:
@@ -201,7 +198,7 @@ async def _all(letters: Letters) -> list[DeadLetter]:
 
 def _agreed(job: Job, wanted: LetterFilter) -> EntryId:
     """Ask whether to drop those that fit; answers the newest of them."""
-    count, newest = job.ask(lambda found: _count(_letters(found), wanted))
+    count, newest = job.ask(lambda found: _count(letters_at(found), wanted), laned=True)
     # Asked in no event loop: there a Ctrl-C would end the loop's task, and not the question.
     if count:
         click.confirm(f"Drop {count:,} dead letters for good?", abort=True)
@@ -211,7 +208,7 @@ def _agreed(job: Job, wanted: LetterFilter) -> EntryId:
 async def _count(queue: DeadLetters, wanted: LetterFilter) -> tuple[int, EntryId]:
     count, newest = 0, "0-0"
     async for batch in queue.letters(wanted):
-        count, newest = count + len(batch), batch[-1].entry
+        count, newest = count + len(batch), max(newest, batch[-1].entry, key=_place)
     return count, newest
 
 
@@ -233,7 +230,8 @@ async def _drop(queue: DeadLetters, search: Search, newest: EntryId | None, bar:
 
 
 def _place(entry: EntryId) -> tuple[int, ...]:
-    return tuple(map(int, entry.split("-")))
+    # In which lane it is, does not tell when it came.
+    return tuple(map(int, entry.rpartition("/")[2].split("-")))
 
 
 def _told(retried: Retried) -> str:

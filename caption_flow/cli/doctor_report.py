@@ -7,9 +7,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from caption_flow.cli.letters import printable
 from caption_flow.cli.showing import console_here
 from caption_flow.doctor.finding import Finding, State
+from caption_flow.plain import printable
 
 _STYLES: dict[State, str] = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "dim"}
 

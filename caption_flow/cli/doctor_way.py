@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from caption_flow.cli.entering import entrance
+from caption_flow.cli.laned import inspector_of, lanes_in
 from caption_flow.cli.naming import dataset_identity, known_job
 from caption_flow.cli.running import embedded_directory
 from caption_flow.config import JobConfig
@@ -16,8 +17,7 @@ from caption_flow.grants import Role
 from caption_flow.herald import member_name
 from caption_flow.queue.connect import Connections, connect
 from caption_flow.queue.embedded import running_url
-from caption_flow.queue.inspect import RedisInspector
-from caption_flow.queue.job import only_job
+from caption_flow.queue.job import RedisJob, only_job
 from caption_flow.queue.ports import Snapshot
 from caption_flow.remote.entrance import Entrance
 
@@ -73,11 +73,12 @@ async def _at_redis(config: JobConfig, connections: Connections, passed_by: Find
 async def _job(config: JobConfig, connections: Connections, ahead: float) -> Met:
     """Look at the job of a server whose clock is so many seconds before ours."""
     name = known_job(config) or await only_job(connections)
-    job = RedisInspector(connections, name or "")
-    settings = await job.settings() if name else None
+    one = RedisJob(connections, name or "")
+    settings = await one.settings() if name else None
     if settings is None:
         which = f' "{name}"' if name else ""
         return Met((skipped(JOB, f"{connections.host} has no job{which} yet."),))
+    job = inspector_of(one, lanes_in(settings))
     owner, path = await job.dataset(), config.dataset.dataset_path
     if path and owner not in {None, ours := dataset_identity(config)}:
         said = f'The job "{name}" there captions {owner}, and not {ours}.'

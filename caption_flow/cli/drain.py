@@ -6,10 +6,10 @@ from difflib import get_close_matches
 import click
 
 from caption_flow.cli.asking import asking
-from caption_flow.cli.letters import printable
 from caption_flow.cli.ordering import ask_operator, order_of_now
 from caption_flow.config import JobConfig
 from caption_flow.errors import ConfigError
+from caption_flow.plain import printable
 from caption_flow.queue.ports import Member, Operator
 
 _HEARING = {"worker", "feed"}  # roles that ask for orders

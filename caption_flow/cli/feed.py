@@ -31,6 +31,7 @@ from caption_flow.dataset.source import Source
 from caption_flow.ear import Ear
 from caption_flow.engine.aside import aside
 from caption_flow.feed.feeder import Feeder
+from caption_flow.feed.freed import keep_freed_memory
 from caption_flow.feed.memory import bring
 from caption_flow.feed.planner import Planner
 from caption_flow.herald import Herald, member_name
@@ -81,6 +82,7 @@ def command(
         **measures,
         **selected(limit, shards, sample),
     )
+    keep_freed_memory()
     with telling("feed", progress) as teller:
         config = publishing_config("feed", explicit, made, dict(os.environ))
         if dry_run:
@@ -126,7 +128,7 @@ async def _feed(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals)
             queue,
             role="feed",
             name=name,
-            figures=feeder.figures,
+            figures=lambda: place.of_all_lanes(feeder.figures()),
             facts=feeder.facts,
             paused=lambda: ear.paused,
             draining=lambda: drain.asked,

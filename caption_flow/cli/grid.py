@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from caption_flow.cli.letters import printable
+from caption_flow.plain import printable
 
 GAP = 2  # characters between two columns
 SHORTENED = "…"

@@ -13,6 +13,7 @@ from rich.text import Text
 from caption_flow.cli.showing import console_here
 from caption_flow.codec import records
 from caption_flow.model import DeadLetter
+from caption_flow.plain import printable
 from caption_flow.queue.ports import Letters
 
 _FEEDER = "(feeder)"  # who gave up a sample before any stage
@@ -95,8 +96,3 @@ def local(at: float) -> str:
 
 def _json(value: Any) -> str:
     return records.encode(value).decode()
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would take for a command, or could not show."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -45,8 +45,14 @@ _WORKERS = (
     Column("use", right=True, rank=10),
     Column("memory", right=True, rank=11),
     Column("model", rank=7, least=12),
+    Column("ahead", right=True, rank=12),
+    Column("in flight", right=True, rank=13),
+    Column("settles", right=True, rank=14),
+    Column("preparers", right=True, rank=15),
     Column("last trouble", rank=5, least=16),
 )
+# What a worker has chosen to do at once, in the order of its columns.
+_CHOSEN = ("claim_ahead", "in_flight", "complete_batch", "preparers")
 _PROCESSES = (
     Column("role", usual=5),
     Column("name", least=12, usual=20),
@@ -135,7 +141,7 @@ def _worker(one: Listed) -> tuple[Cell, ...]:
         one.member.name,
         (one.state, _STATES.get(one.state, "yellow" if one.detail else "")),
         f"{running:.0f}/{slots:.0f}" if running is not None and slots else wording.UNKNOWN,
-        wording.rate(one.rate),
+        wording.rate(one.rate) + (f" {wording.share(one.share)}" if one.share is not None else ""),
         wording.share(one.now("free_lately")),
         wording.short(one.ago),
         f"{done:,.0f}" if done is not None else wording.UNKNOWN,
@@ -145,6 +151,7 @@ def _worker(one: Listed) -> tuple[Cell, ...]:
         wording.share(one.now("gpu_use")) if one.fact("gpu") else "",
         _memory(one),
         one.fact("model"),
+        *(f"{most:,.0f}" if (most := one.now(name)) else "" for name in _CHOSEN),
         (one.detail or last_error(one), "yellow"),
     )
 

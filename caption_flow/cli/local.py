@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from caption_flow import logs
+from caption_flow.cli.laned import inspector_of
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.options import DUMP_VARIABLE, LOG_FORMAT
 from caption_flow.cli.running import (
@@ -27,7 +28,6 @@ from caption_flow.lifecycle import Drain
 from caption_flow.metrics.vitals import Pulse, Vitals
 from caption_flow.model import DeadLetter
 from caption_flow.patience import Patience
-from caption_flow.queue.inspect import RedisInspector
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Snapshot
 from caption_flow.supervisor.job import LocalJob, Plan, handed_down, redis_for
@@ -69,13 +69,7 @@ def run_job(
             config, redis=server.url, job=job_name(config), metrics_port=None
         )
         with handed_down(config) as settings:
-            environ = {
-                **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
-                DUMP_VARIABLE: str(settings),
-                "CAPTION_FLOW_REDIS": server.url,
-                "CAPTION_FLOW_JOB": str(config.job),
-                LOG_FORMAT: "json" if logs.in_json() else "plain",
-            }
+            environ = environ_of(config, settings)
             supervisor = Supervisor(data_dir / LOGS / str(config.job), environ)
             teller.learn(job=config.job)
             logs.speak_as(job=str(config.job))
@@ -96,6 +90,17 @@ def run_job(
             )
 
 
+def environ_of(config: JobConfig, settings: Path) -> dict[str, str]:
+    """Give the roles of a job their variables; its settings are handed down in a file."""
+    return {
+        **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
+        DUMP_VARIABLE: str(settings),
+        "CAPTION_FLOW_REDIS": str(config.redis),
+        "CAPTION_FLOW_JOB": str(config.job),
+        LOG_FORMAT: "json" if logs.in_json() else "plain",
+    }
+
+
 async def _run(
     config: JobConfig,
     vitals: Vitals,
@@ -107,7 +112,7 @@ async def _run(
 ) -> tuple[Snapshot, list[DeadLetter]]:
     url, budget = redis_url(config), config.budget.bytes
     async with checked_redis(url, "supervisor", drain, budget=budget) as connections:
-        inspector = RedisInspector(connections, job_name(config))
+        inspector = inspector_of(RedisJob(connections, job_name(config)), config.lanes)
         if lets_in is not None and not plan.proxy:
             proxy = await Patience(drain)(lambda: lets_in(inspector))
             plan = msgspec.structs.replace(plan, proxy=proxy)

@@ -3,7 +3,10 @@
 Commands are imported when they are called, so that `--help` does not wait for Arrow or Redis.
 """
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
@@ -20,6 +23,7 @@ EXIT_FAILED = 1
 # name -> what it does; the module of the same name holds the command, mostly
 COMMANDS = {
     "try": "Caption a few images at once, and show what a run would write.",
+    "bench": "Measure how fast captions are made here, what limits that, and what they cost.",
     "run": "Caption a data set with everything on this machine.",
     "feed": "Put a data set's images into the queue.",
     "worker": "Caption images from the queue with one engine.",
@@ -37,6 +41,8 @@ COMMANDS = {
     "status": "Show how a job stands, once.",
     "monitor": "Show how a job stands, live and on the whole screen.",
     "view": "Look through finished captions and their images.",
+    "export": "Write captions in the formats that people train from.",
+    "compact": "Merge small parts into large ones, while the job runs or after it.",
     "contributors": "See who captioned how much; take back what somebody made.",
     "doctor": "Look for what may go wrong here, and say what to do about it.",
     "scan_chunks": "Check that each sample is in one place, and feed again what is missing.",
@@ -63,7 +69,8 @@ class LazyGroup(click.Group):
         """Find the command that is called; one that serves a job may be stopped from here on."""
         if (code := ROLES.get(args[0].replace("-", "_"))) is not None:
             leave_on_signals(code)
-        return super().resolve_command(ctx, args)
+        with _lasting():
+            return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command; underscores and hyphens are the same."""
@@ -81,6 +88,17 @@ class LazyGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+@contextmanager
+def _lasting() -> Iterator[None]:
+    """Keep the collector away from what stays: it would go through all modules, at the end too."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _hyphenated(word: str) -> str:

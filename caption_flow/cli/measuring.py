@@ -9,10 +9,7 @@ from typing import Any
 import click
 
 from caption_flow.config import JobConfig, WorkerConfig
-from caption_flow.metrics.pages import health, metrics
 from caption_flow.metrics.vitals import Vitals
-from caption_flow.web.apart import apart
-from caption_flow.web.site import Site
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +46,10 @@ def measuring(role: str, config: JobConfig | WorkerConfig) -> Iterator[Vitals]:
     if config.metrics_port is None:
         yield vitals
         return
+    from caption_flow.metrics.pages import health, metrics  # noqa: PLC0415 - slow to import
+    from caption_flow.web.apart import apart  # noqa: PLC0415 - likewise
+    from caption_flow.web.site import Site  # noqa: PLC0415 - likewise
+
     site = Site({**health(vitals), **metrics(vitals, contributors=role == "proxy")})
     with apart(site, config.metrics_host, config.metrics_port) as port:
         host = f"[{config.metrics_host}]" if ":" in config.metrics_host else config.metrics_host

@@ -10,9 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from caption_flow.config import JobConfig
+from caption_flow.dataset.earlier import folders, holds_captions
 from caption_flow.errors import ConfigError
 
-_FOLDER = "folder"  # the one kind of source that reads local paths only
+_FOLDER = "folder"  # with the next, the kinds of source that read local paths only
+_CAPTIONS = "captions"
+_AGAIN = "-again"  # behind the name of the job whose captions are the data set
 _JOINED = "::"
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HUB = "hf://datasets/"
@@ -35,14 +38,21 @@ def job_name(config: JobConfig) -> str:
     """Name the job: as configured, or after its data set."""
     if config.job:
         return config.job
-    title = config.dataset.name or _title(config.dataset.type, dataset_path(config))
+    title = config.dataset.name or _title(dataset_type(config), dataset_path(config))
     return _ODD.sub("-", title).strip("-.")[:_LONGEST] or _NAMELESS
 
 
 def dataset_identity(config: JobConfig) -> str:
     """Tell the data set of a job from others, so that one name never stands for two."""
     dataset = config.dataset
-    return f"{dataset.type}:{dataset.name or _place(dataset.type, dataset_path(config))}"
+    kind = dataset_type(config)
+    return f"{kind}:{dataset.name or _place(kind, dataset_path(config))}"
+
+
+def dataset_type(config: JobConfig) -> str:
+    """Say what kind the data set is: as configured, or that of a folder of captions."""
+    told = config.dataset.type
+    return _CAPTIONS if told == _FOLDER and holds_captions(dataset_path(config)) else told
 
 
 def dataset_path(config: JobConfig) -> str:
@@ -54,10 +64,25 @@ def dataset_path(config: JobConfig) -> str:
     return config.dataset.dataset_path
 
 
+def refuse_own_captions(config: JobConfig) -> None:
+    """Refuse to caption what the job itself writes: it would read and write one folder."""
+    if dataset_type(config) != _CAPTIONS:
+        return
+    own = _here(str(Path(config.storage.data_dir) / job_name(config)))
+    for folder in folders(dataset_path(config)):
+        if _here(folder) == own:
+            raise ConfigError(
+                f"The job {job_name(config)} would write into {folder}, the captions that it is to "
+                "read. Give it another name, with job: or --job."
+            )
+
+
 def _place(kind: str, path: str) -> str:
     """Spell where a data set lies, for people too: without what may be a secret."""
-    if kind == _FOLDER or os.path.lexists(path):
-        return str(Path(path).resolve())
+    if kind == _CAPTIONS:
+        return _JOINED.join(str(_here(folder)) for folder in folders(path))
+    if kind == _FOLDER or os.path.lexists(Path(path).expanduser()):
+        return str(_here(path))
     return _JOINED.join(map(_spelt, path.split(_JOINED)))
 
 
@@ -70,12 +95,18 @@ def _spelt(term: str) -> str:
         return f"{parts.scheme}://{host}{revisionless}".rstrip("/")
     if _is_repository(term):
         return f"{_HUB}{_revisionless(term)}"
-    return str(Path(term).resolve())
+    return str(_here(term))
+
+
+def _here(path: str) -> Path:
+    return Path(path).expanduser().resolve()
 
 
 def _title(kind: str, path: str) -> str:
-    if kind == _FOLDER or os.path.lexists(path):
-        return Path(path).resolve().name
+    if kind == _CAPTIONS:
+        return f"{_here(folders(path)[0]).name}{_AGAIN}"
+    if kind == _FOLDER or os.path.lexists(Path(path).expanduser()):
+        return _here(path).name
     term = path.split(_JOINED, maxsplit=1)[0]
     steps = _spelt(term).removeprefix(_HUB).split("/")
     if term.startswith(_HUB) or _is_repository(term):

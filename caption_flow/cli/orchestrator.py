@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from caption_flow.cli.laned import refuse_proxy
 from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.local import run_job
 from caption_flow.cli.measuring import measured, measuring
@@ -75,6 +76,7 @@ def command(
         wanted = any(value is not None for value in listen.values()) or config.auth.grants()
         proxy = bool(wanted) and not no_proxy
         if proxy:
+            refuse_proxy(config.lanes)
             check_listening(config)
         source_of(config)
         plan = Plan(workers=(), ends=exit_when_done, drain_timeout=0.0, proxy=proxy)
@@ -85,6 +87,7 @@ def command(
 async def _lets_in(config: JobConfig, job: RedisJob) -> bool:
     """Whether tokens were added to the job; ConfigError where all could listen to them."""
     if await RedisTokens(job).grants():
+        refuse_proxy(config.lanes)
         check_listening(config)
         return True
     say(

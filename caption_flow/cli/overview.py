@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli.grid import GAP, Column, grid
-from caption_flow.cli.letters import printable
 from caption_flow.config.sizes import spelt
 from caption_flow.model import Counts
 from caption_flow.monitor import wording
@@ -19,6 +18,9 @@ from caption_flow.monitor.limits import Limit, limit
 from caption_flow.monitor.living import is_silent, live
 from caption_flow.monitor.rates import MINUTE, SHORTEST, Pace, rates
 from caption_flow.monitor.report import BOOKS
+from caption_flow.monitor.workers import ceiling as all_ceilings
+from caption_flow.monitor.workers import reached
+from caption_flow.plain import printable
 from caption_flow.queue.ports import Member, Snapshot
 
 LABEL = 11  # characters before what is labelled
@@ -109,7 +111,7 @@ def pace(snapshot: Snapshot) -> list[Table]:
     left = "" if snapshot.counts.done else f"   {wording.span(found.left)} left"
     return [
         labelled("Rate", Text(told)),
-        labelled("", Text(f"{tokens}{left}")),
+        labelled("", Text(f"{tokens}{left}{_of_ceiling(snapshot, newest)}")),
     ]
 
 
@@ -163,6 +165,14 @@ def labelled(label: str, told: RenderableType) -> Table:
     line.add_column()
     line.add_row(Text(label, "bold"), told)
     return line
+
+
+def _of_ceiling(snapshot: Snapshot, pace: Pace) -> str:
+    share = reached(snapshot, pace)
+    if share is None:
+        return ""
+    most = wording.rate(all_ceilings(snapshot))
+    return f"   {share:.0%} of the {most} that the engines can make"
 
 
 def _figures(found: Limit) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from caption_flow.cli.laned import refuse_lanes
 from caption_flow.cli.listening import check_listening, listening
 from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.naming import known_job
@@ -83,6 +84,7 @@ async def _serve(config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals
         if name is None:
             return
         job = RedisJob(connections, name)
+        refuse_lanes(await Patience(drain)(job.settings), name, "a proxy")
         member = member_name("proxy")
         teller.learn(job=name)
         speak_as(job=name, member=member)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from caption_flow.cli.bar import Bar
 from caption_flow.cli.entering import entered, entrance, let_in
+from caption_flow.cli.feedplace import feed_queue
+from caption_flow.cli.laned import refuse_other_lanes
 from caption_flow.cli.naming import job_name
 from caption_flow.cli.running import embedded_directory, run_async, source_of
 from caption_flow.cli.selecting import selection_of
@@ -22,7 +24,6 @@ from caption_flow.lifecycle import Drain
 from caption_flow.patience import Patience
 from caption_flow.queue.connect import connect
 from caption_flow.queue.embedded import running_url
-from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
 from caption_flow.remote.feed import RemoteFeedQueue
 
@@ -71,12 +72,9 @@ async def _met(config: JobConfig) -> list[str]:
         return []
     try:
         async with connect(url, role="feed") as connections:
-            queue = RedisFeedQueue(
-                RedisJob(connections, job_name(config)),
-                name=member_name("feed"),
-                stages=[stage.name for stage in broadcast(config).stages],
-                lease_seconds=config.lease_seconds,
-            )
+            job = RedisJob(connections, job_name(config))
+            refuse_other_lanes(await job.settings(), job.job, config.lanes)
+            queue = feed_queue(job, config, broadcast(config), member_name("feed"))
             return [*await queue.underway(), *await queue.dead_ids()]
     except QueueUnreachable as exc:
         logger.warning("%s What is on its way, if anything, is counted as new", exc)

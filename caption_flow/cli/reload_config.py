@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from caption_flow.cli.asking import Asked, office_of
 from caption_flow.cli.entering import entering
+from caption_flow.cli.laned import refuse_other_lanes
 from caption_flow.cli.naming import dataset_identity
 from caption_flow.cli.options import data_options, overrides, publishing_config
 from caption_flow.cli.printing import printing
@@ -97,6 +98,7 @@ async def _look(job: Office, config: JobConfig) -> _Now:
     settings = await job.settings()
     if settings is None:  # it was there a moment ago
         raise CaptionFlowError(f'The job "{job.job}" is gone. {_NOTHING}.')
+    refuse_other_lanes(settings, job.job, config.lanes)
     return _Now(job.job, settings, await job.columns(MORE))
 
 

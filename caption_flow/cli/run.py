@@ -1,9 +1,7 @@
 """`caption-flow run`: caption a data set with everything on this machine."""
 
-import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from caption_flow.cli.saying import say
 from caption_flow.cli.telling import Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.tail import newest
 from caption_flow.metrics.vitals import Vitals
 from caption_flow.model import DeadLetter
 from caption_flow.patience import Interrupted
@@ -157,7 +156,7 @@ def _report(config: JobConfig, last: Snapshot, dead: Sequence[DeadLetter], secon
     counts = last.counts
     folder = PartFolder(Path(config.storage.data_dir), job_name(config))
     if counts.captioned:
-        for id_, captions in folder.newest(SHOWN):
+        for id_, captions in newest(folder, SHOWN):
             click.echo(f"  {id_}: {' | '.join(captions)}")
     for letter in dead:
         why = letter.failure
@@ -174,9 +173,6 @@ def _report(config: JobConfig, last: Snapshot, dead: Sequence[DeadLetter], secon
 
 
 def _look_inside(parts: Path) -> str:
-    """Spell a command that shows a row, with what is certainly installed here."""
-    program = (
-        "import pyarrow.dataset as ds; "
-        f"print(ds.dataset({json.dumps(str(parts), ensure_ascii=False)}).head(1).to_pylist())"
-    )
-    return shlex.join([sys.executable, "-c", program])
+    """Spell a command that shows a row, as whoever typed this one can type it."""
+    words = ["export", str(parts), "--limit", "1", "--output", "-"]
+    return shlex.join(["caption-flow", *words])

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from caption_flow.cli.naming import dataset_path
+from caption_flow.cli.naming import dataset_path, dataset_type, refuse_own_captions
 from caption_flow.config import DownloadConfig, JobConfig
 from caption_flow.dataset.source import Source, SourceOptions, open_source
 from caption_flow.errors import ConfigError
@@ -97,7 +97,8 @@ def embedded_directory(config: JobConfig) -> Path:
 
 def source_of(config: JobConfig) -> Source:
     """Open the data set."""
-    return open_source(config.dataset.type, source_options(config))
+    refuse_own_captions(config)
+    return open_source(dataset_type(config), source_options(config))
 
 
 def source_options(config: JobConfig) -> SourceOptions:

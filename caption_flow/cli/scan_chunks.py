@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -13,8 +11,9 @@ from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
 from caption_flow.audit.seeing import See
 from caption_flow.audit.tally import Mended
-from caption_flow.cli.asking import redis_of
+from caption_flow.cli.asking import NoRedis, started_redis
 from caption_flow.cli.bar import Bar
+from caption_flow.cli.laned import refuse_lanes
 from caption_flow.cli.naming import dataset_identity, known_job
 from caption_flow.cli.options import data_options, job_config, overrides
 from caption_flow.cli.printing import printing
@@ -77,10 +76,6 @@ def command(
     return 0 if report.findings.balanced else EXIT_UNBALANCED
 
 
-class _NoRedis(CaptionFlowError):
-    """A Redis of our own does not start."""
-
-
 class _NoJob(CaptionFlowError):
     """Redis has no such job."""
 
@@ -113,24 +108,11 @@ def _looked(config: JobConfig, source: Source | None, see: See, *, fix: bool) ->
         why = "None is configured."
     else:
         try:
-            with _started(config) as url:
+            with started_redis(config) as url:
                 return asyncio.run(_with_redis(config, url, source, see, fix=fix))
-        except (QueueUnreachable, _NoRedis, _NoJob) as exc:
+        except (QueueUnreachable, NoRedis, _NoJob) as exc:
             why = str(exc)
     return asyncio.run(_without_redis(config, source, why, see, fix=fix))
-
-
-@contextmanager
-def _started(config: JobConfig) -> Iterator[str]:
-    """Give the job's Redis; one of our own may not start, as on a disk that is read-only."""
-    with ExitStack() as running:
-        try:
-            url = running.enter_context(redis_of(config))
-        except QueueUnfit as exc:
-            if config.redis:
-                raise
-            raise _NoRedis(str(exc)) from exc
-        yield url
 
 
 async def _with_redis(
@@ -144,6 +126,7 @@ async def _with_redis(
         settings = await job.settings()
         if settings is None:
             raise _NoJob(f'{connections.host} has no job "{name}".')
+        refuse_lanes(settings, name, '"caption-flow scan_chunks"')
         told = Broadcast.decode(settings.document)
         stages = [stage.name for stage in told.stages]
         queue = RedisAuditQueue(job, stages=stages, lease_seconds=told.lease_seconds)

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from caption_flow.audit.tally import Tally
-from caption_flow.cli.letters import printable
 from caption_flow.cli.scan_report import Report, sentences, verdict
 from caption_flow.cli.showing import console_here
+from caption_flow.plain import printable
 
 _MOST = 50  # rows of a table, unless all are asked for
 

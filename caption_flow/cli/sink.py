@@ -1,11 +1,13 @@
 """`caption-flow sink`: write captions to Parquet."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from caption_flow import traces
+from caption_flow.cli.laned import with_lanes
 from caption_flow.cli.measuring import measured, measuring
 from caption_flow.cli.naming import known_job
 from caption_flow.cli.options import data_options, job_config, overrides, telling_option
@@ -14,12 +16,17 @@ from caption_flow.cli.telling import Looking, Teller, telling
 from caption_flow.config import JobConfig
 from caption_flow.config.broadcast import Broadcast
 from caption_flow.dataset.parts import PartFolder
+from caption_flow.dataset.without_pandas import without_pandas
 from caption_flow.herald import Herald, member_name
 from caption_flow.lifecycle import Drain
 from caption_flow.logs import speak_as
 from caption_flow.metrics.vitals import Pulse, Vitals
 from caption_flow.queue.captions import RedisCaptionQueue
+from caption_flow.queue.job import RedisJob
+from caption_flow.queue.lanes.captions import LaneCaptionQueue
 from caption_flow.sink.sink import PartSize, Sink
+from caption_flow.sink.sinks import Sinks
+from caption_flow.sink.surveys import Surveys
 
 
 @click.command("sink")
@@ -39,6 +46,7 @@ def command(
 ) -> None:
     """Write finished captions to Parquet files in DATA_DIR/JOB. Several sinks may share a job."""
     made = overrides(changes, redis=redis, job=job, storage__data_dir=data_dir, **measures)
+    without_pandas()
     with telling("sink", progress) as teller:
         config = job_config("sink", explicit, made, dict(os.environ))
         with measuring("sink", config) as vitals:
@@ -55,7 +63,7 @@ def command(
 
 async def _sink(
     config: JobConfig, drain: Drain, teller: Teller, vitals: Vitals, *, exit_when_done: bool
-) -> Sink | None:
+) -> Sinks | None:
     name = member_name("sink")
     async with checked_redis(redis_url(config), "sink", drain) as connections:
         found = await find_job(connections, known_job(config), drain)
@@ -63,36 +71,58 @@ async def _sink(
             return None
         job, published = found
         told = Broadcast.decode(published.document)
-        queue = RedisCaptionQueue(job, name=name, lease_seconds=config.lease_seconds)
-        sink = Sink(
-            queue,
-            PartFolder(Path(config.storage.data_dir), job.job),
-            outputs=told.outputs,
-            fields=told.fields,
-            size=PartSize(
-                rows=config.storage.rows_per_part,
-                seconds=config.storage.seconds_per_part,
-                budget=config.budget.samples,
-            ),
-            lease_seconds=config.lease_seconds,
-            drain=drain,
-            exit_when_done=exit_when_done,
+        queues = _queues(job, told.lanes, name, config.lease_seconds)
+        whole = with_lanes(job, told.lanes)
+        surveys = Surveys(len(queues))
+        size = PartSize(
+            rows=config.storage.rows_per_part,
+            seconds=config.storage.seconds_per_part,
+            budget=config.budget.samples // told.lanes,
+        )
+        sink = Sinks(
+            [
+                Sink(
+                    queue,
+                    PartFolder(Path(config.storage.data_dir), job.job),
+                    outputs=told.outputs,
+                    fields=told.fields,
+                    size=size,
+                    lease_seconds=config.lease_seconds,
+                    drain=drain,
+                    exit_when_done=exit_when_done,
+                    surveys=surveys,
+                )
+                for queue in queues
+            ]
         )
         teller.learn(job=job.job)
         speak_as(job=job.job, member=name)
         vitals.job = job.job
         traces.begin("sink", job.job, name)
         heralding = Herald(
-            queue,
+            whole,
             role="sink",
             name=name,
             figures=sink.figures,
             facts=sink.facts,
             draining=lambda: drain.asked,
         )
-        looking = Looking(teller, heralding, queue.counts)
+        looking = Looking(teller, heralding, whole.counts)
         async with heralding as herald, looking, Pulse(vitals, heralding):
             herald.state = "working"
             await sink.run()
-        await queue.close()
+        for queue in queues:
+            await queue.close()
     return sink
+
+
+def _queues(
+    job: RedisJob, lanes: int, name: str, lease_seconds: float
+) -> Sequence[RedisCaptionQueue]:
+    """Give the queue of each lane: a part holds captions of one."""
+    if lanes == 1:
+        return [RedisCaptionQueue(job, name=name, lease_seconds=lease_seconds)]
+    return [
+        LaneCaptionQueue(job, lanes, lane=lane, name=name, lease_seconds=lease_seconds)
+        for lane in range(lanes)
+    ]

@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from caption_flow.cli.letters import printable
 from caption_flow.cli.showing import console_here
 from caption_flow.config.sizes import spelt
 from caption_flow.grants import Grant
+from caption_flow.plain import printable
 
 _SHOWN = 8  # digits of a hash, to tell two tokens apart
 

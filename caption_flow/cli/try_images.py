@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 from msgspec import Struct
 
+from caption_flow.cli.loading import Loading, loads_model
 from caption_flow.cli.options import documented, overrides, publishing_config
 from caption_flow.cli.printing import printing, results
 from caption_flow.cli.running import run_async
@@ -16,10 +17,6 @@ from caption_flow.cli.try_compare import Comparison
 from caption_flow.cli.try_json import JsonLines
 from caption_flow.cli.try_report import Report, Showing
 from caption_flow.config import JobConfig
-from caption_flow.config.broadcast import Broadcast
-from caption_flow.engine.make import make_engine, select_gpu
-from caption_flow.engine.orphans import Children
-from caption_flow.engine.port import Engine
 from caption_flow.errors import ConfigError
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Columns
@@ -27,7 +24,6 @@ from caption_flow.preview.images import named_images
 from caption_flow.preview.loaded import Loaded
 from caption_flow.preview.setting import Setting, tried
 from caption_flow.preview.told import Shown, Summary
-from caption_flow.worker.served import Served
 
 EXIT_FAILED = 1  # of an image
 MOST = 1000  # images, which are in memory all at once
@@ -74,14 +70,7 @@ class _Asked(Struct, frozen=True):
     help="Another YAML document: show what each makes of the images, side by side.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@click.option("--model", help="The model: a name on the hub, or a folder.")
-@click.option("--prompt", "prompts", multiple=True, help="What to ask; each gives a caption.")
-@click.option(
-    "--engine", type=click.Choice(["vllm", "openai", "simulated"]), help="What runs the model."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Most requests in the engine.")
-@click.option("--gpu-id", type=click.IntRange(min=0), help="GPU to use.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that the model brings.")
+@loads_model
 @documented
 def command(
     files: tuple[Path, ...],
@@ -93,12 +82,7 @@ def command(
     as_json: bool,
     explicit: Path | None,
     changes: tuple[str, ...],
-    model: str | None,
-    prompts: tuple[str, ...],
-    engine: str | None,
-    batch_size: int | None,
-    gpu_id: int | None,
-    trust_remote_code: bool,
+    loading: Loading,
 ) -> int:
     """Caption a few images (FILES, --image) and show each prompt, caption, tokens and time.
 
@@ -108,26 +92,19 @@ def command(
     asked = _Asked((*files, *images), _columns(columns), limit, stage)
     if not 0 < len(asked.paths) <= MOST:
         raise click.UsageError(f"Name the images to caption, {MOST:,} at most.")
-    made = overrides(
-        changes,
-        vllm__model=model,
-        vllm__inference_prompts=prompts or None,
-        engine=engine,
-        vllm__batch_size=batch_size,
-    )
+    made = overrides(changes, **loading.settings)
     documents = {"A": explicit} if compare is None else {"A": explicit, "B": compare}
     configs = {
         label: publishing_config("run", path, made, dict(os.environ))
         for label, path in documents.items()
     }
     settings = {label: _setting(asked, config) for label, config in configs.items()}
-    if gpu_id is not None:
-        select_gpu(gpu_id)
+    loading.select_gpu()
     with results() as out:
         showing = _showing(out, as_json=as_json, compared=compare is not None)
         with printing(out):
             showing.begin({label: one.settings for label, one in settings.items()})
-        trial = _Trial(settings, showing, out, trust_remote_code=trust_remote_code)
+        trial = _Trial(settings, showing, out, loading)
         done = run_async(trial.run)
     if not done:
         raise click.Abort
@@ -142,13 +119,12 @@ class _Trial:
         settings: Mapping[str, Setting],
         showing: Showing,
         out: TextIO,
-        *,
-        trust_remote_code: bool,
+        loading: Loading,
     ) -> None:
         self._settings = settings
         self._showing = showing
         self._out = out
-        self._trust_remote_code = trust_remote_code
+        self._loading = loading
         self._sums: dict[str, Summary] = {}
 
     @property
@@ -158,14 +134,7 @@ class _Trial:
 
     async def run(self, drain: Drain) -> bool:
         """Try them; False if asked to stop before the end."""
-        loaded = Loaded(lambda settings, needed: self._engine(settings, needed, drain))
-        children = Children()
-        try:
-            await drain.cut(self._try(loaded, drain))
-        finally:
-            if drain.asked:
-                children.end()  # vLLM takes some seconds to end its processes itself
-            await loaded.close()
+        await self._loading.during(drain, lambda loaded: self._try(loaded, drain))
         return len(self._sums) == len(self._settings)
 
     async def _try(self, loaded: Loaded, drain: Drain) -> None:
@@ -178,17 +147,6 @@ class _Trial:
     def _show(self, label: str, shown: Shown) -> None:
         with printing(self._out):
             self._showing.show(label, shown)
-
-    def _engine(self, settings: Broadcast, needed: Served, drain: Drain) -> Engine:
-        return make_engine(
-            settings,
-            needed.stages,
-            overrides={},
-            batch_size=None,
-            trust_remote_code=self._trust_remote_code,
-            share=needed.share,
-            drain=drain,
-        )
 
 
 def _setting(asked: _Asked, config: JobConfig) -> Setting:

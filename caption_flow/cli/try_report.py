@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from caption_flow.cli.letters import printable
 from caption_flow.cli.showing import console_here
 from caption_flow.config.broadcast import Broadcast
+from caption_flow.plain import printable
 from caption_flow.preview.told import Passage, Shown, Summary, Told
 
 

@@ -9,8 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from caption_flow.cli.grid import Cell, Column, grid
-from caption_flow.cli.letters import local, printable
+from caption_flow.cli.letters import local
 from caption_flow.cli.screen.pane import one_line
+from caption_flow.plain import printable
 
 HEADING = 1  # lines of a list that are no row
 _SHORT = 400  # characters of a text in a list

@@ -10,13 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caption_flow.cli.asking import office_of
-from caption_flow.cli.naming import known_job
-from caption_flow.cli.running import embedded_directory, source_options
+from caption_flow.cli.naming import dataset_type, known_job
+from caption_flow.cli.running import download_limits, embedded_directory, source_options
 from caption_flow.config import JobConfig
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.pixels import IMPATIENT, MOST_BYTES, Pixels
 from caption_flow.dataset.source import Source, open_source
 from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.fetch import DownloadLimits
 from caption_flow.model import DeadLetter
 from caption_flow.queue.embedded import running_url
 from caption_flow.queue.office import Office
@@ -44,12 +45,28 @@ class Place(Struct, frozen=True):
 
 def found(config: JobConfig, where: Path | None) -> Place:
     """Find the job: a folder of parts, the name of a job, or the only one of the data directory."""
-    folder = _folder(Path(config.storage.data_dir), where, known_job(config))
-    storage = replace(config.storage, data_dir=str(folder.parent))
-    config = replace(config, job=folder.name, storage=storage)
+    folder, config = parts_of(config, where)
     letters, dataset = _asked(config)
-    return Place(
-        PartFolder(folder.parent, folder.name), _pixels(_with_dataset(config, dataset)), letters
+    return Place(folder, _pixels(_with_dataset(config, dataset)), letters)
+
+
+def parts_of(config: JobConfig, where: Path | None) -> tuple[PartFolder, JobConfig]:
+    """Find the parts of a job, and settle by them what it is called and where its captions are."""
+    folder = _folder(config, where)
+    storage = replace(config.storage, data_dir=str(folder.parent))
+    return PartFolder(folder.parent, folder.name), replace(config, job=folder.name, storage=storage)
+
+
+def pixels_of(config: JobConfig) -> Pixels:
+    """Read images with the patience that the settings have, and all that a worker would take."""
+    if config.dataset.dataset_path is None:
+        config = _with_dataset(config, _asked(config)[1])
+    dataset = config.dataset
+    return _pixels(
+        config,
+        download=download_limits(dataset.download),
+        most_bytes=dataset.max_file_size,
+        unknown="nobody told where they are",
     )
 
 
@@ -59,8 +76,9 @@ def cache_folder() -> Path:
     return Path(above) / "caption-flow" / "view"
 
 
-def _folder(data_dir: Path, where: Path | None, job: str | None) -> Path:
-    """Find the folder, as an absolute path."""
+def _folder(config: JobConfig, where: Path | None) -> Path:
+    """Find the folder of the parts, as an absolute path."""
+    data_dir, job = Path(config.storage.data_dir), known_job(config)
     named = where if where is not None else Path(job) if job else None
     if named is None:
         return _only(data_dir)
@@ -140,19 +158,28 @@ def _with_dataset(config: JobConfig, told: str | None) -> JobConfig:
     return replace(config, dataset=replace(config.dataset, type=kind, dataset_path=path))
 
 
-def _pixels(config: JobConfig) -> Pixels:
-    networks = config.dataset.allow_networks
-    if config.dataset.dataset_path is None:
-        return Pixels(allow_networks=networks, unknown=_NO_DATASET)
-    return Pixels(_opening(config), allow_networks=networks)
-
-
-def _opening(config: JobConfig) -> Callable[[], Source]:
-    # The source reads all images itself, wherever the workers of the job read theirs.
-    options = replace(
-        source_options(config),
-        images="inline",
-        download=IMPATIENT,
-        max_file_size=min(config.dataset.max_file_size, MOST_BYTES),
+def _pixels(
+    config: JobConfig,
+    *,
+    download: DownloadLimits = IMPATIENT,
+    most_bytes: int = MOST_BYTES,
+    unknown: str = _NO_DATASET,
+) -> Pixels:
+    dataset = config.dataset
+    opening: Callable[[], Source] | None = None
+    if dataset.dataset_path is not None:
+        # The source reads all images itself, wherever the workers of the job read theirs.
+        options = replace(
+            source_options(config),
+            images="inline",
+            download=download,
+            max_file_size=min(dataset.max_file_size, most_bytes),
+        )
+        opening = partial(open_source, dataset_type(config), options)
+    return Pixels(
+        opening,
+        allow_networks=dataset.allow_networks,
+        download=download,
+        max_bytes=most_bytes,
+        unknown=unknown,
     )
-    return lambda: open_source(config.dataset.type, options)

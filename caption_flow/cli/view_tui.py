@@ -13,11 +13,11 @@ from rich.layout import Layout
 from rich.text import Text
 
 from caption_flow.cli import view_drawn as drawn
-from caption_flow.cli.letters import printable
 from caption_flow.cli.screen.terminal import Terminal, usable
 from caption_flow.dataset.gallery import Ask, Gallery, State
 from caption_flow.dataset.gallery.index import Facet
 from caption_flow.errors import CaptionFlowError, ConfigError
+from caption_flow.plain import printable
 from caption_flow.view.letters import Letters
 from caption_flow.view.shown import dead, listed, whole
 
@@ -69,6 +69,7 @@ class Browser:
         self._options: list[tuple[Facet, str]] = []  # and how many rows have them
         self._option = 0
         self._notes: tuple[str, ...] = ()
+        self._refused: tuple[str, ...] = ()  # why the last key did nothing, until the next one
         self._stale = True  # what is shown has to be read
         self._seen: object = None  # how far the gallery was when it was read
         self._read_at = 0.0  # on the monotonic clock
@@ -173,10 +174,11 @@ class Browser:
             if key == "quit" or (key == "q" and self._prompt is None):
                 self._over = True
                 continue
+            self._refused = ()
             try:
                 await self._do(key)
             except CaptionFlowError as exc:
-                self._notes = (str(exc),)
+                self._refused = (str(exc),)
 
     async def _do(self, key: str) -> None:
         if self._prompt is not None:
@@ -320,7 +322,7 @@ class Browser:
         if self._prompt is not None:
             return line.append(printable(f"{self._prompt}{self._typed}"), "bold").append("█")
         trouble = self._gallery.state().trouble
-        if told := " ".join(filter(None, [*self._notes, trouble])):
+        if told := " ".join(filter(None, [*self._refused, *self._notes, trouble])):
             return line.append(printable(told), "bold yellow")
         return line.append(_HINTS[self._mode], "dim")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from caption_flow import traces
+from caption_flow.bench.kept import Known
+from caption_flow.bench.kept import place as kept_at
 from caption_flow.cli.entering import entering
 from caption_flow.cli.hook import run_hook
 from caption_flow.cli.measuring import measured, measuring
@@ -170,11 +172,17 @@ async def _work(config: WorkerConfig, drain: Drain, teller: Teller, vitals: Vita
         told, outfit = Told.of(place.published), _outfit(place.config, place, drain)
         crew = Crew(place.job, told, outfit, place.config, name=name, drain=drain)
         gpu = Gpu(partial(first, dict(os.environ)))
+        own = {**place.config.vllm, "batch_size": place.config.batch_size}
+        known = Known(kept_at(os.environ), own)
         heralding = Herald(
             place.job,
             role="worker",
             name=name,
-            figures=lambda: {**crew.figures(), **gpu.figures()},
+            figures=lambda: {
+                **crew.figures(),
+                **gpu.figures(),
+                **known.figures(crew.sole, gpu.name),
+            },
             facts=lambda: {**crew.facts(), **gpu.facts()},
             paused=lambda: crew.paused,
             draining=lambda: drain.asked,
@@ -201,16 +209,17 @@ def _outfit(config: WorkerConfig, place: Workplace, drain: Drain) -> Outfit:
             trust_remote_code=config.trust_remote_code,
             share=needed.share,
             drain=drain,
+            preparers=config.preparers,
         )
 
     return Outfit(
         engine=engine,
         queue=place.queue,
-        references=lambda settings: _references(config, settings),
+        references=lambda settings: references_of(config, settings),
     )
 
 
-def _references(config: WorkerConfig, settings: Broadcast) -> References:
+def references_of(config: WorkerConfig, settings: Broadcast) -> References:
     """Make what fetches images: as the job says, but from where our own operator allows."""
     hub = Hub.of(os.environ, of_others=config.server is not None)
 

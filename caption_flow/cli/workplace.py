@@ -8,11 +8,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caption_flow.cli.entering import check_way, entered, entrance
+from caption_flow.cli.laned import lanes_in, with_lanes
 from caption_flow.cli.running import ASK_SECONDS, checked_redis, find_job
 from caption_flow.config import WorkerConfig
 from caption_flow.errors import ConfigError
 from caption_flow.lifecycle import Drain
 from caption_flow.queue.job import RedisJob
+from caption_flow.queue.lanes.work import LanedWorkQueue
 from caption_flow.queue.ports import Settings, WorkQueue
 from caption_flow.queue.work import RedisWorkQueue
 from caption_flow.remote.job import RemoteJob
@@ -58,10 +60,16 @@ async def _at_redis(config: WorkerConfig, drain: Drain) -> AsyncIterator[Workpla
         if found is None:
             yield None
             return
-        job, published = found
-        yield Workplace(
-            job, published, job.job, config, lambda consumer: RedisWorkQueue(job, name=consumer)
-        )
+        one, published = found
+        lanes = lanes_in(published)
+        job = with_lanes(one, lanes)
+
+        def queue(consumer: str) -> WorkQueue:
+            if lanes > 1:
+                return LanedWorkQueue(job, lanes, name=consumer)
+            return RedisWorkQueue(job, name=consumer)
+
+        yield Workplace(job, published, job.job, config, queue)
 
 
 @asynccontextmanager

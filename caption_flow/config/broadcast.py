@@ -30,6 +30,7 @@ class Broadcast(Struct, frozen=True):
     lease_seconds: float
     max_attempts: int
     engine_timeout: float  # seconds
+    lanes: int = 1  # over which the job is spread; as long as there is the job
 
     def encode(self) -> bytes:
         """Write as JSON, the same bytes for the same settings."""
@@ -39,6 +40,8 @@ class Broadcast(Struct, frozen=True):
             if form and form["json"] is not None:
                 # Models answer in the order in which a schema has its properties.
                 form["json"] = msgspec.Raw(msgspec.json.encode(form["json"]))
+        if self.lanes == 1:  # as earlier versions wrote it, so that a job has no other settings now
+            del plain["lanes"]
         return msgspec.json.encode(plain, order="sorted")
 
     @classmethod
@@ -78,6 +81,7 @@ def broadcast(config: JobConfig) -> Broadcast:
         lease_seconds=config.lease_seconds,
         max_attempts=config.max_attempts,
         engine_timeout=config.engine_timeout,
+        lanes=config.lanes,
     )
 
 

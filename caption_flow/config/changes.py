@@ -31,6 +31,7 @@ _FIELDS: Mapping[str, Needs] = {
     "lease_seconds": "worker",
     "max_attempts": "nothing",
     "engine_timeout": "worker",
+    "lanes": "worker",
 }
 _FIELDS_OF_A_STAGE: Mapping[str, Needs] = {
     "prompts": "nothing",

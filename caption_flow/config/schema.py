@@ -42,8 +42,8 @@ from caption_flow.config.wording import Need
 from caption_flow.errors import ConfigError
 
 Kind: TypeAlias = Literal["job", "worker", "monitor"]  # which of the documents
-
-_LANES = {"expected": "1: more lanes are not built yet"}
+MOST_PREPARERS = 64
+Preparing: TypeAlias = Annotated[int, Meta(ge=0, le=MOST_PREPARERS)] | Literal["auto"]
 
 
 class ImagesConfig(Settings, frozen=True):
@@ -81,7 +81,7 @@ class StorageConfig(Settings, frozen=True):
 class BudgetConfig(Settings, frozen=True):
     """How much may be in flight before the feeders wait."""
 
-    bytes: ByteSize = 256 * MIB  # samples held in Redis, with their encoded images
+    bytes: ByteSize = 256 * MIB  # of Redis' memory, for samples with their encoded images
     samples: Count = 50_000
 
 
@@ -104,7 +104,7 @@ class JobConfig(Settings, frozen=True):
     metrics_host: Text = "127.0.0.1"  # anybody who reaches it may read them
     log_format: Literal["plain", "json"] = "plain"
     chunk_size: Count = 1000  # samples
-    lanes: Annotated[int, Meta(ge=1, le=1, extra=_LANES)] = 1
+    lanes: Annotated[int, Meta(ge=1, le=64)] = 1  # keys of the job are spread over so many slots
     lease_seconds: Seconds = 20.0  # unrenewed that long, a claimed entry goes to another
     max_attempts: Count = 3  # failures of its own before a sample is a dead letter
     engine_timeout: Seconds = 300.0  # an engine that gives no token for so long is started again
@@ -165,6 +165,7 @@ class WorkerConfig(Settings, frozen=True):
     allow_endpoints: tuple[Text, ...] = ()  # to send its images to, by URL
     drain_timeout: Pause = 15.0  # seconds a clean stop waits for requests in the engine
     decode_threads: Count | None = None  # None: by the number of cores
+    preparers: Preparing = 0  # processes that decode for a model; auto: as many as it needs
     engine_timeout: Seconds | None = None  # None: as the job says
     allow_networks: tuple[Text, ...] = ()  # addresses to fetch from, though they are not public
     exit_when_done: bool = False

@@ -94,9 +94,12 @@ def read_value(hint: Any, value: object) -> Any:
     if not isinstance(value, str):
         return value
     kinds = [plain_type(option)[0] for option in options(hint)]
-    if any(kind is str or get_origin(kind) is Literal for kind in kinds):
+    few = any(get_origin(kind) is Literal for kind in kinds)
+    if str in kinds or (few and int not in kinds):
         return value
     read = scalar(value)
+    if few:  # a number, or one of a few words
+        return read if isinstance(read, int) else value
     texts = any(get_origin(kind) is tuple and get_args(kind)[0] is str for kind in kinds)
     return value if texts and not isinstance(read, list) else read
 

@@ -115,6 +115,7 @@ class View(Beside):
             return
         try:
             known = Known.of(published)
+            _refuse_lanes(known)
         except CaptionFlowError as exc:
             if self._mark != published.mark:
                 logger.warning("Going on without version %d. %s", published.version, exc)
@@ -135,3 +136,10 @@ class View(Beside):
             except Exception:  # of any kind: nobody would notice the end of this task
                 logger.exception("A look at the job has failed")
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _refuse_lanes(known: Known) -> None:
+    if known.settings.lanes > 1:
+        raise CaptionFlowError(
+            f"The job has {known.settings.lanes} lanes, and a proxy does not know of lanes yet."
+        )

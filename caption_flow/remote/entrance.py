@@ -20,8 +20,6 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from caption_flow import __version__
-from caption_flow.certificates.contexts import client_context
-from caption_flow.certificates.explain import explain
 from caption_flow.errors import ConfigError, Misunderstanding
 from caption_flow.remote.refusals import closed, is_about_trust, unopened
 from caption_flow.wire.closing import Breach, Close
@@ -103,10 +101,11 @@ class Wire(ClientConnection):
     async def end(self) -> None:
         """Close in good order, or else without."""
         try:
-            async with asyncio.timeout(2 * CLOSE_SECONDS):
-                await self.close()
-        except TimeoutError:
-            self.transport.abort()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2 * CLOSE_SECONDS):
+                    await self.close()
+        finally:
+            self.transport.abort()  # does nothing where it is closed
 
 
 class Entrance:
@@ -132,6 +131,9 @@ class Entrance:
         self._ca_cert = ca_cert
         self._tls = None
         if address.secure:
+            # Slow to import, for many who come to a Redis and never here.
+            from caption_flow.certificates.contexts import client_context  # noqa: PLC0415
+
             self._tls = client_context(verify_ssl=verify_ssl, ca_cert=ca_cert)
         self._hello = Hello(
             role,
@@ -190,6 +192,8 @@ class Entrance:
         except (OSError, EOFError, WebSocketException) as exc:
             why = None
             if is_about_trust(exc) or not (known or isinstance(exc, InvalidStatus)):
+                from caption_flow.certificates.explain import explain  # noqa: PLC0415 - likewise
+
                 # That takes seconds, which one who only has to come back does not have.
                 why = await explain(exc, self._server, ca_cert=self._ca_cert)
             raise unopened(exc, self.place, why, known=known) from exc

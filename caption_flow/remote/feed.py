@@ -108,11 +108,18 @@ class RemoteFeedQueue(RemoteJob):
         told, _ = await self._link.ask_with(feeding.Epoch(0))
         return str(told.text)
 
-    async def known(self, *, later: bool) -> Known:
+    async def known(self, *, later: bool, midway: bool = False) -> Known:  # noqa: ARG002
         """Find what is captioned, given up or on its way already."""
         wanted = feeding.KnownWanted(0, later)
         _, digests = await self._link.ask_with(wanted, seconds=KNOWN_SECONDS)
         return await asyncio.to_thread(Known.joined, digests)
+
+    async def has_parts(self) -> bool:
+        """Nothing to say: a proxy is not asked for the shards of its parts."""
+        return False
+
+    async def beginnings(self, *, later: bool) -> None:
+        """Nothing to say: a proxy tells all that is known, and not a part of it."""
 
     async def newest_version(self) -> int:
         """Nothing to say: the proxy looks for itself before it publishes."""

@@ -173,7 +173,8 @@ class Link:
         # Beside: who wants to end does not wait for a server that does not answer.
         keeping = asyncio.create_task(self._keep_up())
         await self._closing.wait()
-        await cancel(keeping)
+        keeping.cancel()  # once: again, it would cut short the goodbye
+        await asyncio.wait({keeping})
 
     async def _keep_up(self) -> None:
         try:

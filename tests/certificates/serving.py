@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography import x509
 
 from caption_flow.certificates.contexts import client_context
+from tests.talking import talking
 
 WORD = b"served\n"
 
@@ -20,11 +21,9 @@ async def serving(context: ssl.SSLContext | None) -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readline():
             writer.write(WORD)
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with talking(answer, context) as port:
+        yield port
 
 
 class Connection:

@@ -19,6 +19,7 @@ from caption_flow.certificates.contexts import client_context, server_context
 from caption_flow.certificates.explain import explain
 from tests import require
 from tests.certificates.pairs import DAY, Pair, authority, pair
+from tests.talking import talking
 
 
 @asynccontextmanager
@@ -202,12 +203,8 @@ async def test_server_that_is_down_is_another_matter(scheme: str):
 async def test_server_that_speaks_something_else_is_another_matter():
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))
-        writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-
+    async with talking(hang_up) as port:
         assert await why(f"ws://127.0.0.1:{port}") is None
         assert await why(f"wss://127.0.0.1:{port}") is None
 

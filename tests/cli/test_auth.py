@@ -22,7 +22,7 @@ from caption_flow.queue.feed import RedisFeedQueue
 from caption_flow.queue.job import RedisJob
 from caption_flow.queue.tokens import RedisTokens
 from tests.e2e.desk import Desk
-from tests.roles import settings
+from tests.made import settings
 
 DAY = 86_400
 TOKEN = re.compile(r"cf_[\w-]{43}")

@@ -11,7 +11,12 @@ from tests.audit.office import Office
 from tests.cli.on_terminal import ERASED, Shown, on_terminal, program_on_terminal
 from tests.e2e.desk import Desk, settings
 from tests.e2e.pictures import draw
-from tests.roles import JOB, Roles, brisk, roles
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    roles,
+)
 
 __all__ = ["brisk", "roles"]
 
@@ -45,6 +50,7 @@ COMMANDS = {
     "scan": (("scan_chunks",), "reading parts"),
     "revoke": (("contributors", "revoke", "ada", "--requeue", "--yes"), "rewriting parts"),
     "export": (("dead", "export", "dead.jsonl"), "writing"),
+    "compact": (("compact",), "merging parts"),
     "drop": (("dead", "drop", "--all", "--yes"), "dropping"),
     "retry": (("dead", "retry", "--all"), "retrying"),
 }

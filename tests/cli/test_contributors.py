@@ -19,7 +19,13 @@ from caption_flow.queue.tokens import RedisTokens
 from tests.audit.archive import Archive
 from tests.audit.office import ALL, Office
 from tests.e2e.desk import Desk, Ended, Running
-from tests.roles import JOB, Roles, brisk, roles, until
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    roles,
+    until,
+)
 
 __all__ = ["brisk", "roles"]
 

@@ -2,6 +2,7 @@
 
 import io
 import time
+from datetime import datetime
 
 from rich.console import Console
 
@@ -33,11 +34,20 @@ def test_worker_tells_its_gpu_and_model():
         assert words in told
 
 
-def test_worker_tells_its_last_error_and_when():
-    facts = {"last_error": "a.jpg: engine, out of memory", "last_error_at": f"{NOW:.0f}"}
+def test_worker_tells_what_it_has_chosen():
+    chosen = {"claim_ahead": 1234.0, "in_flight": 77.0, "complete_batch": 96.0, "preparers": 31.0}
 
-    assert f"{time.strftime('%H:')}" in shown(worker(figures={}, facts=facts))
-    assert "a.jpg: engine, out of memory" in shown(worker(figures={}, facts=facts))
+    told = shown(worker(figures=chosen, facts={}))
+
+    for words in ("ahead", "1,234", "in flight", "77", "settles", "96", "preparers", "31"):
+        assert words in told
+
+
+def test_worker_tells_its_last_error_and_when():
+    at = datetime(2020, 5, 17, 12, 34, 56).timestamp()
+    facts = {"last_error": "a.jpg: engine, out of memory", "last_error_at": f"{at:.0f}"}
+
+    assert "05-17 12:34 a.jpg: engine, out of memory" in shown(worker(figures={}, facts=facts))
 
 
 def test_what_keeps_a_worker_now_comes_before_what_went_wrong_once():

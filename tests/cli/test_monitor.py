@@ -15,9 +15,15 @@ from tests.audit.archive import Archive
 from tests.audit.office import Office
 from tests.cli.full_screen import Terminal
 from tests.e2e.desk import Desk, wait_until
+from tests.made import settings
 from tests.monitor.crowd import beat_all, worker
 from tests.redis_server import RedisServer, free_port
-from tests.roles import JOB, Roles, brisk, roles, settings
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    roles,
+)
 
 __all__ = ["brisk", "roles"]
 

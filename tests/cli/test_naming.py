@@ -3,9 +3,18 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from caption_flow.cli.naming import dataset_identity, job_name, known_job
+from caption_flow.cli.naming import (
+    dataset_identity,
+    dataset_type,
+    job_name,
+    known_job,
+    refuse_own_captions,
+)
 from caption_flow.config import DatasetConfig, JobConfig
+from caption_flow.config.schema import StorageConfig
+from caption_flow.dataset import earlier
 from caption_flow.errors import ConfigError
 
 
@@ -108,3 +117,75 @@ def test_job_of_a_document_that_names_nothing_is_not_known():
 
 def test_known_job_is_named_after_its_data_set():
     assert known_job(config("user/repo")) == "repo"
+
+
+def parts(folder: Path, *names: str) -> Path:
+    """A folder with these files, empty."""
+    folder.mkdir(parents=True)
+    for name in names or ("part-1.parquet", ".part-2.tmp"):
+        (folder / name).touch()
+    return folder
+
+
+def test_captions_of_an_earlier_job_are_told_from_a_folder_of_images(tmp_path: Path):
+    job, other = parts(tmp_path / "photos"), parts(tmp_path / "more")
+
+    assert dataset_identity(config(str(job), "folder")) == f"captions:{job}"
+    both = config(f"{job}::{other}", "folder")
+    assert dataset_identity(both) == f"captions:{job}::{other}"
+    assert (dataset_type(both), job_name(both)) == ("captions", "photos-again")
+
+
+def test_hidden_files_do_not_matter_to_a_folder_of_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(earlier, "_LOOKED_AT", 1)
+    hidden = [f".part-{n}.merged" for n in range(100)]
+
+    job = parts(tmp_path / "photos", *hidden, ".notes.txt", "part-1.parquet")
+
+    assert dataset_type(config(str(job), "folder")) == "captions"
+
+
+@pytest.mark.parametrize("kind", ["captions", "folder", "webdataset"])
+def test_a_path_in_the_home_folder_is_told_by_its_whole_path(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+
+    for path in ("~/data/photos", "~/data/nowhere"):
+        assert dataset_identity(config(path, kind)) == f"{kind}:{tmp_path}{path[1:]}"
+    assert job_name(config("~/data/photos", kind)).startswith("photos")
+
+
+@pytest.mark.parametrize("names", [("1.jpg", "part-1.parquet"), ("a.parquet",), (".hidden",)])
+def test_other_folders_stay_what_they_are(tmp_path: Path, names: tuple[str, ...]):
+    folder = parts(tmp_path / "photos", *names)
+
+    assert dataset_type(config(str(folder), "folder")) == "folder"
+
+
+def test_a_kind_that_is_configured_stays(tmp_path: Path):
+    assert dataset_type(config(str(parts(tmp_path / "photos")), "urls")) == "urls"
+
+
+def test_folders_of_captions_are_told_by_their_whole_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    identity = dataset_identity(config("data/a::data/b", "captions"))
+
+    assert identity == f"captions:{tmp_path}/data/a::{tmp_path}/data/b"
+
+
+def test_a_job_does_not_caption_what_it_writes(tmp_path: Path):
+    job = parts(tmp_path / "photos")
+    made = replace(
+        config(str(job), "folder"), job="photos", storage=StorageConfig(data_dir=str(tmp_path))
+    )
+
+    with pytest.raises(ConfigError, match=r"The job photos would write into .*another name"):
+        refuse_own_captions(made)
+    refuse_own_captions(replace(made, job="better"))

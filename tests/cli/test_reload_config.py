@@ -13,7 +13,7 @@ from caption_flow.cli.reload_report import listed
 from caption_flow.config.changes import changes
 from caption_flow.config.openai import Endpoint, OpenaiConfig
 from caption_flow.config.vllm import Stage
-from tests import roles
+from tests import made
 from tests.cli.test_mistakes import assert_refused
 from tests.e2e.desk import Desk, Ended, environment, settings
 from tests.e2e.jobs import Job
@@ -227,9 +227,9 @@ def test_edited_document_of_a_feeder_is_published(office: Office):
 
 def lines(before: Endpoint, after: Endpoint, **arguments: object) -> str:
     stage = Stage("a", "m", ("p",))
-    old = roles.settings(openai=OpenaiConfig(endpoints=(before,)), stages=(stage,))
+    old = made.settings(openai=OpenaiConfig(endpoints=(before,)), stages=(stage,))
     more = Stage("b", "m", ("p" * 500,), engine_args=dict(arguments))
-    new = roles.settings(openai=OpenaiConfig(endpoints=(after,)), stages=(stage, more))
+    new = made.settings(openai=OpenaiConfig(endpoints=(after,)), stages=(stage, more))
     return "\n".join(listed(changes(old, new)))
 
 
@@ -239,7 +239,7 @@ def test_no_secret_is_shown():
 
     shown = lines(before, after, hf_token="sesame", nested={"api_key": "sesame"})
     both = "\n".join(
-        listed(changes(roles.settings(), roles.settings(openai=OpenaiConfig(endpoints=(before,)))))
+        listed(changes(made.settings(), made.settings(openai=OpenaiConfig(endpoints=(before,)))))
     )
 
     assert "openai.endpoints[0].base_url" in shown

@@ -21,9 +21,16 @@ from tests.cli.full_screen import Terminal
 from tests.e2e.desk import Desk, Ended, wait_until
 from tests.e2e.desk import settings as flags
 from tests.e2e.pictures import draw, rows
+from tests.made import settings
 from tests.queue.shop import chunk_of
 from tests.redis_server import RedisServer
-from tests.roles import JOB, Roles, brisk, roles, settings, until
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    roles,
+    until,
+)
 
 __all__ = ["brisk", "roles"]
 

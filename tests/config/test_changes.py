@@ -17,7 +17,7 @@ from caption_flow.config.quality import Check
 from caption_flow.config.sampling import Sampling
 from caption_flow.config.structured import StructuredOutputs
 from caption_flow.config.vllm import Stage
-from tests import roles
+from tests import made
 
 LOOK = Stage(
     "look",
@@ -33,7 +33,7 @@ ENDPOINTS = (Endpoint(base_url="http://a/v1"), Endpoint(base_url="http://b/v1"))
 
 def told(*stages: Stage, **fields: Any) -> Broadcast:
     full = {"engine": "vllm", "openai": OpenaiConfig(endpoints=ENDPOINTS), **fields}
-    return roles.settings(**{**full, "stages": stages or (LOOK, TELL)})
+    return made.settings(**{**full, "stages": stages or (LOOK, TELL)})
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,6 @@ from caption_flow.errors import ConfigError
 from tests.config.conftest import Write
 
 WHOLE = "expected a whole number, 1 or more"
-QUOTES = '; a text that begins with {, [, ", @ or the like, or holds ": ", needs quotes around it'
 
 JOB = [
     # names
@@ -172,7 +171,7 @@ JOB = [
     ),
     # ranges
     ("port: 65536", "pipeline.yaml: port is 65536; expected a whole number from 0 to 65535"),
-    ("lanes: 2", "pipeline.yaml: lanes is 2; expected 1: more lanes are not built yet"),
+    ("lanes: 65", "pipeline.yaml: lanes is 65; expected a whole number from 1 to 64"),
     ("max_attempts: 0", f"pipeline.yaml: max_attempts is 0; {WHOLE}"),
     ("lease_seconds: 0", "pipeline.yaml: lease_seconds is 0; expected a number above 0"),
     (
@@ -281,56 +280,6 @@ JOB = [
     ),
 ]
 
-YAML = [
-    ("a: 1\na: 2", 'pipeline.yaml, line 2: "a" is given twice, first on line 1'),
-    ("{a: 1, a: 2}", 'pipeline.yaml, line 1: "a" is given twice, first on line 1'),
-    (
-        "vllm:\n  model: a\n  dtype: b\n  model: c",
-        'pipeline.yaml, line 4: "model" is given twice, first on line 2',
-    ),
-    ("a: [1\n", "pipeline.yaml, line 2: not valid YAML: did not find expected ',' or ']'"),
-    (
-        "a: b: c",
-        "pipeline.yaml, line 1: not valid YAML: mapping values are not allowed in this context"
-        f"{QUOTES}",
-    ),
-    (
-        "vllm:\n  inference_prompts:\n    - {title} is what?",
-        "pipeline.yaml, line 3: not valid YAML: did not find expected '-' indicator" + QUOTES,
-    ),
-    (
-        "vllm:\n  system_prompt: {title} is what?",
-        "pipeline.yaml, line 2: not valid YAML: did not find expected key" + QUOTES,
-    ),
-    (
-        "vllm:\n  system_prompt: @system.txt",
-        "pipeline.yaml, line 2: not valid YAML: found character that cannot start any token"
-        f"{QUOTES}",
-    ),
-    ("a: 1\n---\nb: 2", "pipeline.yaml, line 2: a second document begins; only one is read"),
-    ("port: !!int 5", "pipeline.yaml, line 1: tags (words that begin with !) are not read"),
-    (
-        "a: &x [*x]",
-        "pipeline.yaml, line 1: an alias (*) has no anchor (&) before it, or stands inside of it",
-    ),
-    (
-        "a: 2024-13-45",
-        "pipeline.yaml: a number or date in it cannot be read; put it in quotes",
-    ),
-    (
-        f"a: {'9' * 5000}",
-        "pipeline.yaml: a number or date in it cannot be read; put it in quotes",
-    ),
-    ("a: " + "[" * 200, "pipeline.yaml, line 1: nested more than 100 levels deep"),
-    (
-        "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
-        + "".join(
-            f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcd", "bcde", strict=True)
-        ),
-        "pipeline.yaml, line 5: more than 50000 values, with its aliases unfolded",
-    ),
-    ("#" * (1024 * 1024 + 1), "pipeline.yaml is over 1 MiB, too long for a configuration"),
-]
 
 WORKER = [
     (
@@ -378,14 +327,6 @@ def test_wrong_job_document_is_told_in_its_own_words(write: Write, text: str, to
     assert str(refused.value) == told
 
 
-@pytest.mark.parametrize(("text", "told"), YAML, ids=[told for _, told in YAML])
-def test_what_is_no_sound_yaml_is_told_with_its_line(write: Write, text: str, told: str):
-    with pytest.raises(ConfigError) as refused:
-        load_job("feed", write(text))
-
-    assert str(refused.value) == told
-
-
 @pytest.mark.parametrize(("text", "told"), WORKER)
 def test_wrong_worker_document_is_told_in_its_own_words(write: Write, text: str, told: str):
     with pytest.raises(ConfigError) as refused:
@@ -407,7 +348,7 @@ def test_all_mistakes_are_told_at_once(write: Write):
         "port: x\nprot: 1\nstorage: {rows_per_part: 0, data_dri: x}\n"
         "vllm: {stages: [{prompts: []}], mock_results: true}\n"
     )
-    environ = {"CAPTION_FLOW_NOPE_NOPE": "1", "CAPTION_FLOW_HOST": "x", "CAPTION_FLOW_LANES": "3"}
+    environ = {"CAPTION_FLOW_NOPE_NOPE": "1", "CAPTION_FLOW_HOST": "x", "CAPTION_FLOW_LANES": "65"}
 
     with pytest.raises(ConfigError) as refused:
         load_job("feed", path, {"chunk_size": 0}, environ)
@@ -425,52 +366,6 @@ def test_all_mistakes_are_told_at_once(write: Write):
         "CAPTION_FLOW_LANES: lanes",
         "command line:",
     }
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "redis: http://me:hush@host",
-        "redis: me:hush@host",
-        "redis: {hush: hush}",
-        "key: [hush]",
-        "auth: {worker_tokens: hush}",
-        "auth: {worker_tokens: [hush]}",
-        "auth: {worker_tokens: [{hush: someone}]}",
-        "auth: {worker_tokens: [{name: x, token: [hush]}]}",
-        "auth: {worker_tokens: [{name: x, token_sha256: hush}]}",
-        "auth: {worker_tokens: [{name: x, token: !hush x}]}",
-        "auth: {worker_tokens: [{name: x, token: *hush }]}",
-        "auth: {worker_tokens: [{name: x, token: 'hush]}",
-        "auth: {worker_tokens: [{name: x, token: hush: x}]}",
-        "openai: {endpoints: [{base_url: x, headers: {X-Api-Key: [hush]}}]}",
-        "vllm: {api_key: [hush, 2024-01-01, .nan]}",
-        "vllm: {env: {password: .nan, 2024-01-01: hush}}",
-        "engine: https://me:hush@host/x",
-        "engine: https://me:hush/hush@host/x",
-    ],
-)
-def test_secret_is_never_told(write: Write, text: str):
-    with pytest.raises(ConfigError) as refused:
-        load_job("feed", write(text))
-
-    assert "hush" not in str(refused.value)
-
-
-@pytest.mark.parametrize("text", ["token: [hush]", "server: http://x:hush@y", "server: hush"])
-def test_secret_of_a_worker_is_never_told(write: Write, text: str):
-    with pytest.raises(ConfigError) as refused:
-        load_worker(write(text))
-
-    assert "hush" not in str(refused.value)
-
-
-def test_document_that_cannot_be_read_is_named(write: Write):
-    path = write("")
-    path.write_bytes(b"\xff\xfe\xfa")
-
-    with pytest.raises(ConfigError, match=r"^pipeline\.yaml is not text in UTF-8$"):
-        load_job("feed", path)
 
 
 def test_long_value_is_cut(write: Write):

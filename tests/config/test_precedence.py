@@ -224,3 +224,16 @@ vllm: {stages: [{name: a, prompts: What?, output_field: , image: }]}
 
     assert (config.port, config.storage) == (8765, StorageConfig())
     assert config.vllm.stages == (StageConfig(name="a", prompts=("What?",)),)
+
+
+@pytest.mark.parametrize(("text", "read"), [("auto", "auto"), ("4", 4), ("0", 0)])
+def test_variable_is_a_number_or_a_word_as_its_field_takes_both(text: str, read: int | str):
+    environ = {"CAPTION_FLOW_PREPARERS": text}
+
+    assert load_worker(environ=environ).config.preparers == read
+
+
+@pytest.mark.parametrize("text", ["65", "-1", "true", "many", "[1]"])
+def test_variable_that_is_neither_is_told(text: str):
+    with pytest.raises(ConfigError, match='expected a whole number from 0 to 64 or "auto"'):
+        load_worker(environ={"CAPTION_FLOW_PREPARERS": text})

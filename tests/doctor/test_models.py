@@ -16,8 +16,8 @@ from caption_flow.config.vllm import Stage
 from tests.doctor.hub import WEIGHTS, hub
 from tests.doctor.practice import Practice, Report
 from tests.doctor.rigs import LARGE, rig, work
+from tests.made import settings
 from tests.redis_server import free_port
-from tests.roles import settings
 
 __all__ = ["rig"]
 

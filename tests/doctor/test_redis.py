@@ -14,8 +14,9 @@ from caption_flow.queue.job import RedisJob
 from caption_flow.queue.ports import Member
 from tests.doctor.old_redis import old_redis
 from tests.doctor.practice import SIMULATED, Practice
+from tests.made import settings
 from tests.redis_server import RedisServer, free_port
-from tests.roles import JOB, Roles, settings
+from tests.roles import JOB, Roles
 
 
 def config_set(server: RedisServer, name: str, value: str) -> None:

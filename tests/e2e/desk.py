@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +10,8 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 from msgspec import Struct
+
+from tests.warm.start import start_cold, start_warm
 
 PATIENCE = 120.0  # seconds for anything that must happen, on however busy a machine
 
@@ -36,20 +36,23 @@ class Running:
     """One `caption-flow` process."""
 
     def __init__(
-        self, arguments: tuple[str, ...], folder: Path, logs: Path, environ: Mapping[str, str]
+        self,
+        arguments: tuple[str, ...],
+        folder: Path,
+        logs: Path,
+        environ: Mapping[str, str],
+        *,
+        cold: bool,
     ) -> None:
         self._out, self._err = logs.with_suffix(".out"), logs.with_suffix(".err")
         self._begun = time.monotonic()
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "caption_flow", *arguments],
-                cwd=folder,
-                env=environment(folder) | dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
+        # Python reads variables of its own as it starts.
+        cold = cold or any(name.startswith("PYTHON") for name in environ)
+        start = start_cold if cold else start_warm
+        variables = environment(folder) | dict(environ)
+        self._process = start(
+            arguments, folder=folder, environ=variables, out=self._out, err=self._err
+        )
 
     @property
     def pid(self) -> int:
@@ -106,17 +109,18 @@ class Desk:
         *arguments: object,
         folder: Path | None = None,
         environ: Mapping[str, str] = MappingProxyType({}),
+        cold: bool = False,
     ) -> Running:
-        """Start `caption-flow ARGUMENTS`, with these variables."""
+        """Start `caption-flow ARGUMENTS`, with these variables; `cold`: from a new Python."""
         words = tuple(map(str, arguments))
         log = self._logs / f"{len(self._running)}"
-        running = Running(words, folder or self.folder, log, environ)
+        running = Running(words, folder or self.folder, log, environ, cold=cold)
         self._running.append(running)
         return running
 
-    def run(self, *arguments: object, folder: Path | None = None) -> Ended:
+    def run(self, *arguments: object, folder: Path | None = None, cold: bool = False) -> Ended:
         """Run `caption-flow ARGUMENTS` to its end."""
-        return self.start(*arguments, folder=folder).wait()
+        return self.start(*arguments, folder=folder, cold=cold).wait()
 
     def __enter__(self) -> Self:
         return self

@@ -15,11 +15,17 @@ GROUPS = {"chunks": "feeders", "samples:caption": "workers", "captions": "sinks"
 
 
 class Job:
-    """What stands in Redis of one job."""
+    """What stands in Redis of one job, or of one of its lanes."""
 
-    def __init__(self, url: str | Callable[[], str | None], name: str) -> None:
+    def __init__(self, url: str | Callable[[], str | None], name: str, lane: int = 0) -> None:
         self.name = name
         self._url = url
+        self._lane = lane
+
+    @property
+    def lanes(self) -> "tuple[Job, ...]":
+        """Its lanes, each as a job of its own."""
+        return (self,)
 
     def cli(self, *words: object) -> str:
         """The answer of redis-cli; empty while no server answers."""
@@ -28,13 +34,13 @@ class Job:
             return ""
         parts = urlsplit(url)
         unix = parts.scheme == "unix"
-        where = ["-s", unquote(parts.path)] if unix else ["-p", str(parts.port)]
+        where = ["-s", unquote(parts.path)] if unix else ["-c", "-p", str(parts.port)]
         command = ["redis-cli", *where, *map(str, words)]
         done = subprocess.run(command, capture_output=True, check=False, timeout=60)
         return done.stdout.decode(errors="replace").strip()
 
     def key(self, name: str) -> str:
-        return f"cf:{{{self.name}:0}}:{name}"
+        return f"cf:{{{self.name}:{self._lane}}}:{name}"
 
     def counts(self) -> dict[str, int]:
         """The books."""

@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 import webdataset
 from msgspec import Struct, field
 
+from caption_flow.model import Sample
 from tests.e2e.desk import settings
+from tests.feeders import captioned
 from tests.feeders.hub_server import HubServer
 from tests.fetch.naughty import NaughtyServer
-from tests.roles import jpeg
+from tests.made import jpeg
 
 COUNT = 30  # samples
 PER_SHARD = 15
@@ -198,6 +200,19 @@ def imagefolder(root: Path, _: Servers) -> Made:
     return Made("huggingface", str(root), **numbered(lambda n: f"train/metadata.jsonl/{n}"))
 
 
+def captions_of_tars(root: Path, servers: Servers) -> Made:
+    """What an earlier job said of tars, columns and all."""
+    tars = webdataset_tars(root, servers)
+    samples = [
+        Sample(id_, "pictures", *id_.split("/")[:1], "", f"{root}/{id_}", columns=columns)
+        for id_, columns in tars.columns.items()
+    ]
+    job = captioned.write(root.parent / "earlier", samples, output="earlier", per_part=7)
+    columns = {id_: told | {"earlier": [f"earlier of {id_}"]} for id_, told in tars.columns.items()}
+    images = json.dumps({"images": {"type": tars.type, "dataset_path": tars.path}})
+    return Made("captions", str(job), tars.images, columns, settings(dataset__options=images))
+
+
 KINDS: tuple[Callable[[Path, Servers], Made], ...] = (
     folder,
     webdataset_tars,
@@ -209,4 +224,5 @@ KINDS: tuple[Callable[[Path, Servers], Made], ...] = (
     hub_of_images,
     saved_to_disk,
     imagefolder,
+    captions_of_tars,
 )

@@ -28,6 +28,11 @@ def means() -> None:
     require((SHAPES / "model" / "model.safetensors").is_file(), "the model of examples/shapes")
 
 
+def variables(arguments: dict[str, str]) -> dict[str, str]:
+    """These arguments of vLLM, as the variables of one worker alone."""
+    return {f"CAPTION_FLOW_VLLM__{name.upper()}": value for name, value in arguments.items()}
+
+
 def right(found: list[dict[str, Any]], truth: dict[str, str]) -> float:
     """The share of captions that are true to the letter."""
     return sum(row["captions"] == [truth[row["id"]]] for row in found) / len(truth)

@@ -49,13 +49,13 @@ def hears_signals(running: Running) -> bool:
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def start_each(desk: Desk, url: str) -> dict[str, Running]:
+def start_each(desk: Desk, url: str, *, cold: bool = False) -> dict[str, Running]:
     """One process of each role."""
     draw(desk.folder / "photos", 3)
     at = ("--redis", url, "--job", "j")
     path = settings(dataset__dataset_path="photos")
     words = dict.fromkeys(STOPPED, (*path, *SIMULATED)) | {"worker": ()}
-    return {role: desk.start(role, *at, *words[role]) for role in STOPPED}
+    return {role: desk.start(role, *at, *words[role], cold=cold) for role in STOPPED}
 
 
 def stop(running: dict[str, Running], number: signal.Signals) -> tuple[dict[str, int], float]:
@@ -94,7 +94,8 @@ def test_mistake_is_told_in_the_last_line(desk: Desk):
 
 
 def test_roles_that_have_not_begun_end_at_once(desk: Desk, redis_url: str):
-    running = start_each(desk, redis_url)
+    """In the midst of their imports, which a warm one has done."""
+    running = start_each(desk, redis_url, cold=True)
     for one in running.values():
         wait_until(lambda one=one: hears_signals(one), "a handler", every=0.002)
         one.signal(signal.SIGINT)

@@ -34,9 +34,15 @@ from tests.fetch.naughty import (
     too_long,
     whole,
 )
+from tests.made import jpeg
+from tests.made import settings as told
 from tests.redis_server import free_port
-from tests.roles import JOB, Roles, brisk, ends, jpeg
-from tests.roles import settings as told
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    ends,
+)
 
 __all__ = ["brisk"]
 

@@ -16,7 +16,13 @@ from tests.e2e.jobs import Job
 from tests.e2e.kinds import COUNT, KINDS, Made, Servers
 from tests.feeders.hub_server import hub_server
 from tests.fetch.naughty import NaughtyServer
-from tests.roles import JOB, Roles, brisk, ends, roles
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    ends,
+    roles,
+)
 
 __all__ = ["brisk", "roles"]
 

@@ -11,7 +11,14 @@ from caption_flow.config.schema import SimulatedConfig
 from caption_flow.engine.simulated import SimulatedEngine
 from tests.e2e.desk import Desk, settings, wait_until
 from tests.fetch.naughty import NaughtyServer, late, whole
-from tests.roles import JOB, Roles, brisk, ends, jpeg, roles
+from tests.made import jpeg
+from tests.roles import (
+    JOB,
+    Roles,
+    brisk,
+    ends,
+    roles,
+)
 
 __all__ = ["brisk", "roles"]
 

@@ -11,7 +11,8 @@ from tests.e2e.desk import Desk, Running, settings, wait_until
 from tests.e2e.jobs import Job
 from tests.feeders.tars import write
 from tests.fetch.naughty import NaughtyServer
-from tests.roles import JOB, jpeg
+from tests.made import jpeg
+from tests.roles import JOB
 
 COUNT, BEFORE = 10_000, 9_000  # samples of the shard, and those that the first feeder offers
 WHOLE = settings(chunk_size=COUNT, lease_seconds=1, engine="simulated", dataset__type="webdataset")
@@ -52,7 +53,7 @@ class Feeding:
 
     def read_to_the_end(self) -> int:
         """Feed what is left; answers the bytes read from files, those of the program included."""
-        running = self._desk.start(*self._words, *WHOLE)
+        running = self._desk.start(*self._words, *WHOLE, cold=True)  # a child of ours
         read = _read_by(running)
         ended = running.wait()
         assert ended.code == 0, ended.words

@@ -13,12 +13,14 @@ from tests.e2e.pictures import rows
 from tests.e2e.runs import processes_in
 from tests.e2e.shapes import (
     LOADING,
+    ONE_PROCESS,
     ROOT,
     SHAPES,
     draw_shapes,
     hand_over,
     means,
     right,
+    variables,
     wait_for_engine,
 )
 from tests.redis_server import RedisServer
@@ -53,7 +55,10 @@ def apart(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         model = ("--model", SHAPES / "model")  # where it is on this worker's host
         started = {
             name: desk.start("worker", *flags, *model, "--name", name, environ=environ)
-            for name, environ in (("leaving", {}), ("staying", {"CAPTION_FLOW_LOG_FORMAT": "json"}))
+            for name, environ in (
+                ("leaving", variables(ONE_PROCESS)),
+                ("staying", {"CAPTION_FLOW_LOG_FORMAT": "json"}),
+            )
         }
         started["sink"] = desk.start("sink", *given)
         assert desk.run("feed", images, *given).code == 0

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tests.e2e.desk import Desk, Ended, wait_until
 from tests.e2e.pictures import rows
-from tests.e2e.shapes import LOADING, SHAPES, draw_shapes, means, right
+from tests.e2e.shapes import LOADING, ONE_PROCESS, SHAPES, draw_shapes, means, right, variables
 from tests.redis_server import free_port
 
 __all__ = ["means"]
@@ -28,6 +28,7 @@ orchestrator:
   vllm:
     model: someone/shapes
     max_model_len: 512
+    enforce_eager: true
     inference_prompts: ["Describe the image."]
     sampling: {{temperature: 0, max_tokens: 32}}
   storage: {{seconds_per_part: 2}}
@@ -71,7 +72,9 @@ def lent(shared_desk: Desk) -> Lent:
     home = desk.folder / "elsewhere"
     home.mkdir()
     server = ("worker", "--server", f"wss://localhost:{port}", "--exit-when-done")
-    given = {"CAPTION_FLOW_TOKEN": TOKEN}
+    given = {"CAPTION_FLOW_TOKEN": TOKEN} | variables(
+        {**ONE_PROCESS, "gpu_memory_utilization": "0.1"}
+    )
     unsure = desk.start(*server, folder=home, environ=given).wait()
     how = ("--ca-cert", desk.folder / "certs" / "cert.pem", "--model", SHAPES / "model")
     worker = desk.start(*server, *how, folder=home, environ=given).wait(LOADING)

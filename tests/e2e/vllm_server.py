@@ -12,7 +12,7 @@ from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.e2e.shapes import SHAPES
+from tests.e2e.shapes import ONE_PROCESS, SHAPES
 
 LOADING = 180.0  # seconds
 # The model has learnt no JSON, and would put spaces into it without end.
@@ -47,6 +47,7 @@ class VllmServer:
             *("--host", "127.0.0.1", "--port", str(self.port), "--api-key", self.key),
             *("--max-model-len", "512", "--gpu-memory-utilization", "0.1", "--enforce-eager"),
             *("--structured-outputs-config", _COMPACT),
+            *("--distributed-executor-backend", ONE_PROCESS["distributed_executor_backend"]),
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

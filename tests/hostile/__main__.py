@@ -23,10 +23,11 @@ from statistics import mean
 from caption_flow.lifecycle import cancel
 from caption_flow.queue.connect import connect
 from caption_flow.wire.frames import SampleSent
+from tests.made import jpeg, settings
 from tests.proxy.client import RawClient
 from tests.proxy.house import publish
 from tests.redis_server import RedisServer
-from tests.roles import Roles, jpeg, settings
+from tests.roles import Roles
 
 DOCUMENT = """
 auth: {worker_tokens: [{name: good, token: good}, {name: bad, token: bad}]}

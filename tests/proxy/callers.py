@@ -20,10 +20,11 @@ from caption_flow.wire import feeding
 from caption_flow.wire.frames import (
     pack,
 )
+from tests.made import jpeg
 from tests.proxy.client import RawClient
 from tests.proxy.house import BRISK, PATIENT, House, house, publish
 from tests.proxy.listed import ListedTokens
-from tests.roles import Roles, jpeg, until
+from tests.roles import Roles, until
 
 TOKENS: dict[Role, str] = {role: f"token-of-a-{role}" for role in DESKS}
 GRANTS = [Grant(f"the {role}", role, digest(token)) for role, token in TOKENS.items()]

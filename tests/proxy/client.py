@@ -28,7 +28,7 @@ from caption_flow.wire.frames import (
     from_server,
     pack,
 )
-from tests.roles import PATIENCE
+from tests.made import PATIENCE
 
 F = TypeVar("F")
 KIB = 1 << 10

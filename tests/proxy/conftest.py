@@ -8,9 +8,10 @@ import pytest
 
 from caption_flow.config.vllm import Stage
 from caption_flow.queue.connect import Connections
+from tests.made import settings
 from tests.proxy.client import RawClient
 from tests.proxy.house import PATIENT, House, house, publish
-from tests.roles import Roles, brisk, roles, settings
+from tests.roles import Roles, brisk, roles
 
 __all__ = ["brisk", "roles"]
 

@@ -15,8 +15,9 @@ from caption_flow.proxy.watching.passing import Read
 from caption_flow.queue import keys
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
+from tests.made import LEASE, jpeg
 from tests.proxy.client import RawClient
-from tests.roles import LEASE, Roles, jpeg, until
+from tests.roles import Roles, until
 
 ANN, BOB = "token of ann", "token of bob"
 BRISK = ProxyConfig(resume_seconds=0.3)

@@ -34,9 +34,10 @@ from caption_flow.wire.frames import (
     Welcome,
     pack,
 )
+from tests.made import settings
 from tests.proxy.client import RawClient, failure, outcome, record
 from tests.proxy.house import ANN, BOB, BRISK, House, house, publish
-from tests.roles import Roles, settings, until
+from tests.roles import Roles, until
 
 NAN = float("nan")
 HELLO = Hello("worker", "m1", "host", 1, "test")

@@ -28,10 +28,11 @@ from caption_flow.wire.frames import (
     Serve,
     Settled,
 )
+from tests.made import LEASE, jpeg, settings
 from tests.proxy.client import RawClient, record
 from tests.proxy.house import ANN, BOB, PATIENT, House, house, publish
 from tests.redis_server import RedisServer
-from tests.roles import LEASE, Roles, jpeg, settings, until
+from tests.roles import Roles, until
 
 
 @pytest.fixture

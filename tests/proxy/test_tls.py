@@ -11,9 +11,10 @@ from caption_flow.proxy.server import proxy
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.job import RedisJob
 from tests.certificates.pairs import pair
+from tests.made import LEASE, PATIENCE
 from tests.proxy.house import GRANTS
 from tests.proxy.listed import ListedTokens
-from tests.roles import LEASE, PATIENCE, Roles
+from tests.roles import Roles
 
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01"  # how it begins
 

@@ -14,12 +14,13 @@ from caption_flow.config.vllm import Stage
 from caption_flow.queue.tokens import RedisTokens
 from caption_flow.queue.usage import STAY_SECONDS
 from caption_flow.wire.closing import Close
-from caption_flow.wire.frames import Hello, Notice, SampleSent, Welcome
+from caption_flow.wire.frames import Hello, Notice, SampleSent, SettingsTold, Welcome
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk, Ended, Running, wait_until
+from tests.made import jpeg, settings
 from tests.proxy.client import RawClient
 from tests.proxy.house import publish
-from tests.roles import JOB, Roles, jpeg, settings, until
+from tests.roles import JOB, Roles, until
 
 __all__ = ["desk"]
 
@@ -57,13 +58,13 @@ class Town:
 
     async def enter(self, token: str, number: int = 0, **who: Any) -> RawClient:
         """Come in as a worker, by one of the proxies."""
-        client = await RawClient.enter(self.urls[number], token, **who)
-        self.clients.append(client)
-        return client
+        return self._kept(await RawClient.enter(self.urls[number], token, **who))
 
     async def open(self, token: str, number: int = 0) -> RawClient:
         """Come to one of the proxies, and say nothing."""
-        client = await RawClient.open(self.urls[number], token)
+        return self._kept(await RawClient.open(self.urls[number], token))
+
+    def _kept(self, client: RawClient) -> RawClient:
         self.clients.append(client)
         return client
 
@@ -75,7 +76,7 @@ class Town:
     async def refused(self, token: str, number: int = 0) -> int:
         """Be refused; answers the status."""
         with pytest.raises(InvalidStatus) as caught:
-            await self.open(token, number)
+            await RawClient.open(self.urls[number], token)
         return caught.value.response.status_code
 
 
@@ -107,6 +108,16 @@ async def taken(client: RawClient, seconds: float) -> list[SampleSent]:
             while True:
                 found.append(await client.hear(SampleSent))
     return found
+
+
+async def test_new_token_lets_in_within_a_second(town: Town):
+    token = await town.add("Anna")
+    added = time.monotonic()
+
+    for number in (0, 1):
+        await town.enter(token, number)
+
+    assert time.monotonic() - added < SECOND + MORE
 
 
 async def test_token_is_added_used_and_removed(town: Town):
@@ -244,7 +255,11 @@ async def test_stages_of_a_token_are_served_alone_and_may_be_changed(town: Town)
     await publish(roles)
     await roles.offer([jpeg(n) for n in range(4)])
     anna, ben = await town.add("Anna", "--stage", "tell"), await town.add("Ben")
-    telling, looking = await town.worker(anna, 0), await town.worker(ben, 1)
+    telling, looking = await town.enter(anna, 0), await town.enter(ben, 1)
+    for one in (telling, looking):
+        while "tell" not in (await one.hear(SettingsTold)).stages:  # the older are told first
+            pass
+        await one.serve()
 
     await telling.credit(10)
     assert await telling.quiet(SampleSent)
@@ -263,7 +278,7 @@ async def test_stages_of_a_token_are_served_alone_and_may_be_changed(town: Town)
 
 async def test_redis_is_emptied_while_proxies_run(town: Town):
     token, gone = await town.add("Anna"), await town.add("Ben")
-    client = await town.enter(token, 0)
+    client, _ = [await town.enter(token, number) for number in (0, 1)]
     removed = await town.enter(gone, 1)
     await town.auth("remove", "Ben")
     await removed.closed()

@@ -12,9 +12,11 @@ from caption_flow.model import Caption
 from caption_flow.proxy.watching import row, wall
 from caption_flow.proxy.watching.row import of_caption
 from caption_flow.queue.connect import Connections
+from tests.dataset.mergers import merged
+from tests.made import caption, folder_source, outcome
 from tests.proxy.house import House, house
 from tests.proxy.watched import ROWS, attentive_page, captions, home, ids, named, write_part
-from tests.roles import Roles, caption, folder_source, outcome
+from tests.roles import Roles
 from tests.web.asking import get
 
 __all__ = ["attentive_page", "home"]
@@ -75,6 +77,18 @@ async def test_wall_begins_with_the_last_of_the_newest_part(home: House):
     assert first["captions"] == {"captions": ["caption of 0"]}
     assert first["stages"] == [{"stage": "caption", "contributor": "", "outputs": ["captions"]}]
     assert (first["width"], first["at"]) == (8, 1_700_000_000.25)
+
+
+async def test_wall_takes_no_merged_part_for_new(home: House, monkeypatch: pytest.MonkeyPatch):
+    """Whose last rows are not the newest ones."""
+    monkeypatch.setattr(wall, "KEPT", 2)
+    for first in (2, 0):
+        await home.roles.finish(range(first, first + 2))
+        await write_part(home, 2)
+        before = await captions(home)
+    merged(home.roles.folder, home.roles.folder.published())
+
+    assert ids(await captions(home, before["mark"])) == []
 
 
 async def test_wall_keeps_and_tells_so_many(home: House, monkeypatch: pytest.MonkeyPatch):

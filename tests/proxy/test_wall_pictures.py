@@ -21,9 +21,10 @@ from caption_flow.proxy.watching.pictures import PicturePage
 from caption_flow.queue.connect import Connections
 from caption_flow.queue.inspect import RedisInspector
 from caption_flow.web.site import Asked
+from tests.made import caption, jpeg
 from tests.proxy.house import House, house, publish
 from tests.proxy.watched import attentive_page, captions, home, named
-from tests.roles import Roles, caption, jpeg
+from tests.roles import Roles
 from tests.web.asking import get
 
 __all__ = ["attentive_page", "home"]

@@ -10,8 +10,9 @@ from PIL import Image
 
 from caption_flow.dataset.pixels import Pixels
 from caption_flow.queue.connect import Connections
+from tests.made import folder_source, pictures
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles, folder_source, pictures
+from tests.roles import Roles
 from tests.web.asking import get
 
 ROWS = 12

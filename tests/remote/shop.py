@@ -24,9 +24,10 @@ from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.feed import RemoteFeedQueue
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
+from tests.made import settings
 from tests.proxy.listed import ListedTokens
 from tests.queue.shop import LEASE_SECONDS, Shop
-from tests.roles import settings, until
+from tests.roles import until
 
 CONTRIBUTORS = ("someone", "ada")
 FEEDERS = 6  # that a test may have

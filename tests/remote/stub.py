@@ -27,7 +27,8 @@ from caption_flow.wire.frames import (
     from_client,
     pack,
 )
-from tests.roles import PATIENCE, until
+from tests.made import PATIENCE
+from tests.roles import until
 
 T = TypeVar("T", bound=Frame)
 

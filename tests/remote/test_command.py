@@ -13,8 +13,9 @@ from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import SettingsTold
 from tests.e2e.conftest import desk
 from tests.e2e.desk import Desk
+from tests.made import settings
 from tests.remote.stub import StubProxy
-from tests.roles import settings, until
+from tests.roles import until
 
 __all__ = ["desk"]
 

@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "test_waiting_claim_takes_no_more_than_asked_of_two_streams",
     "test_surplus_of_a_claim_is_given_by_the_next",
     "test_image_that_is_gone_is_left_out",  # it was sent before that
+    "test_images_are_found_in_whatever_order_they_are_asked_for",  # likewise
     "test_sample_entry_can_be_read_by_a_person",
     "test_outcomes_stand_in_the_order_of_the_stages",
     "test_all_dead_are_named",

@@ -23,11 +23,23 @@ from caption_flow.remote.link import Link
 from caption_flow.wire.fields import MOST_RECORD
 from caption_flow.wire.frames import Renewal
 from tests.feed.test_again import caption_all, give_up
+from tests.made import (
+    LEASE,
+    folder_source,
+    pictures,
+    settings,
+)
 from tests.proxy.callers import GRANTS, TOKENS
 from tests.proxy.house import House, house
 from tests.proxy.listed import ListedTokens
 from tests.remote.stub import StubProxy
-from tests.roles import AMPLE, LEASE, Roles, brisk, folder_source, pictures, roles, settings, until
+from tests.roles import (
+    AMPLE,
+    Roles,
+    brisk,
+    roles,
+    until,
+)
 
 __all__ = ["brisk", "roles"]
 

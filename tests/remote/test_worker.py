@@ -2,20 +2,30 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from caption_flow.config.proxy import ProxyConfig
 from caption_flow.engine.port import Output, Request
+from caption_flow.model import Outcomes
 from caption_flow.queue.connect import Connections
+from caption_flow.queue.ports import Claimed
+from caption_flow.queue.relay import RelayQueue
 from caption_flow.remote.entrance import Entrance
 from caption_flow.remote.link import Link
 from caption_flow.remote.work import RemoteWorkQueue
 from tests.e2e.switch import Switch
+from tests.made import jpeg
 from tests.proxy.house import ANN, House, house, publish
-from tests.roles import Roles, ends, jpeg, roles, running, until
+from tests.roles import (
+    Roles,
+    ends,
+    roles,
+    running,
+    until,
+)
 from tests.worker.engines import CountingEngine
 
 __all__ = ["roles"]
@@ -61,6 +71,15 @@ def all_once(count: int) -> Counter[str]:
     return Counter(f"{number:05}.jpg" for number in range(count))
 
 
+async def until_captioned(roles: Roles, least: int) -> None:
+    """Wait for so many captions; a worker counts none for which a cut took the answer."""
+
+    async def enough() -> bool:
+        return (await roles.job.counts()).completed >= least
+
+    await until(enough)
+
+
 async def attempts(roles: Roles) -> set[int]:
     return {caption.outcomes[0].attempt for caption in await roles.captions()}
 
@@ -78,20 +97,57 @@ async def test_worker_captions_all(connections: Connections, roles: Roles):
     assert worker.settler.completed == 100
 
 
+@asynccontextmanager
+async def walking(home: House, roles: Roles) -> AsyncIterator[tuple[Switch, "asyncio.Task[None]"]]:
+    """A worker whose connection goes through a switch, while it runs."""
+    with Switch(port_of(home)) as switch:
+        async with queue_at(switch.port) as queue:
+            worker = await roles.worker(WalkingEngine(), queue=queue)
+            async with running(worker.run()) as working:
+                yield switch, working
+
+
 async def test_connection_that_is_cut_again_and_again(connections: Connections, roles: Roles):
     await publish(roles)
     await roles.offer([jpeg(n) for n in range(200)])
-    async with house(connections, roles, config=PATIENT) as home:
-        with Switch(port_of(home)) as switch:
-            async with queue_at(switch.port) as queue:
-                worker = await roles.worker(WalkingEngine(), queue=queue)
-                async with running(worker.run()) as working:
-                    for step in range(10):
-                        await until(lambda n=20 * step: worker.settler.completed >= n)
-                        switch.cut()
-                    await ends(working)
+    async with (
+        house(connections, roles, config=PATIENT) as home,
+        walking(home, roles) as (switch, working),
+    ):
+        for step in range(10):
+            await until_captioned(roles, 20 * step)
+            switch.cut()
+        await ends(working)
 
     assert await captioned(roles) == all_once(200)
+    assert await attempts(roles) == {1}
+
+
+async def test_cuts_that_take_answers_with_them_cost_no_caption(
+    connections: Connections, roles: Roles, monkeypatch: pytest.MonkeyPatch
+):
+    """Captions are in, and the worker never hears of it: on a busy machine each cut has some."""
+    complete = RelayQueue.complete
+
+    async def complete_and_rest(queue: RelayQueue, done: Sequence[tuple[Claimed, Outcomes]]):
+        ours = await complete(queue, done)
+        await asyncio.sleep(0.1)
+        return ours
+
+    monkeypatch.setattr(RelayQueue, "complete", complete_and_rest)
+    await publish(roles)
+    await roles.offer([jpeg(n) for n in range(100)])
+    async with (
+        house(connections, roles, config=PATIENT) as home,
+        walking(home, roles) as (switch, working),
+    ):
+        for step in range(5):
+            await until_captioned(roles, 20 * step)
+            await asyncio.sleep(0.05)
+            switch.cut()
+        await ends(working)
+
+    assert await captioned(roles) == all_once(100)
     assert await attempts(roles) == {1}
 
 
@@ -107,7 +163,7 @@ async def test_another_proxy_takes_over(connections: Connections, roles: Roles):
                 worker = await roles.worker(WalkingEngine(), queue=queue)
                 async with running(worker.run()) as working:
                     for step, home in enumerate((there, here, there), 1):
-                        await until(lambda n=50 * step: worker.settler.completed >= n)
+                        await until_captioned(roles, 50 * step)
                         switch.lead_to(port_of(home))
                     await ends(working)
 
@@ -125,7 +181,7 @@ async def test_proxy_that_ends_sends_its_workers_to_another(connections: Connect
             queue = await stack.enter_async_context(queue_at(switch.port))
             worker = await roles.worker(WalkingEngine(), queue=queue)
             working = asyncio.create_task(worker.run())
-            await until(lambda: worker.settler.completed >= 20)
+            await until_captioned(roles, 20)
             switch.lead_to(port_of(stays), cut=False)
         await ends(working)
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caption_flow.dataset.columns import LATER, ColumnSchema
-from caption_flow.dataset.parts import AGREED, ROWS_PER_GROUP
+from caption_flow.dataset.open_part import AGREED, ROWS_PER_GROUP
 from caption_flow.dataset.rows import LOW_CARDINALITY, arrow_schema
 
 AGREEMENT = ColumnSchema(
     ("captions", "tags"), {"licence": "string", "year": "int64"}, {}, tuple(LATER)
 )
+SCHEMA = arrow_schema(AGREEMENT).with_metadata({AGREED: AGREEMENT.encode()})
 SHARD_ROWS = 5000
 PEOPLE = (None, "ann", "bob", "cleo")
 NEEDLE = "okapi"  # a word that only NEEDLES of all rows have
@@ -96,14 +97,13 @@ def part_name(number: int) -> str:
 def write_part(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
     """Write a part as a sink does: in row groups, and whole before it has its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    schema = arrow_schema(AGREEMENT).with_metadata({AGREED: AGREEMENT.encode()})
     hidden = folder / f".{name}.tmp"
     with pq.ParquetWriter(
-        hidden, schema, compression="zstd", use_dictionary=list(LOW_CARDINALITY)
+        hidden, SCHEMA, compression="zstd", use_dictionary=list(LOW_CARDINALITY)
     ) as writer:
         for start in range(0, len(rows), ROWS_PER_GROUP):
             block = rows[start : start + ROWS_PER_GROUP]
-            writer.write_table(pa.Table.from_pylist(block, schema=schema))
+            writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
     return hidden.rename(folder / f"{name}.parquet")
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from caption_flow.dataset.pixels import Pixels
 from caption_flow.queue.connect import Connections
+from tests.made import folder_source, pictures
 from tests.proxy.house import house, publish
-from tests.roles import Roles, brisk, folder_source, pictures, roles
+from tests.roles import Roles, brisk, roles
+from tests.talking import talking
 from tests.web.browser import browser
 
 __all__ = ["brisk", "roles"]
@@ -24,17 +26,19 @@ async def balancer(ports: Sequence[int]) -> AsyncIterator[int]:
     turn = cycle(ports)
 
     async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-        writer.close()
+        try:
+            with suppress(OSError):
+                while data := await reader.read(1 << 16):
+                    writer.write(data)
+        finally:
+            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inside, outside = await asyncio.open_connection("127.0.0.1", next(turn))
         await asyncio.gather(pour(reader, outside), pour(inside, writer))
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
+    async with talking(serve) as port:
+        yield port
 
 
 async def test_page_goes_on_with_what_any_proxy_tells(

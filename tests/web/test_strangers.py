@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from caption_flow.queue.connect import Connections
+from tests.made import jpeg, outcome
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles, brisk, jpeg, outcome, roles
+from tests.roles import Roles, brisk, roles
 from tests.web.browser import Tab, browser
 
 __all__ = ["brisk", "roles"]

@@ -9,10 +9,10 @@ from rich.layout import Layout
 from rich.rule import Rule
 from rich.text import Text
 
-from caption_flow.cli.letters import printable
 from caption_flow.cli.overview import labelled
 from caption_flow.cli.screen.lookout import Sight
 from caption_flow.monitor.window import Window
+from caption_flow.plain import printable
 
 T = TypeVar("T")
 

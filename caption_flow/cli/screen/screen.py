@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from caption_flow.cli import overview
-from caption_flow.cli.letters import printable
 from caption_flow.cli.screen.board_pane import BoardPane
 from caption_flow.cli.screen.caption_pane import CaptionPane
 from caption_flow.cli.screen.dashboard import Dashboard
@@ -25,6 +24,7 @@ from caption_flow.cli.screen.terminal import Terminal
 from caption_flow.cli.screen.worker_pane import WorkerPane
 from caption_flow.config import MonitorConfig
 from caption_flow.monitor import wording
+from caption_flow.plain import printable
 from caption_flow.queue.office import Office
 
 TICK_SECONDS = 1.5  # between two drawings, at most: what is seen gets older

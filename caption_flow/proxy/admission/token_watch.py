@@ -52,7 +52,7 @@ class TokenWatch(Beside):
         """Find the grant of a token that is good."""
         found = self._found(sha256)
         if found is None:
-            await self._try_to_look(UNKNOWN_SECONDS)
+            await self._look_since(time.monotonic())
             found = self._found(sha256)
         return found
 
@@ -80,18 +80,22 @@ class TokenWatch(Beside):
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self._try_to_look()
+            async with self._looking:
+                await self._try_to_look()
 
-    async def _try_to_look(self, every: float = 0.0) -> None:
-        """Look, or wait for the look that goes on; not again before so many seconds."""
+    async def _look_since(self, asked: float) -> None:
+        """Look, or wait for a look that has begun since; one serves all who have asked."""
         async with self._looking:
-            if time.monotonic() - self._looked < every:
-                return
-            try:
-                await self.look()
-            except CaptionFlowError as exc:
-                logger.debug("No look at the tokens: %s", exc)
-            self._looked = time.monotonic()
+            if self._looked < asked:
+                await asyncio.sleep(self._looked + UNKNOWN_SECONDS - time.monotonic())
+                await self._try_to_look()
+
+    async def _try_to_look(self) -> None:
+        self._looked = time.monotonic()
+        try:
+            await self.look()
+        except CaptionFlowError as exc:
+            logger.debug("No look at the tokens: %s", exc)
 
     def _found(self, sha256: str) -> Grant | None:
         """Compare with every token, each in constant time, so that no answer comes sooner."""

@@ -236,7 +236,9 @@ class Channel:
             entry=holding.entry,
             stage=holding.stage,
             sample=handout.sample,
-            image=holding.image,
+            # Not what the job calls it: of the images with known captions that are sent among
+            # them the job knows nothing.
+            image=holding.entry,
             attempt=holding.attempt,
             outcomes=handout.outcomes,
             failures=handout.failures,

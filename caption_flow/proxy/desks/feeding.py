@@ -6,13 +6,15 @@ Chunks are held under a name of the connection, and taken up by the one that res
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from caption_flow.codec import records
 from caption_flow.dataset.known import finished_parts, joined_digests
+from caption_flow.dataset.snapshot import shared_async
 from caption_flow.errors import (
     CaptionFlowError,
     QueueUnreachable,
@@ -116,9 +118,11 @@ class FeedDesk:
 
     async def _tell(self, wanted: feeding.KnownWanted) -> None:
         try:
-            async for digests in self._known(later=wanted.later):
-                for page in _pages(digests):
-                    await self._session.outbox.send(feeding.Digests(wanted.id), page)
+            # Closed at once: it may hold a lock.
+            async with aclosing(self._known(later=wanted.later)) as known:
+                async for digests in known:
+                    for page in _pages(digests):
+                        await self._session.outbox.send(feeding.Digests(wanted.id), page)
         except (QueueUnreachable, StorageBlocked) as exc:
             logger.warning("Cannot tell %s what is known. %s", self._session.member, exc)
             await self._answer(
@@ -130,7 +134,7 @@ class FeedDesk:
         else:
             await self._answer(Did(wanted.id))
 
-    async def _known(self, *, later: bool) -> AsyncIterator[bytearray]:
+    async def _known(self, *, later: bool) -> AsyncGenerator[bytearray, None]:
         """Give digests of what is on its way, given up, and captioned; in the order of the flow.
 
         A sample only moves downstream, so whatever moves meanwhile is seen at least once.
@@ -144,8 +148,9 @@ class FeedDesk:
             if recorded:
                 raise SourceError("No storage.data_dir is there.")
             return
-        for part in await asyncio.to_thread(finished_parts, folder, recorded):
-            yield await asyncio.to_thread(lambda p=part: joined_digests(folder.ids(p)))  # type: ignore[misc]
+        async with shared_async(folder.path):
+            for part in await asyncio.to_thread(finished_parts, folder, recorded):
+                yield await asyncio.to_thread(lambda p=part: joined_digests(folder.ids(p)))  # type: ignore[misc]
 
     # Chunks
 

@@ -11,11 +11,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from itertools import islice
+from itertools import filterfalse, islice
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from caption_flow.dataset.merged import is_merged
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.tail import tail
 from caption_flow.errors import CaptionFlowError
@@ -118,9 +119,16 @@ class Wall:
             return self._part
         if changed == self._part.changed:
             return self._part
-        name = max(folder.published(), default="")
-        rows = self._end_of(folder, name) if name not in ("", self._part.name) else []
-        return _Part(changed, name, rows)
+        name = self._name_of_newest(folder)
+        rows = self._end_of(folder, name) if name > self._part.name else []
+        return _Part(changed, max(name, self._part.name), rows)
+
+    def _name_of_newest(self, folder: PartFolder) -> str:
+        """Name the newest part; of those that others were merged into, where nothing is known."""
+        names = folder.published()
+        if self._part.name:
+            return max(filterfalse(is_merged, names), default="")
+        return max(names, key=lambda name: (not is_merged(name), name), default="")
 
     def _end_of(self, folder: PartFolder, name: str) -> list[tuple[Sample, Row]]:
         try:

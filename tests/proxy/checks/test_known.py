@@ -8,7 +8,7 @@ import pytest
 from caption_flow.config.schema import ImagesConfig
 from caption_flow.errors import ConfigError
 from caption_flow.proxy.checks.known import Truth, known_images
-from tests.roles import jpeg
+from tests.made import jpeg
 
 SHAPES = Path(__file__).parents[3] / "examples" / "shapes"
 

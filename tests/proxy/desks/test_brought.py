@@ -15,6 +15,7 @@ from caption_flow.wire.fields import MOST_RECORD
 from caption_flow.wire.frames import (
     pack,
 )
+from tests.made import jpeg
 from tests.proxy.callers import (
     SHA,
     SMALL,
@@ -25,7 +26,6 @@ from tests.proxy.callers import (
     said_of,
 )
 from tests.proxy.house import House
-from tests.roles import jpeg
 
 __all__ = ["home"]
 

@@ -1,5 +1,7 @@
 """A feeder does through a proxy what it does on Redis, within what the operator allows."""
 
+import fcntl
+import os
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,10 +18,11 @@ from caption_flow.wire.frames import (
     Release,
     Renewal,
 )
+from tests.made import jpeg
 from tests.proxy.callers import GRANTS, SMALL, Feeding, claimed, enter, home, patient, put
 from tests.proxy.house import House, house, publish
 from tests.proxy.listed import ListedTokens
-from tests.roles import Roles, jpeg
+from tests.roles import Roles
 
 __all__ = ["home", "patient"]
 
@@ -156,3 +159,18 @@ async def test_known_is_refused_where_the_parts_are_not_seen(
             answer = await client.ask(feeding.KnownWanted, True, answer=Refused)
             assert answer.kind == "unfit"
             assert "storage.data_dir" in answer.text
+
+
+async def test_proxy_goes_on_while_files_of_merged_parts_are_deleted(home: House):
+    home.roles.folder.make()
+    feeder = await enter(home, "feeder")
+    deleting = os.open(home.roles.folder.path, os.O_RDONLY)
+    fcntl.flock(deleting, fcntl.LOCK_EX)
+
+    asked = next(feeder.ids)
+    await feeder.say(feeding.KnownWanted(asked, later=True))
+    for _ in range(10):
+        await feeder.ask(feeding.Epoch, answer=feeding.Stands)
+    os.close(deleting)
+
+    assert (await feeder.hear(Did)).id == asked

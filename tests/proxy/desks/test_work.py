@@ -29,9 +29,10 @@ from caption_flow.wire.frames import (
     Settled,
     Suspect,
 )
+from tests.made import jpeg, settings
 from tests.proxy.client import RawClient, failure, record, sample_of
 from tests.proxy.house import ANN, BOB, House, house, publish
-from tests.roles import Roles, jpeg, settings, until
+from tests.roles import Roles, until
 
 
 async def test_welcome_says_who_and_what_holds(home: House):

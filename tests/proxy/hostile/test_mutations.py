@@ -17,9 +17,10 @@ from websockets.exceptions import ConnectionClosed
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
 from tests.hostile.forge import FRAMES, mutated
+from tests.made import PATIENCE
 from tests.proxy.client import RawClient
 from tests.proxy.house import BOB, House, house, publish
-from tests.roles import PATIENCE, Roles
+from tests.roles import Roles
 
 ENTRY = b"1111111111111-0"  # as long as those of Redis are
 

@@ -12,9 +12,10 @@ from caption_flow.proxy.desks.judge import MOST_DEPTH
 from caption_flow.queue.connect import Connections
 from caption_flow.wire.closing import Close
 from caption_flow.wire.frames import Complete, Fail, Settled
+from tests.made import settings
 from tests.proxy.client import RawClient, outcome
 from tests.proxy.house import House, house, publish
-from tests.roles import Roles, ends, settings
+from tests.roles import Roles, ends
 
 SCHEMA = {
     "type": "object",

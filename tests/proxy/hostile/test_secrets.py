@@ -15,10 +15,11 @@ from caption_flow.wire.frames import (
     Serving,
     SettingsTold,
 )
+from tests.made import settings
 from tests.proxy.client import RawClient, failure
 from tests.proxy.house import ANN, BOB, House, grant, house, publish
 from tests.proxy.listed import ListedTokens
-from tests.roles import Roles, settings
+from tests.roles import Roles
 
 
 async def test_who_made_earlier_captions_is_not_told(staged: House):
