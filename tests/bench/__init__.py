@@ -1,4 +1,5 @@
-"""Benchmarks: each prints one JSON document and one line. Run by hand, never by the tests.
+"""Benchmarks: each prints one JSON document and one line. All by `python -m tests.bench`.
 
-Ratios within one run are what counts; machines differ and are noisy.
+Run by hand; the tests only see that they begin. Ratios within one run are what counts; machines
+differ and are noisy.
 """

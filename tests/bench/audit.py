@@ -22,7 +22,7 @@ import pyarrow as pa
 from caption_flow.dataset.columns import ColumnSchema
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rows import arrow_schema, table
-from tests.roles import caption
+from tests.made import caption
 
 JOB = "bench"
 CHUNK = 1000  # samples

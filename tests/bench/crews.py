@@ -15,12 +15,14 @@ from caption_flow.cli.telling import Teller
 from caption_flow.cli.worker import _work
 from caption_flow.config import WorkerConfig
 from caption_flow.lifecycle import Drain
+from caption_flow.metrics.vitals import Vitals
 
 
 async def crews(count: int, settings: dict[str, Any], drain: Drain) -> None:
     """Let so many workers work until they are asked to end."""
     configs = [WorkerConfig(**settings, name=f"crew{number}") for number in range(count)]
-    await asyncio.gather(*(_work(config, drain, Teller("worker", None)) for config in configs))
+    works = (_work(each, drain, Teller("worker", None), Vitals("worker")) for each in configs)
+    await asyncio.gather(*works)
 
 
 def main() -> None:

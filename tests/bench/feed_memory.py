@@ -12,7 +12,7 @@ import tempfile
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.bench.roles import REDIS_OPTIONS, Processes
+from tests.bench.roles import REDIS_OPTIONS, Processes, counted
 from tests.redis_server import RedisServer
 
 TYPES = ("folder", "webdataset", "huggingface")
@@ -24,7 +24,7 @@ def make(type_: str, place: Path, count: int, samples: int) -> None:
     """Make a data set of so many shards."""
     # Not by who starts feeders: the peak of a process counts that of the one it was forked from.
     from tests.bench.feed_kinds import KINDS  # noqa: PLC0415 - takes 200 MiB
-    from tests.roles import jpeg  # noqa: PLC0415 - as well
+    from tests.made import jpeg  # noqa: PLC0415 - as well
 
     kind = next(kind for kind in KINDS if kind.type == type_)
     image = jpeg(0).ljust(BYTES - 8, b"\0")  # bytes after its end are ignored
@@ -50,7 +50,7 @@ def peak(type_: str, count: int, samples: int) -> float:
             where = ("--redis", server.url, "--job", "bench")
             roles.start("feed", "feed", str(place / "set"), *where, *words)
             used = roles.wait()["feed"]["peak_mib"]
-            offered = int(server.cli("HGET", "cf:{bench:0}:counts", "offered"))
+            offered = counted(server, "bench", "offered")
     if offered != count * samples:
         raise SystemExit(f"{offered:,} of {count * samples:,} samples were offered.")
     return used

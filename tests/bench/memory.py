@@ -1,9 +1,9 @@
 """Bench: memory does not grow with the job.
 
-    python -m tests.bench.memory [--small 5000] [--large 50000]
+    python -m tests.bench.memory [--sizes 10000 100000 1000000]
 
-The pipeline with the simulated engine over few and over many images, with a budget that both
-fill; peak memory of every role and of Redis, and the ratio of the two.
+The pipeline with a simulated engine that takes no time, over few small images and over many, with a
+budget that all fill; peak memory of every role and of Redis, and its ratio to that of the fewest.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from tests.bench.roles import REDIS_OPTIONS, Processes, captioned, redis_use
 from tests.redis_server import RedisServer
 
 JOB = "bench"
-BYTES = 16_384
-SETTINGS = ("engine=simulated", "simulated.latency=[0.05,0.1]", "vllm.batch_size=64")
+BYTES = 8192
+SETTINGS = ("engine=simulated", "vllm.batch_size=64", "simulated.slots=64")
 LIMITS = ("budget.bytes=32MiB", "storage.rows_per_part=2000")
 
 
@@ -41,19 +41,20 @@ def peaks(folder: Path, count: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print both runs as JSON and the ratios as a line."""
+    """Print all runs as JSON, and the ratios of each to the first as a line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", type=int, default=5_000)
-    parser.add_argument("--large", type=int, default=50_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "caption-flow")
     given = parser.parse_args()
-    small, large = (
-        peaks(jpeg_folder(given.cache, count, BYTES), count) for count in (given.small, given.large)
-    )
-    ratios = {name: round(large[name] / small[name], 2) for name in small}
-    print(json.dumps({"bench": "memory", "small": small, "large": large, "ratios": ratios}))
-    said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-    print(f"memory, {given.large:,} samples against {given.small:,}: {said}")
+    runs: dict[int, dict[str, float]] = {}
+    for count in given.sizes:
+        runs[count] = peaks(jpeg_folder(given.cache, count, BYTES), count)
+        print(json.dumps({"bench": "memory", "samples": count, "mib": runs[count]}), flush=True)
+    first, *others = given.sizes
+    for count in others:
+        ratios = ((name, peak / runs[first][name]) for name, peak in runs[count].items())
+        said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios)
+        print(f"memory, {count:,} samples against {first:,}: {said}")
 
 
 if __name__ == "__main__":

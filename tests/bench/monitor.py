@@ -20,17 +20,20 @@ from typing import Self
 
 import msgspec
 
+from caption_flow.config.vllm import Stage
 from caption_flow.lifecycle import cancel
 from caption_flow.queue.connect import connect
 from tests.bench.roles import cpu_seconds
 from tests.cli.full_screen import Terminal
+from tests.made import settings
 from tests.monitor.crowd import beat_all
 from tests.queue.shop import Shop
 from tests.redis_server import RedisServer
 
 BEAT_SECONDS = 2.0
 STEP_SECONDS = 0.5  # between two steps of the job
-SETTINGS = msgspec.json.encode({"stages": [{"name": "look"}, {"name": "tell"}]})
+STAGES = tuple(Stage(name=name, model="", prompts=("Describe.",)) for name in ("look", "tell"))
+SETTINGS = msgspec.json.encode(settings(stages=STAGES))
 CLIENT = "name=caption-flow:monitor"
 _ADDRESS = re.compile(r" addr=(\S+)")
 PANES = {"1": "overview", "2": "workers", "3": "streams", "5": "captions", "6": "errors"}

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import redis
 
 from caption_flow.queue import keys
+from tests.bench.tree import peak_mib
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -63,13 +64,6 @@ def table(cache: Path, count: int, kind: str) -> Path:
                 writer.write_table(block)
         unfinished.rename(path)
     return path
-
-
-def peak_mib(pid: int) -> float:
-    """Most memory a process ever had."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    kib = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
-    return round(kib / 1024, 1)
 
 
 def drain(client: "redis.Redis[Any]") -> None:

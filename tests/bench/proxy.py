@@ -24,7 +24,7 @@ from caption_flow.config.vllm import Stage
 from caption_flow.engine.port import Request
 from caption_flow.engine.simulated import SimulatedEngine
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import MIB, REDIS_OPTIONS, Processes, cpu_seconds, redis_use
+from tests.bench.roles import MIB, REDIS_OPTIONS, Processes, completed, cpu_seconds, redis_use
 from tests.redis_server import RedisServer, free_port
 
 JOB, TOKEN = "bench", "cf_token_of_the_bench"
@@ -55,11 +55,11 @@ class Bench:
         before = self._used()
         self.resume()
         edge = int(EDGE * self._count)
-        self.roles.wait_until(lambda: self._completed() >= edge)
-        first, begun = self._completed(), time.monotonic()
-        self.roles.wait_until(lambda: self._completed() >= self._count - edge)
-        done, seconds = self._completed() - first, time.monotonic() - begun
-        self.roles.wait_until(lambda: self._completed() >= self._count)
+        self.roles.wait_until(lambda: completed(self._server, JOB) >= edge)
+        first, begun = completed(self._server, JOB), time.monotonic()
+        self.roles.wait_until(lambda: completed(self._server, JOB) >= self._count - edge)
+        done, seconds = completed(self._server, JOB) - first, time.monotonic() - begun
+        self.roles.wait_until(lambda: completed(self._server, JOB) >= self._count)
         after = self._used()
         used = {part: 1000 * (after[part] - before[part]) / self._count for part in after}
         return {"images_per_s": done / seconds, "cpu_per_1000": used}
@@ -106,12 +106,8 @@ class Bench:
         return ("--server", url, "--token", TOKEN, *trust)
 
     def _members(self) -> int:
-        names = self._server.cli("HKEYS", f"cf:{{{JOB}}}:members").split()
+        names: Any = self._server.client.hkeys(f"cf:{{{JOB}}}:members")
         return sum("-crew" in name for name in names)
-
-    def _completed(self) -> int:
-        answer = self._server.cli("HGET", f"cf:{{{JOB}:0}}:counts", "completed")
-        return int(answer) if answer.isdigit() else 0
 
     def _used(self) -> dict[str, float]:
         """CPU seconds of each part so far."""

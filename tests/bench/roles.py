@@ -1,20 +1,23 @@
 """Bench: the roles as processes, with the CPU seconds and peak memory of each."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.redis_server import RedisServer
 
 MIB = 1 << 20
 
 # As the embedded server and compose.yaml have it: images only pass through, so that rewriting the
-# AOF whenever it has doubled would write more than it saves.
-REDIS_OPTIONS = ("--auto-aof-rewrite-min-size", "512mb")
+# AOF whenever it has doubled would write more than it saves, and compressing them saves nothing.
+REDIS_OPTIONS = ("--auto-aof-rewrite-min-size", "512mb", "--rdbcompression", "no")
 
 
 class Processes:
@@ -79,6 +82,15 @@ class Processes:
             os.kill(process.pid, signal.SIGTERM)  # not reaped: what it used is read in `wait`
         self.wait()
 
+    def kill(self) -> None:
+        """Kill all that run, and what they have started."""
+        for process in self._running.values():
+            if process.poll() is None:
+                for pid in (*_below(process.pid), process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            process.wait()
+
     def wait(self) -> dict[str, dict[str, float]]:
         """Wait for all to end well; gives CPU seconds and peak MiB by name."""
         used = {}
@@ -94,6 +106,11 @@ class Processes:
         return used
 
 
+def _below(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [below for child in map(int, children) for below in (child, *_below(child))]
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU seconds of a process so far, all its threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
@@ -102,17 +119,45 @@ def cpu_seconds(pid: int) -> float:
 
 def redis_use(server: RedisServer) -> dict[str, float]:
     """CPU seconds so far and peak memory of a server; memory as it counts it, and as seen."""
-    info = dict(line.split(":", 1) for line in server.cli("INFO").splitlines() if ":" in line)
-    status = Path(f"/proc/{info['process_id'].strip()}/status").read_text()
+    told = info(server)
+    status = Path(f"/proc/{redis_pid(server)}/status").read_text()
     peak_kib = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
     return {
-        "cpu_s": round(float(info["used_cpu_sys"]) + float(info["used_cpu_user"]), 2),
+        "cpu_s": round(told["used_cpu_sys"] + told["used_cpu_user"], 2),
         "peak_mib": round(peak_kib / 1024, 1),
-        "peak_data_mib": round(int(info["used_memory_peak"]) / MIB, 1),
+        "peak_data_mib": round(told["used_memory_peak"] / MIB, 1),
     }
+
+
+def redis_pid(server: RedisServer) -> int:
+    """The process of a server."""
+    return int(info(server)["process_id"])
+
+
+def info(server: RedisServer) -> dict[str, Any]:
+    """What a server says of itself."""
+    told: dict[str, Any] = server.client.info()
+    return told
 
 
 def captioned(server: RedisServer, job: str) -> int:
     """Samples of a job that are in a part."""
-    answer = server.cli("HGET", f"cf:{{{job}:0}}:counts", "captioned").strip()
-    return int(answer) if answer.isdigit() else 0  # also when the server is busy for a moment
+    return counted(server, job, "captioned")
+
+
+def completed(server: RedisServer, job: str) -> int:
+    """Samples of a job that have left their last stage."""
+    return counted(server, job, "completed")
+
+
+def counted(server: RedisServer, job: str, name: str) -> int:
+    """One of the counts of a job."""
+    answer: Any = server.client.hget(f"cf:{{{job}:0}}:counts", name)
+    return int(answer or 0)
+
+
+def worker_figures(server: RedisServer, job: str) -> dict[str, float]:
+    """What the worker of a job has told of itself; nothing before it has."""
+    words: Any = server.client.hvals(f"cf:{{{job}}}:members")
+    members = [json.loads(word) for word in words]
+    return next((m["figures"] for m in members if m["role"] == "worker"), {})

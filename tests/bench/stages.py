@@ -31,7 +31,7 @@ from typing import Any
 from tests.bench.engine import ARGUMENTS, MODEL, REQUESTS, ROOT
 from tests.bench.images import jpeg_folder
 from tests.bench.prompts import PROMPTS, SIDE
-from tests.bench.roles import REDIS_OPTIONS, Processes, captioned
+from tests.bench.roles import REDIS_OPTIONS, Processes, captioned, completed
 from tests.redis_server import RedisServer
 
 JOB = "bench"
@@ -110,14 +110,10 @@ class Bench:
 
     def _seconds(self, first: int, last: int) -> float:
         """Measure from when so many images are captioned to when so many are."""
-        self._roles.wait_until(lambda: self._completed() >= first)
-        begun, start = time.monotonic(), self._completed()
-        self._roles.wait_until(lambda: self._completed() >= last)
-        return (time.monotonic() - begun) / (self._completed() - start)
-
-    def _completed(self) -> int:
-        answer = self._server.cli("HGET", f"cf:{{{JOB}:0}}:counts", "completed")
-        return int(answer) if answer.isdigit() else 0
+        self._roles.wait_until(lambda: completed(self._server, JOB) >= first)
+        begun, start = time.monotonic(), completed(self._server, JOB)
+        self._roles.wait_until(lambda: completed(self._server, JOB) >= last)
+        return (time.monotonic() - begun) / (completed(self._server, JOB) - start)
 
 
 def one_run(engine: Mapping[str, Any], images: Sequence[Path]) -> dict[str, float]:

@@ -35,7 +35,7 @@ import msgspec
 from caption_flow.queue.keys import JobKeys
 from caption_flow.queue.ports import Member
 from tests.bench.images import jpeg_folder
-from tests.bench.roles import REDIS_OPTIONS, Processes, cpu_seconds
+from tests.bench.roles import REDIS_OPTIONS, Processes, completed, cpu_seconds, info, redis_use
 from tests.redis_server import RedisServer, free_port
 
 JOB = "bench"
@@ -132,18 +132,18 @@ def one_run(given: argparse.Namespace, *, watched: bool) -> dict[str, Any]:
         watchers = Watchers(server.url, port, given.pages)
         _add_members(server, given.members)
         _start(roles, server, place, port, given)
-        roles.wait_until(lambda: _completed(server) >= FROM * given.images)
-        begun, already = time.monotonic(), _completed(server)
+        roles.wait_until(lambda: completed(server, JOB) >= FROM * given.images)
+        begun, already = time.monotonic(), completed(server, JOB)
         before = cpu_seconds(roles.pids["proxy"])
         if watched:
             with watchers.watching():
-                roles.wait_until(lambda: _completed(server) == given.images)
+                roles.wait_until(lambda: completed(server, JOB) == given.images)
         else:
-            roles.wait_until(lambda: _completed(server) == given.images)
+            roles.wait_until(lambda: completed(server, JOB) == given.images)
         seconds = time.monotonic() - begun
         proxy_cpu = cpu_seconds(roles.pids["proxy"]) - before
-        commands = int(_info(server, "total_commands_processed"))
-        redis_s = float(_info(server, "used_cpu_user")) + float(_info(server, "used_cpu_sys"))
+        commands = info(server)["total_commands_processed"]
+        redis_s = redis_use(server)["cpu_s"]
         roles.stop()
     shutil.rmtree(place)
     return {
@@ -152,7 +152,7 @@ def one_run(given: argparse.Namespace, *, watched: bool) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "proxy_cpu_s": round(proxy_cpu, 2),
         "monitor_cpu_s": round(watchers.monitor_cpu, 2),
-        "redis_cpu_s": round(redis_s, 2),
+        "redis_cpu_s": redis_s,
         "redis_commands": commands,
         "monitor_bytes": watchers.seen,
         "page_looks": watchers.asked,
@@ -189,17 +189,7 @@ def _add_members(server: RedisServer, count: int) -> None:
         seen = time.time() + 3600
         word = Member("worker", name, f"host{number}", 1, 0.0, seen, "working", figures, facts)
         written = msgspec.json.encode(word).decode()
-        server.cli("HSET", JobKeys(JOB).members, f"worker:{name}", written)
-
-
-def _completed(server: RedisServer) -> int:
-    answer = server.cli("HGET", f"cf:{{{JOB}:0}}:counts", "completed").strip()
-    return int(answer) if answer.isdigit() else 0
-
-
-def _info(server: RedisServer, field: str) -> str:
-    lines = (line.partition(":") for line in server.cli("INFO").splitlines())
-    return next(value.strip() for name, _, value in lines if name == field)
+        server.client.hset(JobKeys(JOB).members, f"worker:{name}", written)
 
 
 def main() -> None:
