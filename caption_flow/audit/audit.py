@@ -2,7 +2,8 @@
 
 A sample only moves downstream: the plan is read first, then the streams in their order, the parts
 last, and so nothing that moves meanwhile is overlooked. Only the retry of a dead letter goes the
-other way; while somebody retries, the streams are read again.
+other way; while somebody retries, the streams are read again. Where that has no end, a sample that
+was ever retried may be on its way back, and is not called missing.
 """
 
 import asyncio
@@ -127,6 +128,8 @@ class Audit:
             await _read_streams(queue, whereabouts, self._see)
             if await queue.taken_back() == before:
                 break
+        else:
+            whereabouts.see_retried(await queue.retried())
         return Heard(mark, await queue.books(), Position.decode(mark.position), whereabouts)
 
     async def _count_lost(

@@ -32,7 +32,7 @@ class Whereabouts:
     def __init__(self) -> None:
         self._spots: dict[str, Spot] = {}  # by id
         self._known: dict[Spot, Spot] = {}  # so that the many samples of a spot share one
-        self._dropped: set[str] = set()
+        self._excused: set[str] = set()  # ids that may be nowhere
 
     def see(self, place: Place, sightings: Iterable[Sighting]) -> None:
         """Note samples that were seen in a stream."""
@@ -49,13 +49,17 @@ class Whereabouts:
 
     def see_dropped(self, ids: Iterable[str]) -> None:
         """Note samples that are wanted no more."""
-        self._dropped.update(ids)
+        self._excused.update(ids)
+
+    def see_retried(self, ids: Iterable[str]) -> None:
+        """Note samples that go back up the flow again and again, past whoever reads down it."""
+        self._excused.update(ids)
 
     def _note(self, id_: str, spot: Spot) -> None:
         self._spots[id_] = self._known.setdefault(spot, spot)
 
     def __contains__(self, id_: str) -> bool:
-        return id_ in self._spots or id_ in self._dropped
+        return id_ in self._spots or id_ in self._excused
 
     def drop_captioned(self, census: Census) -> int:
         """Forget the samples that stand in a part, for a sink will drop them; answers how many."""

@@ -79,9 +79,11 @@ class RedisAuditQueue(RedisJob):
 
     async def dropped(self) -> list[str]:
         """Name the samples that were dead letters and are wanted no more."""
-        with translated():
-            members = self.client.sscan_iter(self.lane.dropped, count=PAGE)
-            return [keys.id_from(member) async for member in members]
+        return await self._ids(self.lane.dropped)
+
+    async def retried(self) -> list[str]:
+        """Name the samples that were ever dead letters and fed again."""
+        return await self._ids(self.lane.retried)
 
     async def taken_back(self) -> int:
         """Count the dead letters that were ever retried or dropped: only they go upstream."""
@@ -167,6 +169,11 @@ class RedisAuditQueue(RedisJob):
         samples = [(stream, keys.WORKERS) for stream in await self.sample_streams(self._stages)]
         chunks, captions = self.lane.chunks, self.lane.captions
         return [(chunks, keys.FEEDERS), *samples, (captions, keys.SINKS)]
+
+    async def _ids(self, key: str) -> list[str]:
+        with translated():
+            members = self.client.sscan_iter(key, count=PAGE)
+            return [keys.id_from(member) async for member in members]
 
     async def _samples(
         self, stream: str, expired: frozenset[EntryId]

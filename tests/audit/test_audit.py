@@ -1,22 +1,15 @@
 """Audit: each planned sample is in one place, or the place where it lacks is told."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from msgspec import UNSET
 
 from caption_flow.audit.shelf import read_parts
 from caption_flow.audit.tally import Difference, Tally
 from caption_flow.dataset.census import Double
-from caption_flow.feed.again import retry
-from caption_flow.queue.audit import RedisAuditQueue
-from caption_flow.queue.dead import RedisDeadLetters
-from caption_flow.queue.ports import LetterFilter
-from caption_flow.queue.ports.audit import Sighting
 from tests.audit.office import ALL, Office
-from tests.made import LEASE, pictures
+from tests.made import pictures
 
 
 def figures(tally: Tally) -> dict[str, int]:
@@ -354,43 +347,6 @@ async def test_part_published_while_one_looks_is_none_that_redis_forgot(office: 
     shelf = await read_parts(office.roles.folder, recorded)
 
     assert shelf.found.forgotten == ()
-
-
-# Dead letters that are retried
-
-
-async def test_sample_retried_while_one_looks_is_seen(office: Office):
-    """It was a dead letter when the chunks were read, and is in one when the letters are."""
-    (office.root / "00003.jpg").write_bytes(b"no image")
-    await office.midway()
-    letters = RedisDeadLetters(office.roles.job.connections, office.roles.job.job)
-
-    class Retrying(RedisAuditQueue):
-        async def in_flight(self) -> AsyncIterator[list[Sighting]]:
-            await retry(letters, letters.letters(LetterFilter()), UNSET)
-            async for batch in super().in_flight():
-                yield batch
-
-    stages = [stage.name for stage in office.roles.told.stages]
-    queue = Retrying(office.roles.job, stages=stages, lease_seconds=LEASE)
-
-    found = await office.look(queue=queue)
-
-    assert found.missing == ()
-    assert found.totals.waiting == MIDWAY["waiting"] + 1
-
-
-async def test_dropped_sample_is_wanted_no_more(office: Office):
-    (office.root / "00003.jpg").write_bytes(b"no image")
-    await office.finish()
-    letters = RedisDeadLetters(office.roles.job.connections, office.roles.job.job)
-    [given_up] = [batch async for batch in letters.letters(LetterFilter())]
-    await letters.drop(given_up)
-
-    found = await office.look()
-
-    assert found.balanced
-    assert found.totals.planned == ALL - 1
 
 
 # Leases

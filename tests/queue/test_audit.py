@@ -203,6 +203,13 @@ async def test_dead_letters_that_are_taken_back_are_counted(shop: Shop):
     assert await auditor(shop).taken_back() == 3
 
 
+async def test_samples_that_were_ever_retried_are_named(shop: Shop):
+    letters = await shop.give_up(3)
+    await shop.dead.retry(retry_of(letters[:2]), letters[:2])
+
+    assert sorted(await auditor(shop).retried()) == [one.sample.id for one in letters[:2]]
+
+
 async def test_samples_of_a_stage_that_is_no_more_are_seen(two_stages: Shop):
     """As after somebody renamed a stage in the middle of the job."""
     await two_stages.offer(2)

@@ -62,6 +62,10 @@ class AuditQueue(Protocol):
         """Name the samples that were dead letters and are wanted no more."""
         ...
 
+    async def retried(self) -> list[str]:
+        """Name the samples that were ever dead letters and fed again."""
+        ...
+
     async def taken_back(self) -> int:
         """Count the dead letters that were ever retried or dropped: only they go upstream."""
         ...
