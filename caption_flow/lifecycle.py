@@ -65,6 +65,23 @@ async def cancel(*tasks: "asyncio.Task[Any]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def to_its_end(call: Callable[[], T]) -> T:
+    """Call in a thread, and wait for the end of that also when cancelled.
+
+    What the call works with can then be closed: nothing uses it any more, and nothing is opened.
+    """
+    calling = asyncio.get_running_loop().run_in_executor(None, call)
+    cancelled = False
+    while not calling.done():
+        try:
+            await asyncio.wait([calling])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError from calling.exception()
+    return calling.result()
+
+
 class Beside(ABC):
     """A context that runs a task of its own for as long as it lasts."""
 

@@ -19,7 +19,7 @@ from caption_flow.dataset.open_part import OpenPart
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.errors import QueueForgot, StorageBlocked
 from caption_flow.keeper import Keeper
-from caption_flow.lifecycle import Drain
+from caption_flow.lifecycle import Drain, to_its_end
 from caption_flow.logs import about
 from caption_flow.model import Caption, EntryId
 from caption_flow.patience import Interrupted, Patience
@@ -180,9 +180,8 @@ class Sink:
         captions = await self._new(captions)
         if not captions:
             return
-        if self._part is None:
-            self._part = await self._open_part(captions)
-        await asyncio.to_thread(self._part.append, captions)
+        part = self._part or await self._open_part(captions)
+        await to_its_end(lambda: part.append(captions))
         marks = ((caption.entry, traces.mark(caption.sample)) for caption in captions)
         self._marks |= {entry: mark for entry, mark in marks if mark is not None}
 
@@ -204,9 +203,18 @@ class Sink:
         self._held = tuple(entry for entry in self._held if entry not in gone)
 
     async def _open_part(self, captions: Sequence[Caption]) -> OpenPart:
-        self._agreed = await self._agree(captions)
+        self._agreed = agreed = await self._agree(captions)
         self._part_due = time.monotonic() + self._size.seconds
-        return await asyncio.to_thread(self._folder.open, self._agreed)
+        return await self._have(lambda: self._folder.open(agreed))
+
+    async def _have(self, made: Callable[[], OpenPart]) -> OpenPart:
+        """Let the open part be one that is made in a thread; ours to close, should we go now."""
+
+        def have() -> OpenPart:
+            self._part = part = made()
+            return part
+
+        return await to_its_end(have)
 
     async def _agree(self, captions: Sequence[Caption]) -> ColumnSchema:
         """Settle the columns for the job: the finished parts', or those of its first captions."""
@@ -223,7 +231,7 @@ class Sink:
             return
         begun, marks, self._marks = traces.now(), self._marks, {}
         doubles = await self._doubles(part)
-        await asyncio.to_thread(part.prepare)
+        await to_its_end(part.prepare)
         await self._discard(doubles)
         try:
             part = await self._commit(await self._without(part, doubles))
@@ -277,8 +285,8 @@ class Sink:
         """Let the open part be one without the rows of some entries."""
         if not entries:
             return part
-        self._part = rest = await asyncio.to_thread(part.without, entries)
-        await asyncio.to_thread(rest.prepare)
+        rest = await self._have(lambda: part.without(entries))
+        await to_its_end(rest.prepare)
         return rest
 
     async def _publish(self, part: OpenPart) -> None:

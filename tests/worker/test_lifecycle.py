@@ -4,13 +4,14 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 
-from caption_flow.lifecycle import EXIT_FORCED, TWICE_SECONDS, Drain, cancel
+from caption_flow.lifecycle import EXIT_FORCED, TWICE_SECONDS, Drain, cancel, to_its_end
 from tests.roles import until
 
 # Says each signal that it was sent, and never ends by itself.
@@ -78,6 +79,24 @@ async def test_work_that_fails_before_fails():
 
     with pytest.raises(ValueError):  # noqa: PT011 - ours
         await Drain().cut(fails())
+
+
+async def test_call_that_fails_once_cancelled_is_cancelled():
+    go, failing = threading.Event(), ValueError()
+
+    def fails() -> None:
+        go.wait()
+        raise failing
+
+    calling = asyncio.create_task(to_its_end(fails))
+    await asyncio.sleep(0)
+    calling.cancel()
+    await asyncio.sleep(0)
+    go.set()
+
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await calling
+    assert cancelled.value.__cause__ is failing
 
 
 async def test_waiting_has_an_end_of_its_own():
