@@ -33,7 +33,7 @@ def keep(found: Found, folder: Path) -> None:
 def said_by(found: Found) -> list[str]:
     """Say what a bench has found, in its own words where it has some."""
     return [
-        *(found.lines or map(_counted, found.figures)),
+        *(found.lines or map(_named, found.figures)),
         *([f"failed: {found.failure}"] if found.failure else []),
     ]
 
@@ -76,6 +76,10 @@ def write(path: Path, founds: Sequence[Found]) -> None:
 
 def _counted(figures: Figures) -> str:
     return "; ".join(f"{way} {spread}" for way, spread in figures.results.items())
+
+
+def _named(figures: Figures) -> str:
+    return f"{figures.case}: {_counted(figures)}" if figures.case else _counted(figures)
 
 
 def _cell(text: str) -> str:

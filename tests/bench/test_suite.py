@@ -115,6 +115,12 @@ def test_table_keeps_the_rows_of_benches_that_were_not_run_again(tmp_path: Path)
     assert "pipeline: 1 image/s" not in written
 
 
+def test_bench_without_words_is_told_by_its_numbers():
+    found = Found("export", [], [{"format": "csv", "rows": 5}, {"format": "json", "rows": 3}])
+
+    assert page.said_by(found) == ["csv: rows 5", "json: rows 3"]
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A folder of venvs in which one is made already: the interpreter of these tests."""
