@@ -78,7 +78,7 @@ def _large(folder: Path) -> Path:
     """Images that take a feeder long to make small."""
     folder.mkdir()
     Image.linear_gradient("L").resize((5000, 5000)).convert("RGB").save(folder / "0.jpg")
-    for number in range(1, 500):
+    for number in range(1, PLENTY):
         (folder / f"{number}.jpg").hardlink_to(folder / "0.jpg")
     return folder
 
