@@ -113,14 +113,13 @@ def done(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             return desk.start("worker", *flags, "--name", name, *served)
 
         def feed(count: int) -> Running:
-            """Feed the first images, as soon as those fed before are captioned."""
-            fed = job.count("planned")
-            # An engine may have to start again before that.
-            wait_until(lambda: job.count("captioned") == fed, f"{fed} captioned", LOADING)
+            """Begin to feed what is new of the first images."""
             hand_over(drawn, images, count)
-            feeder = desk.start("feed", images, *flags, "--config", document)
-            job.wait_for("planned", count)
-            return feeder
+            return desk.start("feed", images, *flags, "--config", document)
+
+        def wait_for_captions(count: int) -> None:
+            # An engine may have to start again before that.
+            wait_until(lambda: job.count("captioned") == count, f"{count} captioned", LOADING)
 
         def look(*live: Running, since: float = 0.0) -> bool:
             """Note what workers count; whether each of these has said so since then."""
@@ -137,18 +136,22 @@ def done(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         sink = desk.start("sink", *flags, "--config", document)
         for worker in (seeing, talking):
             wait_for_engine(worker)
-        feed(2 * DRAWN // 3)
+        wait_for_captions(2)
+        feed(DRAWN // 3)
         wait_until(lambda: job.held_by("samples:shorten", "doomed"), "a worker with samples")
         look()
         talking.kill()
-        # Both load at once: the engine dies long before it has described all of these.
+        # Both load at once. Each accident has images of its own to meet with: an engine may have
+        # described all others by then.
         talking = work("blind", "shorten", "tag")
+        job.wait_for("planned", DRAWN // 3)
+        feed(2 * DRAWN // 3)
         hurt_engine(seeing, busy, signal.SIGKILL, "vLLM's engine has died")
         wait_for_engine(talking)
-        # An engine that hangs has images of its own to meet with, however fast it is.
+        wait_for_captions(2 * DRAWN // 3)
         feeder = feed(DRAWN)
         hurt_engine(seeing, busy, signal.SIGSTOP, "gave no token")
-        wait_until(lambda: job.count("captioned") == DRAWN, f"{DRAWN} captioned", LOADING)
+        wait_for_captions(DRAWN)
         over = time.time()
         wait_until(lambda: look(seeing, talking, since=over), "the last words of both workers")
         said = seeing.err
