@@ -26,6 +26,20 @@ def lock(path: Path) -> IO[bytes] | None:
     return file
 
 
+def begun(path: Path) -> IO[bytes] | None:
+    """Create a file where there is none, and lock it; None while another has it."""
+    while True:
+        with ExitStack() as unlocked:
+            file = unlocked.enter_context(path.open("a+b"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            if is_at(file, path):  # and not deleted by one who was done just then
+                unlocked.pop_all()
+                return file
+
+
 def _open_to_lock(path: Path) -> IO[bytes]:
     try:
         return path.open("r+b")  # NFS locks nobody else out of what is only read

@@ -7,12 +7,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from typing import IO
+from contextlib import contextmanager, suppress
 
 from caption_flow.dataset.disk import on_disk
-from caption_flow.dataset.locks import is_at, sync
+from caption_flow.dataset.locks import begun, sync
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.snapshot import flock
 from caption_flow.errors import CaptionFlowError
@@ -83,7 +81,7 @@ def merging_alone(folder: PartFolder) -> Iterator[None]:
     """Be the only one who merges parts of a folder; CaptionFlowError where another is at it."""
     path = folder.path / ".merging"
     with on_disk(folder.path):
-        file = _locked(path)
+        file = begun(path)
     if file is None:
         raise CaptionFlowError(
             f"Parts of {folder.path} are being merged already. Let that come to its end."
@@ -94,17 +92,3 @@ def merging_alone(folder: PartFolder) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 path.unlink()
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """Create a file and lock it; None where another has."""
-    while True:
-        with ExitStack() as unlocked:
-            file = unlocked.enter_context(path.open("ab"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return None
-            if is_at(file, path):  # and not deleted by one who was done just then
-                unlocked.pop_all()
-                return file

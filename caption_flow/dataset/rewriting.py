@@ -6,7 +6,6 @@ The file names the rewriting it is of, its *revision*, so that whoever finds one
 whether the step was taken.
 """
 
-import fcntl
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from caption_flow.dataset.credits import made_by, rows_by_shard, tally
 from caption_flow.dataset.disk import on_disk
-from caption_flow.dataset.locks import is_at, lock, sync
+from caption_flow.dataset.locks import begun, lock, sync
 from caption_flow.dataset.open_part import ROWS_PER_GROUP
 from caption_flow.dataset.parts import PartFolder
 from caption_flow.dataset.rows import LOW_CARDINALITY
@@ -110,18 +109,15 @@ def begin(folder: PartFolder, part: str, token: str) -> Rewriting | None:
     """Begin to rewrite a finished part; None while another does."""
     path = _hidden(folder, part)
     with on_disk(folder.path):
-        while True:
-            with ExitStack() as unlocked:
-                file = unlocked.enter_context(path.open("a+b"))
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return None
-                if is_at(file, path):
-                    file.truncate(0)
-                    file.seek(0)
-                    unlocked.pop_all()
-                    return Rewriting(folder, part, file, token)
+        file = begun(path)
+        if file is None:
+            return None
+        with ExitStack() as failed:
+            failed.enter_context(file)
+            file.truncate(0)
+            file.seek(0)
+            failed.pop_all()
+        return Rewriting(folder, part, file, token)
 
 
 def find(folder: PartFolder, part: str, token: str) -> Found:
