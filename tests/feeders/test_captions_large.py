@@ -1,7 +1,5 @@
 """A job of many captions is planned in the memory of a few."""
 
-import tracemalloc
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +8,9 @@ import pytest
 
 from feeders import ordered
 from tests.feeders.captioned import source
+from tests.feeders.planned import plan
 
 COUNT = 50_000
-RUN = 1000  # what a planner takes at a time
 MOST = 4 << 20  # bytes; the names and places alone have twice as many
 
 
@@ -30,19 +28,9 @@ def test_many_captions_of_one_shard_are_planned_in_little_memory(
     }
     pq.write_table(pa.table(rows), tmp_path / "first" / "part-1.parquet", row_group_size=5000)
     del rows
-    made = source(tmp_path / "first")
-    before = pa.total_allocated_bytes()
-    tracemalloc.start()
-    try:
-        names = made.names("t.csv", None)
-        planned, arrow = 0, 0
-        while run := list(islice(names, RUN)):
-            planned += len(run)
-            arrow = max(arrow, pa.total_allocated_bytes() - before)
-        _, python = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
-    assert planned == COUNT
-    assert python < MOST
-    assert arrow < MOST
+    planned = plan(source(tmp_path / "first"), "t.csv")
+
+    assert planned.samples == COUNT
+    assert planned.python < MOST
+    assert planned.arrow < MOST

@@ -1,8 +1,6 @@
 """A table of many rows is planned in the memory of a few."""
 
-import tracemalloc
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +10,9 @@ import pytest
 
 from caption_flow.dataset.source import SourceOptions
 from feeders.urls import UrlsSource
+from tests.feeders.planned import plan
 
 COUNT = 100_000
-RUN = 1000  # what a planner takes at a time
 MOST = 4 << 20  # bytes; the table has three times as many
 
 
@@ -27,19 +25,9 @@ def test_a_large_table_is_planned_in_little_memory(
     urls = [f"https://example.com/{n:08}/{'x' * 80}.jpg" for n in range(COUNT)]
     write(pa.table({"url": urls}), str(tmp_path / shard))
     del urls
-    source = UrlsSource(SourceOptions(str(tmp_path / shard)))
-    before = pa.total_allocated_bytes()
-    tracemalloc.start()
-    try:
-        names = source.names(shard, None)
-        planned, arrow = 0, 0
-        while run := list(islice(names, RUN)):
-            planned += len(run)
-            arrow = max(arrow, pa.total_allocated_bytes() - before)
-        _, python = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
-    assert planned == COUNT
-    assert python < MOST
-    assert arrow < MOST
+    planned = plan(UrlsSource(SourceOptions(str(tmp_path / shard))), shard)
+
+    assert planned.samples == COUNT
+    assert planned.python < MOST
+    assert planned.arrow < MOST
