@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from caption_flow.audit import rewrite
+from tests.audit.archive import Archive
 from tests.audit.office import Office
 from tests.roles import Roles, brisk, roles
 
@@ -17,3 +19,16 @@ def office(roles: Roles, tmp_path: Path) -> Iterator[Office]:
     made = Office(roles, tmp_path / "pictures")
     yield made
     made.close()
+
+
+@pytest.fixture
+def archive(office: Office) -> Archive:
+    """The job, as contributors caption it."""
+    return Archive(office)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are taken out of parts without waiting for those who read them."""
+    monkeypatch.setattr(rewrite, "DURABLE_SECONDS", 0.0)
+    monkeypatch.setattr("caption_flow.audit.revoke.BUSY_SECONDS", 0.0)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from caption_flow.audit import rewrite
 from caption_flow.audit.compact import Compacted, Compaction
 from caption_flow.audit.registers import FolderRegister, QueueRegister, Register
 from caption_flow.dataset import rewriting
@@ -17,7 +16,7 @@ from caption_flow.queue.ports.recall import Begun, Rewrite
 from caption_flow.sink.records import read_record
 from caption_flow.sink.recovery import Recovery
 from tests.audit.archive import Archive, MortalRecall
-from tests.audit.office import ALL, Office
+from tests.audit.office import ALL
 from tests.dataset.mergers import merged, written
 from tests.roles import (
     Roles,
@@ -26,16 +25,7 @@ from tests.roles import (
     until,
 )
 
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewrite, "DURABLE_SECONDS", 0.0)
-    monkeypatch.setattr("caption_flow.audit.revoke.BUSY_SECONDS", 0.0)
-
-
-@pytest.fixture
-def archive(office: Office) -> Archive:
-    return Archive(office)
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def compaction(roles: Roles, *, rows: int = 100, register: Register | None = None) -> Compaction:

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from caption_flow.audit import rewrite
 from caption_flow.audit.compact import Compacted
 from caption_flow.audit.registers import FolderRegister, QueueRegister
 from caption_flow.dataset.merging import Merging
@@ -16,20 +15,10 @@ from caption_flow.queue.captions import RedisCaptionQueue
 from caption_flow.sink.records import Record, read_record
 from caption_flow.sink.recovery import Recovery
 from tests.audit.archive import Archive
-from tests.audit.office import Office
 from tests.audit.test_compact import compact, small_parts
 from tests.made import LEASE
 
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewrite, "DURABLE_SECONDS", 0.0)
-    monkeypatch.setattr("caption_flow.audit.revoke.BUSY_SECONDS", 0.0)
-
-
-@pytest.fixture
-def archive(office: Office) -> Archive:
-    return Archive(office)
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 async def set_back(archive: Archive, records: dict[str, bytes]) -> None:

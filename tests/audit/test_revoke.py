@@ -32,11 +32,6 @@ def durable_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rewrite, "DURABLE_SECONDS", 0.0)
 
 
-@pytest.fixture
-def archive(office: Office) -> Archive:
-    return Archive(office)
-
-
 async def test_rows_are_taken_out_of_parts_and_captioned_by_others(archive: Archive):
     await archive.all_offered()
     await archive.caption("ada", 6)
