@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from caption_flow.audit.audit import Audit
 from caption_flow.audit.mend import Mender
-from caption_flow.audit.tally import Findings, Mended
+from caption_flow.audit.tally import Findings, Mended, Tally
 from caption_flow.dataset.columns import infer
 from caption_flow.dataset.open_part import OpenPart
 from caption_flow.feed.look import offers
@@ -184,3 +184,8 @@ class Office:
     def close(self) -> None:
         for part in self._parts:
             part.abandon()
+
+
+def figures(tally: Tally) -> dict[str, int]:
+    """Those that are not zero."""
+    return {name: count for name, count in tally.figures().items() if count}

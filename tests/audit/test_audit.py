@@ -8,14 +8,8 @@ import pytest
 from caption_flow.audit.shelf import read_parts
 from caption_flow.audit.tally import Difference, Tally
 from caption_flow.dataset.census import Double
-from tests.audit.office import ALL, Office
+from tests.audit.office import ALL, Office, figures
 from tests.made import pictures
-
-
-def figures(tally: Tally) -> dict[str, int]:
-    """Those that are not zero."""
-    return {name: count for name, count in tally.figures().items() if count}
-
 
 MIDWAY = {"planned": 20, "waiting": 6, "in_flight": 11, "captioned": 3}
 
@@ -365,45 +359,3 @@ async def test_what_nobody_renews_is_abandoned(office: Office):
 
     assert found.totals.abandoned == 2 + 3 + 2
     assert found.balanced
-
-
-# Without Redis
-
-
-async def test_parts_alone_balance(office: Office):
-    await office.midway()
-
-    found = await office.look(redis=False, source=False)
-
-    assert found.balanced
-    assert figures(found.totals) == {"planned": 3, "captioned": 3}
-    assert found.parts.forgotten == ()
-
-
-async def test_parts_and_source_tell_what_has_no_caption(office: Office):
-    await office.midway()
-
-    found = await office.look(redis=False)
-
-    assert figures(found.totals) == {"planned": ALL, "captioned": 3, "missing": ALL - 3}
-    assert not found.balanced
-
-
-@pytest.mark.parametrize("commit", [True, False])
-async def test_without_redis_nobody_knows_of_a_temporary_part(office: Office, commit: bool):
-    await office.midway()
-    part = await office.part(2, commit=commit, publish=False)
-    part.abandon()
-
-    found = await office.look(redis=False, source=False)
-
-    assert found.parts.half_published == (part.name,)
-    assert found.totals.captioned == 3
-    assert not found.balanced
-
-
-async def test_folder_that_is_not_there_has_no_captions(office: Office):
-    found = await office.look(redis=False, source=False)
-
-    assert found.balanced
-    assert found.totals == Tally()

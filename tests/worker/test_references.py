@@ -2,26 +2,24 @@
 
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from caption_flow.config.schema import ImagesConfig, SimulatedConfig
+from caption_flow.config.schema import ImagesConfig
 from caption_flow.config.vllm import Stage
-from caption_flow.engine.simulated import SimulatedEngine
-from caption_flow.errors import CutOff
-from caption_flow.fetch import Client, DownloadLimits, Resolver
+from caption_flow.fetch import Client
 from caption_flow.image import fit
 from caption_flow.lifecycle import Drain
 from caption_flow.model import Reference
 from caption_flow.queue.connect import Connections
-from caption_flow.worker import held, references
+from caption_flow.worker import held
 from caption_flow.worker.duty import Duty
 from caption_flow.worker.locate import Hub
 from caption_flow.worker.references import References
 from tests.fetch import naughty
-from tests.fetch.conftest import LOCAL, _no_waiting, limits, names, server
+from tests.fetch.conftest import _no_waiting, server
 from tests.fetch.naughty import NaughtyServer
 from tests.made import jpeg, settings
 from tests.roles import (
@@ -31,61 +29,20 @@ from tests.roles import (
     until,
 )
 from tests.worker.engines import CountingEngine
+from tests.worker.fetching import LARGEST, SLOW, Make, brief, make, serve, simulated
 
-__all__ = ["_no_waiting", "server"]
+__all__ = ["_no_waiting", "brief", "make", "server"]
 
-SLOW = "127.0.0.2"
-LARGEST = 1 << 20
 TWO_STAGES = (
     Stage(name="look", model="", prompts=("What?",)),
     Stage(name="tell", model="", prompts=("Tell.",), output_field="story", requires=("look",)),
 )
-Make = Callable[..., References]
-
-
-@pytest.fixture(autouse=True)
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where only one host is asked, nobody else will answer."""
-    monkeypatch.setattr(references, "JUDGE_SECONDS", 0.5)
 
 
 @pytest.fixture
 def slow_server() -> Iterator[NaughtyServer]:
     with NaughtyServer(SLOW) as started:
         yield started
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Makes what fetches for a worker, and closes it."""
-    made: list[References] = []
-
-    def make_one(
-        hub: Hub = Hub(),  # noqa: B008 - frozen
-        table: dict[str, list[str]] | None = None,
-        networks: Sequence[str] = (LOCAL, SLOW),
-        **changed: object,
-    ) -> References:
-        told: DownloadLimits = limits(**changed)
-
-        def connect() -> Client:
-            resolver = Resolver(names(table or {}))
-            return Client(told, networks, hub.headers, trusted=hub.trusted, resolver=resolver)
-
-        made.append(References(connect, hub, at_once=told.at_once, max_bytes=LARGEST))
-        return made[-1]
-
-    yield make_one
-    for one in made:
-        await one.__aexit__(None, None, None)
-
-
-def simulated(**config: object) -> SimulatedEngine:
-    return SimulatedEngine(SimulatedConfig(**config), capacity=8)  # type: ignore[arg-type]
-
-
-def serve(server: NaughtyServer, *numbers: int) -> list[Reference]:
-    return [Reference(server.serve(f"/{n}.jpg", jpeg(n))) for n in numbers]
 
 
 @pytest.mark.parametrize("decode", [False, True])
@@ -363,51 +320,6 @@ async def test_a_drain_hands_back_what_is_being_downloaded(
     assert [lease.attempt for lease in leases] == [1] * 5
 
 
-async def test_a_host_without_a_network_hands_back_all_and_says_what_to_do(
-    roles: Roles, make: Make
-):
-    hosts = [f"host-{n}.example" for n in range(8)]
-    nobody = 9  # a port on which nothing listens
-    urls = [f"http://{host}:{nobody}/a.jpg" for host in hosts for _ in range(8)]
-    await roles.offer([Reference(url) for url in urls])
-    reading = make(table={host: [LOCAL] for host in hosts})
-    worker = await roles.worker(simulated(), references=reading)
-
-    with pytest.raises(CutOff, match=r"host-\d\.example.*dataset\.images: inline"):
-        await ends(worker.run())
-
-    leases = await (await roles.work_queue()).claim(100)
-    assert [(lease.attempt, lease.failures) for lease in leases] == [(1, ())] * 64
-
-
-async def test_a_host_that_is_gone_costs_only_its_own_samples_their_attempts(
-    roles: Roles, server: NaughtyServer, make: Make
-):
-    await roles.offer([Reference(f"http://{LOCAL}:9/a.jpg"), *serve(server, *range(5))])
-
-    await ends((await roles.worker(simulated(), references=make())).run())
-
-    letter = (await roles.dead())["00000.jpg"]
-    reasons = [failure.reason for failure in (*letter.earlier, letter.failure)]
-    assert reasons == ["unreachable"] * 3
-    assert len(await roles.captions()) == 5
-
-
-async def test_many_dead_hosts_of_a_list_are_no_network_that_is_gone(
-    roles: Roles, server: NaughtyServer, make: Make
-):
-    """They are all that is left in hand once the others are captioned."""
-    hosts = [f"host-{n}.example" for n in range(40)]
-    dead = [Reference(f"http://{host}:9/a.jpg") for host in hosts]
-    await roles.offer([*serve(server, *range(5)), *dead])
-
-    reading = make(table={host: [LOCAL] for host in hosts})
-    await ends((await roles.worker(simulated(), references=reading)).run())
-
-    assert {letter.failure.reason for letter in (await roles.dead()).values()} == {"unreachable"}
-    assert len(await roles.captions()) == 5
-
-
 async def test_no_client_is_made_where_nothing_refers_elsewhere(roles: Roles):
     def connect() -> Client:
         raise AssertionError
@@ -418,19 +330,6 @@ async def test_no_client_is_made_where_nothing_refers_elsewhere(roles: Roles):
     await ends((await roles.worker(simulated(), references=reading)).run())
 
     assert len(await roles.captions()) == 1
-
-
-async def test_an_archive_that_nobody_serves_costs_no_sample_anything(roles: Roles, make: Make):
-    """Links of a list die one by one; an archive is there for all of its samples or for none."""
-    with NaughtyServer(LOCAL) as gone:
-        url = gone.url("/0.tar")
-    await roles.offer([Reference(url, 512 * n, 100) for n in range(20)])
-
-    with pytest.raises(CutOff, match="nobody answers"):
-        await ends((await roles.worker(simulated(), references=make(tries=1))).run())
-
-    assert await roles.dead() == {}
-    assert (await roles.counts()).in_flight == 20
 
 
 async def test_an_archive_that_was_replaced_gives_no_image_of_another(
